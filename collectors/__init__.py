@@ -1,0 +1,5 @@
+"""Where predictions come from: sources (one file each) and formats (one file each).
+
+Bytes go in, :class:`collectors.batch.PredictionBatch` comes out.
+What a window is, what drifted and what to do about it belongs further down.
+"""

@@ -1,0 +1,153 @@
+"""The columns that a format makes of log lines: what flows from collectors to detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Ints: TypeAlias = npt.NDArray[np.int64]
+
+ColumnKind: TypeAlias = Literal["number", "category"]
+Role: TypeAlias = Literal["live", "shadow"]
+LatencyKind: TypeAlias = Literal["model", "server", "client"]
+
+UNKNOWN_VERSION = "unknown"
+PREDICTION = "prediction"
+
+
+@dataclass(frozen=True, slots=True)
+class NumberColumn:
+    """Numbers of one column, a row each.
+
+    Parameters
+    ----------
+    values
+        Shape ``(rows,)``; NaN where the value is missing or was of a wrong type.
+    invalid
+        How many of the NaN stand for a value of a wrong type (a string, an object).
+        The rest of the NaN are missing (absent or null).
+    """
+
+    values: Floats
+    invalid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryColumn:
+    """Strings of one column, a row each; booleans are ``"true"`` and ``"false"``.
+
+    Parameters
+    ----------
+    values
+        Length ``rows``; None where the value is missing or was of a wrong type.
+    invalid
+        How many of the None stand for a value of a wrong type (an array, an object).
+    """
+
+    values: Sequence[str | None]
+    invalid: int = 0
+
+
+Column: TypeAlias = NumberColumn | CategoryColumn
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionBatch:
+    """Rows of one model, one version and one role, column by column, in log order.
+
+    Parameters
+    ----------
+    ts
+        Event time, seconds since the epoch, UTC. Shape ``(rows,)``.
+    latency_ms
+        Time to answer in milliseconds, shape ``(rows,)``; NaN where the event carried none
+        (rows of one request carry it once).
+    status
+        HTTP status, shape ``(rows,)``; 0 where the event carried none because an earlier row
+        of the same request (``<id>#0``) did. Such a row is not a request of its own.
+    weight
+        ``1 / sampling``: requests that a row stands for. Shape ``(rows,)``.
+    columns
+        Watched features by name, and the prediction under ``"prediction"``.
+    """
+
+    model: str
+    version: str
+    role: Role
+    latency_kind: LatencyKind
+    ts: Floats
+    latency_ms: Floats
+    status: Ints
+    weight: Floats
+    columns: Mapping[str, Column] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.ts)
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Which columns a format decodes, and as what.
+
+    Parameters
+    ----------
+    columns
+        Column name to kind, features and ``"prediction"`` alike.
+    """
+
+    columns: Mapping[str, ColumnKind]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A line that could not be used.
+
+    Parameters
+    ----------
+    reason
+        One of :data:`REASONS`.
+    line
+        The first bytes of the line, at most 4 KiB, for the quarantine file.
+    """
+
+    reason: str
+    line: bytes
+
+
+#: Why a line is rejected: a closed set, because it becomes a metric's label.
+REASONS = (
+    "malformed",  # not JSON, or JSON that is not an object
+    "not_utf8",
+    "wrong_type",  # a known key whose value is of a type that INTERFACE §3 does not allow
+    "missing_key",  # no ts, or neither features nor prediction
+    "bad_time",  # ts is not a time
+    "too_long",  # longer than max_event_bytes
+    "too_deep",
+    "wrong_model",  # the event names another model
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a format made of one chunk of lines.
+
+    Parameters
+    ----------
+    batches
+        The usable rows, one batch for each (model, version, role, latency kind) in the chunk.
+    rejections
+        The lines that could not be used, in order.
+    unknown_keys
+        Keys that the event format does not know (ignored, counted): name to lines.
+    """
+
+    batches: Sequence[PredictionBatch]
+    rejections: Sequence[Rejection] = ()
+    unknown_keys: Mapping[str, int] = field(default_factory=dict)

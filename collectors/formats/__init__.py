@@ -1,0 +1,1 @@
+"""One file a log format: lines in, prediction batches and counted rejections out."""

@@ -1,0 +1,54 @@
+"""What every source is: something that hands out lines and says where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Whole lines read from one stream, and where the stream stands once they are counted.
+
+    Parameters
+    ----------
+    stream
+        Identifies the stream (a file, a spool) within its source for as long as it lives.
+    lines
+        Bytes of whole lines, each ended by ``\\n``; empty when only the position moved
+        (a line longer than the limit was skipped).
+    position
+        What to store, in the transaction that counts these lines, so that a restart reads on
+        behind them. Opaque to everyone but the source; JSON-serialisable.
+    skipped
+        Bytes at the start of lines that were too long, for the quarantine.
+    """
+
+    stream: str
+    lines: bytes
+    position: Mapping[str, object]
+    skipped: Sequence[bytes] = ()
+
+
+class Source(Protocol):
+    """A source that is polled. Implementations do I/O, keep no statistics, and never block long."""
+
+    def restore(self, positions: Mapping[str, Mapping[str, object]]) -> None:
+        """Take up the stored positions (stream to position). Called once, before `poll`."""
+
+    def poll(self) -> Sequence[Chunk]:
+        """Read what has arrived, at most a few MiB; empty when nothing has.
+
+        Chunks of one stream are in order. Each byte is handed out once; after a restart, from
+        the restored position on.
+        """
+
+    def retired(self) -> Sequence[str]:
+        """Streams that are gone for good since the last call: their positions may be deleted."""
+
+    def lag_bytes(self) -> int:
+        """Bytes that stand in the source and were not handed out yet."""
+
+    def close(self) -> None:
+        """Let go of files and sockets."""

@@ -1,0 +1,1 @@
+"""Grafana dashboards as JSON, and how to find them in an installed Kedge."""
