@@ -1,0 +1,286 @@
+"""What Kedge exports to Prometheus: one catalogue, in one registry of its own.
+
+Gauges of drift are set from what was committed, never from what might yet be rolled back.
+Label values that come from data are bounded: past a limit they fold into ``other``, and
+``kedge_folded_labels_total`` says so.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import prometheus_client as prometheus
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+OTHER = "other"
+
+#: Seconds; from a cached answer to a slow batch model.
+LATENCY_BUCKETS_S = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0),
+)
+ROLLBACK_BUCKETS_S = (0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 900.0)
+
+#: Numbers of `kedge_rule_state`.
+RULE_STATES = {"ok": 0, "suspect": 1, "breach": 2, "unknown": 3}
+
+#: A page is rendered at most this often, whoever asks.
+RENDER_INTERVAL_S = 1.0
+
+
+class LabelBudget:
+    """The first `limit` values of a label; whatever comes later is ``other``."""
+
+    def __init__(self, limit: int, folded: Callable[[], None]) -> None:
+        self._limit = limit
+        self._known: set[str] = set()
+        self._folded = folded
+
+    def __call__(self, value: str) -> str:
+        """Return the value, or ``other`` once the budget is spent."""
+        if value in self._known:
+            return value
+        if len(self._known) < self._limit:
+            self._known.add(value)
+            return value
+        self._folded()
+        return OTHER
+
+
+class BulkHistogram(Collector):
+    """A histogram that takes a whole batch at once.
+
+    prometheus-client's own takes one value a call, which would cost more than reading the line
+    that the value stands in.
+
+    Parameters
+    ----------
+    labels
+        Names of the labels; `observe` takes their values in this order.
+    bounds_s
+        Upper bounds of the buckets, ascending, inclusive as Prometheus has them.
+    """
+
+    def __init__(
+        self, name: str, text: str, labels: Sequence[str], bounds_s: Sequence[float]
+    ) -> None:
+        self._name, self._text, self._labels = name, text, tuple(labels)
+        self._bounds = np.asarray(bounds_s)
+        self._names = [prometheus.utils.floatToGoString(b) for b in (*bounds_s, math.inf)]
+        self._counts: dict[tuple[str, ...], npt.NDArray[np.int64]] = {}
+        self._sums: dict[tuple[str, ...], float] = {}
+
+    def observe(self, labels: tuple[str, ...], values_s: npt.NDArray[np.float64]) -> None:
+        """Count values in seconds, shape ``(n,)``; NaN is no value and is passed over."""
+        values_s = values_s[~np.isnan(values_s)]
+        if not len(values_s):
+            return
+        cells = np.searchsorted(self._bounds, values_s, side="left")
+        counts = np.bincount(cells, minlength=len(self._bounds) + 1)
+        # A new array each time: a page that is being rendered keeps the old one whole.
+        self._counts[labels] = self._counts.get(labels, 0) + counts
+        self._sums[labels] = self._sums.get(labels, 0.0) + float(values_s.sum())
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """Yield the one family, with cumulative buckets."""
+        family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
+        for labels, counts in list(self._counts.items()):
+            buckets = list(zip(self._names, np.cumsum(counts).tolist(), strict=True))
+            family.add_metric(labels, buckets, self._sums[labels])
+        yield family
+
+
+class Metrics:
+    """Every metric of the daemon. The names are INTERFACE §5's, and a contract."""
+
+    def __init__(self, *, columns_max: int, versions_max: int) -> None:
+        self.registry = prometheus.CollectorRegistry()
+        self._page: tuple[float, bytes, str] = (-math.inf, b"", "")
+        self._rendering = threading.Lock()
+        self._make_traffic()
+        self._make_drift()
+        self._make_decisions()
+        self._make_ingest()
+        self.folded = self._counter(
+            "kedge_folded_labels", "Label values folded into 'other', by label.", "label"
+        )
+        fold = self.folded.labels
+        self.column = LabelBudget(columns_max, lambda: fold("column").inc())
+        self.version = LabelBudget(versions_max, lambda: fold("version").inc())
+
+    def _make_traffic(self) -> None:
+        self.predictions = self._counter(
+            "kedge_predictions",
+            "Predictions counted, by HTTP status (0: a further row of a request).",
+            *("model", "version", "status"),
+        )
+        self.latency = BulkHistogram(
+            "kedge_prediction_latency_seconds",
+            "Time to answer, as the log tells it.",
+            ("model", "version"),
+            LATENCY_BUCKETS_S,
+        )
+        self.registry.register(self.latency)
+        self.window_events = self._gauge(
+            "kedge_window_events", "Events in the last closed window.", "model", "version"
+        )
+        self.window_quantile = self._gauge(
+            "kedge_window_latency_seconds",
+            "Latency quantile of the last closed window.",
+            *("model", "version", "quantile"),
+        )
+        self.window_throughput = self._gauge(
+            "kedge_window_requests_per_second",
+            "Requests a second in the last closed window.",
+            *("model", "version"),
+        )
+        self.window_error_ratio = self._gauge(
+            "kedge_window_error_ratio",
+            "Share of failed requests in the last closed window.",
+            *("model", "version"),
+        )
+
+    def _make_drift(self) -> None:
+        series = ("model", "version", "column", "metric")
+        self.statistic = self._gauge(
+            "kedge_drift_statistic", "Statistic of a column in the last closed window.", *series
+        )
+        self.low = self._gauge("kedge_drift_low", "Lower confidence bound of it.", *series)
+        self.high = self._gauge("kedge_drift_high", "Upper confidence bound of it.", *series)
+        self.threshold = self._gauge(
+            "kedge_drift_threshold",
+            "What a rule compares the bound with.",
+            *("model", "column", "metric"),
+        )
+        self.missing = self._gauge(
+            "kedge_missing_ratio",
+            "Share of missing values in the last closed window.",
+            *("model", "version", "column"),
+        )
+
+    def _make_decisions(self) -> None:
+        self.rule_state = self._gauge(
+            "kedge_rule_state", "0 ok, 1 suspect, 2 breach, 3 unknown.", "model", "rule"
+        )
+        self.rollbacks = self._counter(
+            "kedge_rollbacks", "Rollbacks that ended, by outcome.", "model", "outcome"
+        )
+        self.rollback_state = self._gauge(
+            "kedge_rollback_state", "1 for the state that holds.", "model", "state"
+        )
+        self.rollback_duration = prometheus.Histogram(
+            "kedge_rollback_duration_seconds",
+            "From the confirmed breach to the verified recovery.",
+            buckets=ROLLBACK_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.refusals = self._counter(
+            "kedge_gate_refusals", "Rollbacks refused, by gate.", "model", "gate"
+        )
+
+    def _make_ingest(self) -> None:
+        self.lag = self._gauge(
+            "kedge_ingest_lag_seconds",
+            "Age of the newest event that was counted, when it was counted.",
+            "source",
+        )
+        self.backlog = self._gauge(
+            "kedge_ingest_backlog_bytes", "Bytes that stand in the source, not read yet.", "source"
+        )
+        self.bytes = self._counter("kedge_ingest_bytes", "Bytes read.", "source")
+        self.rejected = self._counter(
+            "kedge_rejected_events", "Lines that could not be used.", "source", "reason"
+        )
+        self.late = self._counter(
+            "kedge_late_events", "Events that came after their window had closed.", "source"
+        )
+        self.ahead = self._counter(
+            "kedge_ahead_events", "Events from the future, counted as of now.", "source"
+        )
+        self.shed = self._counter(
+            "kedge_shed_events", "Events dropped because a limit was reached.", "source"
+        )
+        self.unknown_keys = self._counter(
+            "kedge_unknown_keys", "Keys that the event format does not know; ignored.", "source"
+        )
+        self.quarantine_errors = self._counter(
+            "kedge_quarantine_errors", "Rejected lines that could not be kept for inspection."
+        )
+        self.commits = self._counter(
+            "kedge_store_commits", "Transactions, by outcome (ok, failed).", "outcome"
+        )
+        self.commit_duration = prometheus.Histogram(
+            "kedge_store_commit_seconds",
+            "Time of a transaction.",
+            buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0),
+            registry=self.registry,
+        )
+        self.build = self._gauge("kedge_build_info", "1, with the version of Kedge.", "version")
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """Return the page and its content type, at most a second old.
+
+        One page is kept; a storm of scrapes costs one rendering a second.
+        """
+        with self._rendering:
+            encoder, content_type = prometheus.exposition.choose_encoder(accept)
+            made, page, kind = self._page
+            now = time.monotonic()
+            if now - made >= RENDER_INTERVAL_S or kind != content_type:
+                page = encoder(self.registry)
+                self._page = (now, page, content_type)
+            return page, content_type
+
+    def set_rule(self, model: str, rule: str, state: str) -> None:
+        """Export where a rule stands."""
+        self.rule_state.labels(model, rule).set(RULE_STATES[state])
+
+    def set_window(self, row: Mapping[str, Any], measured: list[Mapping[str, Any]]) -> None:
+        """Export a closed window and what was measured in it."""
+        model, version = row["model"], self.version(row["version"])
+        self.window_events.labels(model, version).set(row["events"])
+        for one in measured:
+            if one["column"] is None:
+                self._set_whole(model, version, one)
+            else:
+                self._set_column(model, version, one)
+
+    def _set_whole(self, model: str, version: str, one: Mapping[str, Any]) -> None:
+        value = _number(one["value"])
+        metric = one["metric"]
+        if metric.startswith("latency_p"):
+            quantile = str(float(f"0.{metric.removeprefix('latency_p')}"))
+            self.window_quantile.labels(model, version, quantile).set(value / 1000)
+        elif metric == "throughput":
+            self.window_throughput.labels(model, version).set(value)
+        elif metric == "error_ratio":
+            self.window_error_ratio.labels(model, version).set(value)
+        if one["threshold"] is not None:
+            self.threshold.labels(model, "", metric).set(one["threshold"])
+
+    def _set_column(self, model: str, version: str, one: Mapping[str, Any]) -> None:
+        column, metric = self.column(one["column"]), one["metric"]
+        for gauge, key in ((self.statistic, "value"), (self.low, "low"), (self.high, "high")):
+            gauge.labels(model, version, column, metric).set(_number(one[key]))
+        if one["threshold"] is not None:
+            self.threshold.labels(model, column, metric).set(one["threshold"])
+        if metric == "missing_ratio":
+            self.missing.labels(model, version, column).set(_number(one["value"]))
+
+    def _counter(self, name: str, text: str, *labels: str) -> prometheus.Counter:
+        return prometheus.Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> prometheus.Gauge:
+        return prometheus.Gauge(name, text, labels, registry=self.registry)
+
+
+def _number(value: float | None) -> float:
+    """Prometheus' NaN stands for what cannot be told; an old value must not stay on the page."""
+    return math.nan if value is None else value
