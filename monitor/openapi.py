@@ -1,0 +1,137 @@
+"""The description of the API, as OpenAPI 3.1: served by the daemon, and tested against it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monitor.version import VERSION
+
+_TEXT = {"type": "string"}
+_TIME = {"type": "string", "format": "date-time"}
+_NUMBER = {"type": ["number", "null"]}
+_COUNT = {"type": "integer", "minimum": 0}
+_OPTIONAL = {"type": ["string", "null"]}
+
+_MEASUREMENT = {
+    **dict.fromkeys(("window_start", "window_end"), _TIME),
+    **dict.fromkeys(("model", "version", "metric"), _TEXT),
+    "column": _OPTIONAL,
+    **dict.fromkeys(("value", "low", "high", "p_value", "threshold"), _NUMBER),
+    "n": _COUNT,
+    "verdict": {"enum": ["ok", "breach", "unknown"]},
+}
+_WINDOW = {
+    **dict.fromkeys(("window_start", "window_end"), _TIME),
+    **dict.fromkeys(("model", "version"), _TEXT),
+    **dict.fromkeys(("events", "requests", "errors", "rejected", "late"), _COUNT),
+}
+_INCIDENT = {
+    "id": _COUNT,
+    "at": _TIME,
+    **dict.fromkeys(("kind", "model"), _TEXT),
+    **dict.fromkeys(("version", "rule", "rollback"), _OPTIONAL),
+    "evidence": {"type": "object"},
+}
+_ROLLBACK = {
+    **dict.fromkeys(("id", "model", "state", "from", "reason"), _TEXT),
+    "to": _OPTIONAL,
+    "dry_run": {"type": "boolean"},
+    **{key: {"type": "array"} for key in ("gates", "steps")},
+    "timings": {"type": "object"},
+}
+
+
+def description() -> dict[str, Any]:
+    """Return the OpenAPI document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Kedge", "version": VERSION},
+        "paths": {
+            "/healthz": {"get": _probe("Counting goes on")},
+            "/readyz": {"get": _probe("Ready: sources are open and the store takes commits")},
+            "/metrics": {"get": {"summary": "Prometheus metrics", "responses": _ok("text/plain")}},
+            "/api/v1/status": {
+                "get": {
+                    "summary": "Model, versions, rules and their state, totals",
+                    "responses": _ok("application/json", {"type": "object"}),
+                }
+            },
+            "/api/v1/measurements": _list(
+                "measurements", _MEASUREMENT, "model", "version", "column", "metric"
+            ),
+            "/api/v1/windows": _list("windows", _WINDOW, "model", "version"),
+            "/api/v1/incidents": _list("incidents", _INCIDENT, "model", "version"),
+            "/api/v1/rollbacks": {
+                **_list("rollbacks", _ROLLBACK, "model"),
+                "post": _request_rollback(),
+            },
+            "/api/v1/rollbacks/{id}": {
+                "parameters": [{"name": "id", "in": "path", "required": True, "schema": _TEXT}],
+                "get": {
+                    "summary": "One rollback with its transitions",
+                    "responses": _ok("application/json", _object(_ROLLBACK)) | _problems("404"),
+                },
+            },
+        },
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+    }
+
+
+def _object(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(required or properties)}
+
+
+def _list(name: str, row: dict[str, Any], *parameters: str) -> dict[str, Any]:
+    kinds = dict.fromkeys(parameters, _TEXT) | {
+        "since": _TEXT,
+        "until": _TEXT,
+        "limit": {"type": "integer", "minimum": 1, "maximum": 10_000},
+    }
+    body = _object({name: {"type": "array", "items": _object(row)}})
+    return {
+        "get": {
+            "summary": f"The newest {name} first",
+            "parameters": [
+                {"name": key, "in": "query", "schema": kind} for key, kind in kinds.items()
+            ],
+            "responses": _ok("application/json", body) | _problems("400"),
+        }
+    }
+
+
+def _request_rollback() -> dict[str, Any]:
+    wanted = {"model": _TEXT, "reason": _TEXT, "to_version": _OPTIONAL}
+    body = _object({**wanted, "dry_run": {"type": "boolean"}}, "model", "reason")
+    return {
+        "summary": "Ask for a rollback by hand; it goes through the same gates",
+        "security": [{"token": []}],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {
+            "202": _answer("application/json", _object({"id": _TEXT})),
+            **_problems("400", "401", "403", "404", "413"),
+        },
+    }
+
+
+def _probe(summary: str) -> dict[str, Any]:
+    body = _object({"status": _TEXT, "reason": _TEXT}, "status")
+    return {
+        "summary": summary,
+        "responses": {
+            status: _answer("application/json", body, text)
+            for status, text in (("200", "Yes"), ("503", "No, with the reason"))
+        },
+    }
+
+
+def _ok(content_type: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"200": _answer(content_type, schema or _TEXT)}
+
+
+def _answer(content_type: str, schema: dict[str, Any], text: str = "Done") -> dict[str, Any]:
+    return {"description": text, "content": {content_type: {"schema": schema}}}
+
+
+def _problems(*statuses: str) -> dict[str, Any]:
+    problem = _object({"title": _TEXT, "status": _COUNT, "detail": _TEXT}, "title", "status")
+    return {s: _answer("application/problem+json", problem, "Refused") for s in statuses}

@@ -1,0 +1,307 @@
+"""The daemon's HTTP side: pages for people, metrics for Prometheus, an API for programs.
+
+Everything here reads; the one thing that changes state asks for the bearer token. Errors are
+``application/problem+json`` (RFC 9457). The store is read on threads of its own, so that a slow
+query holds up neither a probe nor the counting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import html
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from monitor import openapi
+from monitor.metrics import Metrics
+from monitor.queries import LIMIT_DEFAULT, LIMIT_MAX, Filter, Queries
+
+#: Threads that read the store for the API.
+READERS = 2
+
+T = TypeVar("T")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class View(Protocol):
+    """What the pages show of the running daemon, and the one thing they may ask of it."""
+
+    def status(self) -> Mapping[str, Any]:
+        """Body of ``/api/v1/status``."""
+
+    def ready(self) -> str | None:
+        """None when ready, otherwise the reason why not."""
+
+    def alive(self) -> str | None:
+        """None when the counting goes on, otherwise what stopped it."""
+
+    async def request_rollback(self, to_version: str | None, reason: str, *, dry_run: bool) -> str:
+        """Ask for a rollback by hand; return its id."""
+
+
+class RollbackRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /api/v1/rollbacks``."""
+
+    model: str
+    reason: str
+    to_version: str | None = None
+    dry_run: bool = False
+
+
+class Web:
+    """The routes, over a view of the daemon and the store's queries.
+
+    Parameters
+    ----------
+    token
+        Gives the bearer token that a change of state needs, read anew at each call (it may be
+        a file that is rotated); None where no token is configured.
+    max_body_bytes
+        Longest request body; more is 413.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        view: View,
+        queries: Queries,
+        metrics: Metrics,
+        token: Callable[[], str | None],
+        max_body_bytes: int,
+    ) -> None:
+        self._model = model
+        self._view = view
+        self._queries = queries
+        self._metrics = metrics
+        self._token = token
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="kedge-reader")
+        self.app = web.Application(client_max_size=max_body_bytes, middlewares=[problems])
+        self.app.router.add_routes(
+            [
+                web.get("/", self._page),
+                web.get("/metrics", self._metrics_page),
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/api/v1/status", self._status),
+                web.get("/api/v1/measurements", self._measurements),
+                web.get("/api/v1/windows", self._windows),
+                web.get("/api/v1/incidents", self._incidents),
+                web.get("/api/v1/rollbacks", self._rollbacks),
+                web.get("/api/v1/rollbacks/{id}", self._rollback),
+                web.post("/api/v1/rollbacks", self._request_rollback),
+                web.get("/api/v1/openapi.json", self._openapi),
+            ]
+        )
+
+    def close(self) -> None:
+        """Let the reading threads go."""
+        self._readers.shutdown(wait=False, cancel_futures=True)
+
+    async def _page(self, _request: web.Request) -> web.Response:
+        return web.Response(text=status_page(self._view.status()), content_type="text/html")
+
+    async def _metrics_page(self, request: web.Request) -> web.Response:
+        accept = request.headers.get("Accept", "")
+        body, content_type = await self._read(lambda: self._metrics.render(accept))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return _probe(self._view.alive())
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        return _probe(self._view.alive() or self._view.ready())
+
+    async def _status(self, _request: web.Request) -> web.Response:
+        return _json(self._view.status())
+
+    async def _measurements(self, request: web.Request) -> web.Response:
+        wanted = filter_of(request.query, "model", "version", "column", "metric")
+        return _json({"measurements": await self._read(lambda: self._queries.measurements(wanted))})
+
+    async def _windows(self, request: web.Request) -> web.Response:
+        wanted = filter_of(request.query, "model", "version")
+        return _json({"windows": await self._read(lambda: self._queries.windows(wanted))})
+
+    async def _incidents(self, request: web.Request) -> web.Response:
+        wanted = filter_of(request.query, "model", "version")
+        return _json({"incidents": await self._read(lambda: self._queries.incidents(wanted))})
+
+    async def _rollbacks(self, request: web.Request) -> web.Response:
+        wanted = filter_of(request.query, "model")
+        return _json({"rollbacks": await self._read(lambda: self._queries.rollbacks(wanted))})
+
+    async def _rollback(self, request: web.Request) -> web.Response:
+        identity = request.match_info["id"]
+        found = await self._read(lambda: self._queries.rollback(identity))
+        if found is None:
+            raise web.HTTPNotFound(text=f"there is no rollback {identity[:64]!r}")
+        return _json(found)
+
+    async def _request_rollback(self, request: web.Request) -> web.Response:
+        self._authorize(request)
+        try:
+            wanted = msgspec.json.decode(await request.read(), type=RollbackRequest)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise web.HTTPBadRequest(text=f"the body is not a rollback request: {error}") from error
+        if wanted.model != self._model:
+            raise web.HTTPNotFound(text=f"this Kedge watches {self._model!r}, no other model")
+        identity = await self._view.request_rollback(
+            wanted.to_version, wanted.reason, dry_run=wanted.dry_run
+        )
+        return _json({"id": identity}, status=202)
+
+    async def _openapi(self, _request: web.Request) -> web.Response:
+        return _json(openapi.description())
+
+    def _authorize(self, request: web.Request) -> None:
+        expected = self._token()
+        if expected is None:
+            raise web.HTTPForbidden(
+                text="no token is configured, so nothing can be changed over HTTP; "
+                "set [http] token_file"
+            )
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(
+            given.strip().encode(), expected.encode()
+        ):
+            raise web.HTTPUnauthorized(
+                text="this needs the header Authorization: Bearer <token>",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+
+    async def _read(self, query: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, query)
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every refusal into ``application/problem+json``; keep inner errors to ourselves."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < web.HTTPBadRequest.status_code:
+            raise
+        problem = {"type": "about:blank", "title": error.reason, "status": error.status}
+        if error.text:
+            problem["detail"] = error.text
+        kept = {k: v for k, v in error.headers.items() if k in ("WWW-Authenticate", "Allow")}
+        return _json(problem, error.status, "application/problem+json", kept)
+
+
+def filter_of(query: Mapping[str, str], *names: str) -> Filter:
+    """Read a filter from a request's query.
+
+    Raises
+    ------
+    web.HTTPBadRequest
+        A parameter is unknown, or is not what it has to be; says which.
+    """
+    unknown = sorted(set(query) - {*names, "since", "until", "limit"})
+    if unknown:
+        known = ", ".join([*names, "since", "until", "limit"])
+        raise web.HTTPBadRequest(text=f"unknown parameter {unknown[0][:64]!r}; known: {known}")
+    try:
+        limit = int(query.get("limit", LIMIT_DEFAULT))
+    except ValueError as error:
+        raise web.HTTPBadRequest(text="limit: expected a whole number") from error
+    if not 1 <= limit <= LIMIT_MAX:
+        raise web.HTTPBadRequest(text=f"limit: expected 1 to {LIMIT_MAX}")
+    return Filter(
+        **{name: query[name] for name in names if name in query},
+        since=_moment(query, "since"),
+        until=_moment(query, "until"),
+        limit=limit,
+    )
+
+
+def _moment(query: Mapping[str, str], name: str) -> float | None:
+    text = query.get(name)
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = _rfc3339(text, name)
+    if not math.isfinite(seconds):
+        raise web.HTTPBadRequest(text=f"{name}: expected a finite time")
+    return seconds
+
+
+def _rfc3339(text: str, name: str) -> float:
+    try:
+        # A plus sign in a query that was not escaped arrives as a space.
+        moment = datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError as error:
+        raise web.HTTPBadRequest(
+            text=f"{name}: expected seconds since the epoch or RFC 3339, got {text[:64]!r}"
+        ) from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _probe(reason: str | None) -> web.Response:
+    if reason is None:
+        return _json({"status": "ok"})
+    return _json({"status": "unavailable", "reason": reason}, status=503)
+
+
+def _json(
+    body: object,
+    status: int = 200,
+    content_type: str = "application/json",
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(body), status=status, content_type=content_type, headers=headers
+    )
+
+
+def status_page(status: Mapping[str, Any]) -> str:
+    """Return the plain page at ``/``: what serves, how the rules stand, where to look further."""
+    model = status["model"]
+    rules = "".join(
+        f"<tr class={_text(rule['state'])}><td>{_text(rule['name'])}<td>{_text(rule['state'])}"
+        f"<td>{_text(rule['metric'])}<td>{_text(rule['column'] or '')}"
+        f"<td>{_figure(rule['low'])} … {_figure(rule['high'])}<td>{_figure(rule['threshold'])}"
+        for rule in status["rules"]
+    )
+    versions = "".join(
+        f"<tr><td>{_text(version['version'])}<td>{version['events']}"
+        f"<td>{_text(version['last_window_end'] or '')}"
+        for version in status["versions"]
+    )
+    rollback = status["rollback"]
+    return f"""<!doctype html>
+<html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">
+<meta http-equiv=refresh content=5><title>Kedge: {_text(model["name"])}</title>
+<style>
+:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }}
+body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
+table {{ border-collapse: collapse; width: 100% }}
+th, td {{ text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #8884 }}
+.breach td {{ background: #d332 }} .suspect td {{ background: #da32 }}
+</style>
+<main><h1>{_text(model["name"])}</h1>
+<p>Version <strong>{_text(model["live_version"] or "none seen yet")}</strong> answers;
+rollback is in mode <strong>{_text(rollback["mode"])}</strong>, state {_text(rollback["state"])}.
+<h2>Rules</h2><table><tr><th>rule<th>state<th>metric<th>column<th>bounds<th>threshold{rules}</table>
+<h2>Versions</h2><table><tr><th>version<th>events<th>last window{versions}</table>
+<p><a href=api/v1/status>status</a> · <a href=api/v1/windows>windows</a> ·
+<a href=api/v1/measurements>measurements</a> · <a href=api/v1/incidents>incidents</a> ·
+<a href=api/v1/rollbacks>rollbacks</a> · <a href=metrics>metrics</a></main></html>
+"""
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value), quote=True)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
