@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -28,13 +28,17 @@ class NumberColumn:
     ----------
     values
         Shape ``(rows,)``; NaN where the value is missing or was of a wrong type.
-    invalid
-        How many of the NaN stand for a value of a wrong type (a string, an object).
-        The rest of the NaN are missing (absent or null).
+    invalid_rows
+        Indices of the rows whose NaN stands for a value of a wrong type (a string, an object),
+        ascending. The rest of the NaN are missing (absent or null).
     """
 
     values: Floats
-    invalid: int = 0
+    invalid_rows: tuple[int, ...] = ()
+
+    def take(self, rows: slice) -> NumberColumn:
+        """Return the rows of a slice without a step."""
+        return NumberColumn(self.values[rows], _shifted(self.invalid_rows, rows, len(self.values)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +49,27 @@ class CategoryColumn:
     ----------
     values
         Length ``rows``; None where the value is missing or was of a wrong type.
-    invalid
-        How many of the None stand for a value of a wrong type (an array, an object).
+    invalid_rows
+        Indices of the rows whose None stands for a value of a wrong type (an array, an object),
+        ascending.
     """
 
     values: Sequence[str | None]
-    invalid: int = 0
+    invalid_rows: tuple[int, ...] = ()
+
+    def take(self, rows: slice) -> CategoryColumn:
+        """Return the rows of a slice without a step."""
+        return CategoryColumn(
+            self.values[rows], _shifted(self.invalid_rows, rows, len(self.values))
+        )
+
+
+def _shifted(indices: tuple[int, ...], rows: slice, length: int) -> tuple[int, ...]:
+    """Return the indices that fall in the slice, counted from its start."""
+    if not indices:
+        return ()
+    start, stop, _ = rows.indices(length)
+    return tuple(index - start for index in indices if start <= index < stop)
 
 
 Column: TypeAlias = NumberColumn | CategoryColumn
@@ -90,6 +109,17 @@ class PredictionBatch:
     def rows(self) -> int:
         """Number of rows."""
         return len(self.ts)
+
+    def take(self, rows: slice) -> PredictionBatch:
+        """Return the rows of a slice without a step."""
+        return replace(
+            self,
+            ts=self.ts[rows],
+            latency_ms=self.latency_ms[rows],
+            status=self.status[rows],
+            weight=self.weight[rows],
+            columns={name: column.take(rows) for name, column in self.columns.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)
