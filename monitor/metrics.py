@@ -73,7 +73,7 @@ class BulkHistogram(Collector):
     ) -> None:
         self._name, self._text, self._labels = name, text, tuple(labels)
         self._bounds = np.asarray(bounds_s)
-        self._names = [prometheus.utils.floatToGoString(b) for b in (*bounds_s, math.inf)]
+        self._names = [*(repr(float(bound)) for bound in bounds_s), "+Inf"]
         self._counts: dict[tuple[str, ...], npt.NDArray[np.int64]] = {}
         self._sums: dict[tuple[str, ...], float] = {}
 
