@@ -1,0 +1,218 @@
+"""One change is one transaction; a store is never shared, guessed at or silently remade."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monitor.queries import Filter, Queries
+from monitor.store import (
+    Change,
+    Store,
+    StoreCorrupt,
+    StoreInUse,
+    StoreSchemaError,
+    StoreUnavailable,
+    Totals,
+    WindowRow,
+)
+
+BEGIN = 1_772_618_400.0
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'kedge.db'}"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    store = Store.open(url, now=BEGIN)
+    yield store
+    store.close()
+
+
+def window(ends: float, version: str = "7") -> WindowRow:
+    frame = {"model": "m", "version": version, "begins": ends - 60, "ends": ends}
+    counts = {"events": 10, "requests": 10, "errors": 1, "rejected": 0, "late": 0}
+    measured = {"value": 0.1, "low": 0.05, "high": 0.2, "p_value": None, "n": 10}
+    judged = {"threshold": 0.25, "verdict": "ok"}
+    return WindowRow(
+        frame | counts,
+        [
+            {**frame, "column": "age", "metric": "psi", **measured, **judged},
+            {**frame, "column": None, "metric": "throughput", **measured, **judged},
+        ],
+    )
+
+
+def test_what_was_committed_is_what_a_restart_takes_up(url: str) -> None:
+    first = Store.open(url, now=BEGIN)
+    first.commit(
+        Change(
+            positions={("tail", "a"): {"offset": 17}},
+            panes={("7", 29_543_640): b"\x00pane"},
+            states={"windows": b"watermark"},
+            rules={("drift", "7"): {"state": "suspect"}},
+            totals={"tail": Totals(events=3, rejected=1)},
+        )
+    )
+    first.close()
+
+    again = Store.open(url, now=BEGIN + 1)
+    snapshot = again.load()
+    again.close()
+
+    assert snapshot.positions == {"tail": {"a": {"offset": 17}}}
+    assert snapshot.panes == {("7", 29_543_640): b"\x00pane"}
+    assert snapshot.states == {"windows": b"watermark"}
+    assert snapshot.rules == {("drift", "7"): {"state": "suspect"}}
+    assert snapshot.totals == {"tail": Totals(events=3, rejected=1)}
+
+
+def test_a_change_that_fails_halfway_leaves_nothing(store: Store) -> None:
+    store.commit(Change(positions={("tail", "a"): {"offset": 1}}))
+    broken = WindowRow({"model": "m"}, [])
+
+    with pytest.raises(Exception, match="NOT NULL"):
+        store.commit(Change(positions={("tail", "a"): {"offset": 2}}, windows=[broken]))
+
+    assert store.load().positions == {"tail": {"a": {"offset": 1}}}
+
+
+def test_a_later_position_replaces_the_earlier_and_a_retired_stream_goes(store: Store) -> None:
+    store.commit(Change(positions={("tail", "a"): {"offset": 1}, ("tail", "b"): {"offset": 5}}))
+
+    store.commit(Change(positions={("tail", "a"): {"offset": 2}}, retired=[("tail", "b")]))
+
+    assert store.load().positions == {"tail": {"a": {"offset": 2}}}
+
+
+def test_a_dropped_pane_is_gone_and_its_neighbour_stays(store: Store) -> None:
+    store.commit(Change(panes={("7", 1): b"1", ("7", 2): b"2"}))
+
+    store.commit(Change(dropped_panes=[("7", 1)]))
+
+    assert store.load().panes == {("7", 2): b"2"}
+
+
+def test_a_second_process_is_kept_out_and_told_who_holds_the_store(url: str) -> None:
+    holder = Store.open(url, now=BEGIN)
+    script = "import sys; from monitor.store import *; Store.open(sys.argv[1], now=0.0)"
+
+    second = subprocess.run(
+        [sys.executable, "-c", script, url], capture_output=True, text=True, check=False
+    )
+    holder.close()
+
+    assert second.returncode != 0
+    assert "StoreInUse" in second.stderr
+    assert f"process {os.getpid()}" in second.stderr
+
+
+def test_a_store_is_free_again_once_it_is_closed(url: str) -> None:
+    Store.open(url, now=BEGIN).close()
+
+    Store.open(url, now=BEGIN).close()
+
+
+def test_the_same_process_cannot_open_a_store_twice_either(url: str, store: Store) -> None:
+    with pytest.raises(StoreInUse):
+        Store.open(url, now=BEGIN)
+
+
+def test_a_store_of_another_schema_is_refused_with_what_to_do(url: str, tmp_path: Path) -> None:
+    Store.open(url, now=BEGIN).close()
+    with sqlite3.connect(tmp_path / "kedge.db") as connection:
+        connection.execute("UPDATE kedge_meta SET value = '99' WHERE key = 'schema'")
+    connection.close()
+
+    with pytest.raises(StoreSchemaError, match=r"schema 99.*needs 1"):
+        Store.open(url, now=BEGIN)
+
+
+def test_a_file_that_is_no_database_is_refused_and_kept(url: str, tmp_path: Path) -> None:
+    text = b"this is a text file, and somebody may want it\n" * 100
+    (tmp_path / "kedge.db").write_bytes(text)
+
+    with pytest.raises(StoreCorrupt, match="Move it aside"):
+        Store.open(url, now=BEGIN)
+
+    assert (tmp_path / "kedge.db").read_bytes() == text
+
+
+def test_a_locked_database_is_bad_weather_and_the_same_change_succeeds_later(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.store.BUSY_TIMEOUT_MS", 50)
+    store = Store.open(url, now=BEGIN)
+    other = sqlite3.connect(tmp_path / "kedge.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    wanted = Change(positions={("tail", "a"): {"offset": 9}})
+
+    with pytest.raises(StoreUnavailable, match="locked"):
+        store.commit(wanted)
+    other.execute("ROLLBACK")
+    other.close()
+    store.commit(wanted)
+
+    assert store.load().positions == {"tail": {"a": {"offset": 9}}}
+    store.close()
+
+
+def test_pruning_takes_old_windows_with_their_measurements_and_no_others(
+    url: str, store: Store
+) -> None:
+    store.commit(Change(windows=[window(BEGIN), window(BEGIN + 60), window(BEGIN + 120)]))
+
+    pruned = store.prune(BEGIN + 60, rows_max=10)
+
+    queries = Queries(url)
+    assert pruned == 1
+    assert len(queries.windows(Filter())) == 2
+    assert len(queries.measurements(Filter(column="age"))) == 2
+    queries.close()
+
+
+def test_queries_filter_by_series_and_half_open_time(url: str, store: Store) -> None:
+    store.commit(Change(windows=[window(BEGIN), window(BEGIN + 60, "8"), window(BEGIN + 120)]))
+    queries = Queries(url)
+
+    ends = [
+        row["window_end"]
+        for row in queries.measurements(
+            Filter(version="7", metric="psi", column="age", since=BEGIN, until=BEGIN + 120)
+        )
+    ]
+
+    assert ends == ["2026-03-04T10:00:00.000Z"]
+    queries.close()
+
+
+def test_a_window_is_answered_with_what_was_measured_of_it_as_a_whole(
+    url: str, store: Store
+) -> None:
+    store.commit(Change(windows=[window(BEGIN)]))
+    queries = Queries(url)
+
+    [row] = queries.windows(Filter())
+
+    assert row["throughput"] == 0.1
+    assert row["events"] == 10
+    assert "psi" not in row
+    queries.close()
+
+
+def test_the_queries_cannot_write(url: str, store: Store) -> None:
+    queries = Queries(url)
+
+    with pytest.raises(Exception, match="readonly"), queries._engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM kedge_meta")
+
+    queries.close()
