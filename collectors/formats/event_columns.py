@@ -1,0 +1,140 @@
+"""Columns out of the values of decoded rows: loops that run in C wherever they can."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from collectors.batch import PREDICTION, CategoryColumn, Column, Floats, NumberColumn
+from collectors.formats.event_line import fits_kind
+from collectors.formats.event_types import ARRAY_COLUMNS_MAX, Vocabulary
+from collectors.text import clean_text
+
+_NONE = type(None)
+_FLOAT_TYPES = frozenset({float, _NONE})
+_TEXT_TYPES = frozenset({str, _NONE})
+_NESTED_TYPES = frozenset({dict, list})
+_EXACT_INT_END = 2**53
+
+
+def feature_columns(
+    values: Mapping[str, Sequence[Any]], vocabulary: Vocabulary
+) -> dict[str, Column]:
+    """Columns of the features: numbers hold floats, None and `INVALID`, nothing else."""
+    return {
+        name: numbers(values[name]) if kind == "number" else categories(values[name])
+        for name, kind in vocabulary.features.items()
+        if kind is not None
+    }
+
+
+def prediction_columns(
+    predictions: Sequence[Any], types: frozenset[type], vocabulary: Vocabulary
+) -> dict[str, Column]:
+    """Columns of the prediction; in learning, also those that these predictions bring.
+
+    Parameters
+    ----------
+    predictions
+        A scalar, an object or an array of scalars, or None, for each row.
+    types
+        The types that occur among all predictions of the block that the rows belong to.
+    """
+    if vocabulary.learning:
+        _learn(predictions, types, vocabulary)
+    kinds = vocabulary.prediction
+    if types <= _FLOAT_TYPES and set(kinds) == {PREDICTION} and kinds[PREDICTION] == "number":
+        return {PREDICTION: numbers(predictions)}
+    parts: dict[str, list[Any]] = {name: [None] * len(predictions) for name in kinds}
+    for row, prediction in enumerate(predictions):
+        for name, part in _parts(prediction):
+            if name in parts:
+                parts[name][row] = part
+    return {
+        name: _mixed_numbers(parts[name]) if kind == "number" else categories(parts[name])
+        for name, kind in kinds.items()
+    }
+
+
+def floats(values: Sequence[float | None]) -> Floats:
+    """Numbers, NaN for None."""
+    try:
+        return np.fromiter(values, np.float64, len(values))
+    except TypeError:
+        return np.array(values, dtype=np.float64)
+
+
+def numbers(values: Sequence[Any]) -> NumberColumn:
+    """Make a column of floats, of None, and of values that are anything but a number.
+
+    No value may be a string, which numpy would read as a number.
+    """
+    try:
+        return NumberColumn(floats(values))
+    except TypeError:
+        return _mixed_numbers(values)
+
+
+def _mixed_numbers(values: Sequence[Any]) -> NumberColumn:
+    column = np.full(len(values), math.nan)
+    invalid = []
+    for row, value in enumerate(values):
+        if value is None:
+            continue
+        if fits_kind(value, "number"):
+            column[row] = value
+        else:
+            invalid.append(row)
+    return NumberColumn(column, tuple(invalid))
+
+
+def categories(values: Sequence[Any]) -> CategoryColumn:
+    """Make a column of strings; booleans and numbers become their text."""
+    invalid: tuple[int, ...] = ()
+    try:
+        distinct = set(values)
+    except TypeError:  # an object or an array: equal to nothing
+        distinct = {_NONE}
+    if not set(map(type, distinct)) <= _TEXT_TYPES:
+        fits = [value is None or fits_kind(value, "category") for value in values]
+        invalid = tuple([row for row, fit in enumerate(fits) if not fit])
+        values = [_text(value) if fit else None for value, fit in zip(values, fits, strict=True)]
+        distinct = set(values)
+    distinct.discard(None)
+    changed = {value: clean for value in distinct if (clean := clean_text(value)) is not value}
+    if changed:
+        values = [changed.get(value, value) for value in values]
+    return CategoryColumn(values, invalid)
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_INT_END:
+        return str(int(value))  # 1.0 and 1 are one category, as in a table with gaps
+    return str(value)
+
+
+def _learn(predictions: Sequence[Any], types: frozenset[type], vocabulary: Vocabulary) -> None:
+    if PREDICTION not in vocabulary.prediction and not types <= _NESTED_TYPES | {_NONE}:
+        scalars = (value for value in predictions if type(value) in types - _NESTED_TYPES - {_NONE})
+        vocabulary.learn_prediction(PREDICTION, next(scalars, None))
+    if types & _NESTED_TYPES:
+        for prediction in predictions:
+            for name, part in _parts(prediction):
+                vocabulary.learn_prediction(name, part)
+
+
+def _parts(prediction: object) -> Sequence[tuple[str, object]]:
+    """Columns of one prediction: of an object by key, of an array by index."""
+    if isinstance(prediction, dict):
+        return [(clean_text(f"{PREDICTION}.{key}"), part) for key, part in prediction.items()]
+    if isinstance(prediction, list):
+        first = prediction[:ARRAY_COLUMNS_MAX]
+        return [(f"{PREDICTION}.{i}", part) for i, part in enumerate(first)]
+    return [(PREDICTION, prediction)]
