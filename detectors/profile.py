@@ -1,0 +1,122 @@
+"""Profiles of one column: what is kept of a reference, and what windows are counted against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collectors.batch import ColumnKind, Floats, Ints
+
+
+class ReferenceError(ValueError):  # noqa: A001 - the builtin is about weak references
+    """A reference, or a file of one, that cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NumberProfile:
+    """Distribution of a number column: its distinct values and how often each occurred.
+
+    A column with too many distinct values is thinned to quantile points. Rows of a value that
+    was left out count at the next larger kept point, so that the profile's distribution
+    function lies nowhere above the true one, and below it by at most `rank_error`.
+
+    Parameters
+    ----------
+    points
+        Kept values, ascending and distinct, shape ``(K,)``; infinities may stand at the ends.
+    counts
+        Rows at each point, shape ``(K,)``, all positive.
+    missing, invalid
+        Rows without a value, and rows with one of a wrong type.
+    rank_error
+        Largest distance between the profile's distribution function and that of all the rows,
+        as a share of the rows; 0 when every distinct value was kept.
+
+    Raises
+    ------
+    ReferenceError
+        If the parts contradict one another.
+    """
+
+    points: Floats
+    counts: Ints
+    missing: int
+    invalid: int
+    rank_error: float = 0.0
+    kind: ClassVar[ColumnKind] = "number"
+
+    def __post_init__(self) -> None:
+        if self.points.shape != self.counts.shape or self.points.ndim != 1:
+            raise ReferenceError("a number profile needs one count a point")
+        if np.isnan(self.points).any() or not (self.points[1:] > self.points[:-1]).all():
+            raise ReferenceError("points of a number profile must be distinct and ascending")
+        if (self.counts <= 0).any() or min(self.missing, self.invalid) < 0:
+            raise ReferenceError("counts of a number profile must not be negative or zero")
+        if not 0 <= self.rank_error <= 1:
+            raise ReferenceError("the rank error of a number profile must lie in [0, 1]")
+
+    @property
+    def rows(self) -> int:
+        """Rows with a value."""
+        return int(self.counts.sum())
+
+    def quantile(self, share: float) -> float:
+        """Smallest kept value with at least `share` of the rows at or below it; NaN of no rows.
+
+        Examples
+        --------
+        >>> NumberProfile(np.array([1.0, 2.0]), np.array([3, 1]), 0, 0).quantile(0.5)
+        1.0
+        """
+        if not self.points.size:
+            return float("nan")
+        upto = np.cumsum(self.counts)
+        return float(self.points[min(upto.searchsorted(share * upto[-1]), upto.size - 1)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CategoryProfile:
+    """Distribution of a category column: its most frequent values and how often each occurred.
+
+    Parameters
+    ----------
+    values
+        Kept values, most frequent first, distinct.
+    counts
+        Rows of each kept value, shape ``(len(values),)``, all positive.
+    other
+        Rows of values that were too many to keep.
+    missing, invalid
+        Rows without a value, and rows with one of a wrong type.
+
+    Raises
+    ------
+    ReferenceError
+        If the parts contradict one another.
+    """
+
+    values: tuple[str, ...]
+    counts: Ints
+    other: int
+    missing: int
+    invalid: int
+    kind: ClassVar[ColumnKind] = "category"
+
+    def __post_init__(self) -> None:
+        if self.counts.shape != (len(self.values),):
+            raise ReferenceError("a category profile needs one count a value")
+        if len(set(self.values)) != len(self.values):
+            raise ReferenceError("values of a category profile must be distinct")
+        if (self.counts <= 0).any() or min(self.other, self.missing, self.invalid) < 0:
+            raise ReferenceError("counts of a category profile must not be negative or zero")
+
+    @property
+    def rows(self) -> int:
+        """Rows with a value."""
+        return int(self.counts.sum()) + self.other
+
+
+Profile: TypeAlias = NumberProfile | CategoryProfile

@@ -1,0 +1,226 @@
+"""The reference: what a model's columns looked like when all was well, and how it is collected."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from collectors.batch import NumberColumn, Schema
+from detectors.packing import PackingError
+from detectors.profile import (
+    CategoryProfile,
+    NumberProfile,
+    Profile,
+    ReferenceError,  # noqa: A004 - the builtin is about weak references
+)
+from detectors.profile_builder import (
+    CategoryBuilder,
+    CategoryBuilderState,
+    NumberBuilder,
+    NumberBuilderState,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from collectors.batch import Column
+
+__all__ = [
+    "CategoryProfile",
+    "NumberProfile",
+    "Reference",
+    "ReferenceBuilder",
+    "ReferenceError",
+]
+
+#: Distinct points that a reference keeps over all its number columns together: 8 MB in memory.
+POINTS_MAX = 500_000
+#: Bounds of what one number column gets of it. 20,000 quantile points leave a rank error of
+#: 5e-5, and 1,000 of 1e-3: both below what a window of a usual size can tell.
+COLUMN_POINTS_MIN = 1_000
+COLUMN_POINTS_MAX = 20_000
+#: Category values that a column keeps by name.
+VALUES_MAX = 1_000
+#: While collecting, a column may hold this many times the points that it ends with.
+_COLLECTING_FACTOR = 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """Profiles of all columns of a healthy model.
+
+    Parameters
+    ----------
+    columns
+        Profile by column name, features and the prediction alike.
+    rows
+        Rows that it was made of.
+    created
+        When, seconds since the epoch.
+    origin
+        Of what: a path, a registry address, ``"first"``.
+    """
+
+    columns: Mapping[str, Profile]
+    rows: int
+    created: float
+    origin: str
+    digest: str = field(init=False)
+    """Hex SHA-256 of the profiles: what counts against this reference are marked with."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "digest", _digest(self.columns, self.rows))
+
+    def schema(self) -> Schema:
+        """Columns and their kinds, for a format to decode."""
+        return Schema({name: profile.kind for name, profile in self.columns.items()})
+
+
+def _digest(columns: Mapping[str, Profile], rows: int) -> str:
+    digest = hashlib.sha256(msgspec.msgpack.encode(rows))
+    for name in sorted(columns):
+        profile = columns[name]
+        digest.update(msgspec.msgpack.encode((name, profile.kind, profile.missing)))
+        digest.update(msgspec.msgpack.encode(profile.invalid))
+        digest.update(profile.counts.astype("<i8").tobytes())
+        if isinstance(profile, NumberProfile):
+            digest.update(profile.points.astype("<f8").tobytes())
+            digest.update(msgspec.msgpack.encode(profile.rank_error))
+        else:
+            digest.update(msgspec.msgpack.encode((profile.values, profile.other)))
+    return digest.hexdigest()
+
+
+class _BuilderState(msgspec.Struct, array_like=True, frozen=True):
+    format: int
+    rows: int
+    points_max: int
+    numbers: dict[str, NumberBuilderState]
+    categories: dict[str, CategoryBuilderState]
+
+
+_BUILDER_FORMAT = 1
+
+
+class ReferenceBuilder:
+    """Collects columns, batch by batch, and makes a reference of them.
+
+    Exact while a number column has few distinct values; past 32 times the points that it may
+    end with, it is thinned on the way and `NumberProfile.rank_error` grows. So memory stays
+    below about 256 MB (16 bytes a held point) however many rows and columns there are.
+
+    Parameters
+    ----------
+    points_max
+        Points to keep, over all number columns. Each gets
+        ``max(1000, min(20_000, points_max // number_columns))``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> builder = ReferenceBuilder()
+    >>> builder.add({"age": NumberColumn(np.array([30.0, 40.0, 30.0]))})
+    >>> reference = builder.build(created=0.0, origin="example")
+    >>> reference.rows, reference.columns["age"].counts.tolist()
+    (3, [2, 1])
+    """
+
+    def __init__(self, points_max: int = POINTS_MAX) -> None:
+        self._points_max = points_max
+        self._numbers: dict[str, NumberBuilder] = {}
+        self._categories: dict[str, CategoryBuilder] = {}
+        self.rows = 0
+
+    def add(self, columns: Mapping[str, Column]) -> None:
+        """Count the rows of `columns`; a column seen before and absent now is missing in them.
+
+        Raises
+        ------
+        ReferenceError
+            If a column was of another kind before.
+        """
+        rows = max((len(column.values) for column in columns.values()), default=0)
+        for name, column in columns.items():
+            if isinstance(column, NumberColumn):
+                self._number(name).add(column)
+            else:
+                self._category(name).add(column)
+        self._miss(columns, rows)
+        self.rows += rows
+
+    def build(self, created: float, origin: str) -> Reference:
+        """Make the reference of all rows added; the builder may go on afterwards."""
+        points_max = self._column_points_max()
+        profiles: dict[str, Profile] = {
+            name: column.profile(points_max) for name, column in self._numbers.items()
+        }
+        profiles |= {name: column.profile(VALUES_MAX) for name, column in self._categories.items()}
+        return Reference(profiles, self.rows, created, origin)
+
+    def encode(self) -> bytes:
+        """Everything collected so far, for the store."""
+        state = _BuilderState(
+            _BUILDER_FORMAT,
+            self.rows,
+            self._points_max,
+            {name: column.state() for name, column in self._numbers.items()},
+            {name: column.state() for name, column in self._categories.items()},
+        )
+        return msgspec.msgpack.encode(state)
+
+    @classmethod
+    def decode(cls, data: bytes) -> ReferenceBuilder:
+        """Go on where `encode` stood.
+
+        Raises
+        ------
+        ReferenceError
+            If `data` is damaged, or of a version that this program does not know.
+        """
+        try:
+            state = msgspec.msgpack.decode(data, type=_BuilderState)
+            if state.format != _BUILDER_FORMAT:
+                raise ReferenceError(
+                    f"cannot go on collecting a reference: its stored state has format "
+                    f"{state.format}, this program knows {_BUILDER_FORMAT}; start it afresh"
+                )
+            builder = cls(state.points_max)
+            builder._numbers = {
+                name: NumberBuilder.of_state(kept) for name, kept in state.numbers.items()
+            }
+            builder._categories = {
+                name: CategoryBuilder.of_state(kept) for name, kept in state.categories.items()
+            }
+        except (msgspec.DecodeError, PackingError) as error:
+            raise ReferenceError(
+                f"cannot go on collecting a reference: its stored state is damaged ({error})"
+            ) from error
+        builder.rows = state.rows
+        return builder
+
+    def _number(self, name: str) -> NumberBuilder:
+        if name in self._categories:
+            raise ReferenceError(f"column {name!r} held categories before, and numbers now")
+        if name not in self._numbers:
+            self._numbers[name] = NumberBuilder(missing=self.rows)
+        held_max = _COLLECTING_FACTOR * self._column_points_max()
+        self._numbers[name].held_max = held_max
+        return self._numbers[name]
+
+    def _category(self, name: str) -> CategoryBuilder:
+        if name in self._numbers:
+            raise ReferenceError(f"column {name!r} held numbers before, and categories now")
+        return self._categories.setdefault(name, CategoryBuilder(missing=self.rows))
+
+    def _miss(self, columns: Mapping[str, Column], rows: int) -> None:
+        for kept in (self._numbers, self._categories):
+            for name, column in kept.items():
+                if name not in columns:
+                    column.missing += rows
+
+    def _column_points_max(self) -> int:
+        share = self._points_max // max(1, len(self._numbers))
+        return max(COLUMN_POINTS_MIN, min(COLUMN_POINTS_MAX, share))

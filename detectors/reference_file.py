@@ -1,0 +1,142 @@
+"""A reference as one file: a magic word, a format version, a checksum, compressed MessagePack.
+
+No code is ever loaded from it (no pickle), its inflated size is limited, and its arrays are
+checked against one another, so that a file from elsewhere is safe to open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+
+import msgspec
+
+from detectors.packing import (
+    PackedArray,
+    PackingError,
+    pack_counts,
+    pack_floats,
+    unpack_counts,
+    unpack_floats,
+)
+from detectors.profile import (
+    CategoryProfile,
+    NumberProfile,
+    Profile,
+    ReferenceError,  # noqa: A004 - the builtin is about weak references
+)
+from detectors.reference import Reference
+
+__all__ = ["ReferenceError", "dump", "load"]
+
+MAGIC = b"KEDGEREF"
+FORMAT = 1
+#: Largest body after inflation; a full reference (500,000 points) takes about 8 MB.
+INFLATED_MAX = 256 * 1024 * 1024
+_HEADER = struct.Struct(f"<{len(MAGIC)}sI32s")
+
+
+class _Number(msgspec.Struct, array_like=True, frozen=True, tag="number"):
+    points: PackedArray
+    counts: PackedArray
+    missing: int
+    invalid: int
+    rank_error: float
+
+
+class _Category(msgspec.Struct, array_like=True, frozen=True, tag="category"):
+    values: list[str]
+    counts: PackedArray
+    other: int
+    missing: int
+    invalid: int
+
+
+class _Body(msgspec.Struct, frozen=True):
+    rows: int
+    created: float
+    origin: str
+    columns: dict[str, _Number | _Category]
+
+
+def dump(reference: Reference) -> bytes:
+    """Write `reference` as the bytes of one file."""
+    body = _Body(
+        rows=reference.rows,
+        created=reference.created,
+        origin=reference.origin,
+        columns={name: _packed(profile) for name, profile in reference.columns.items()},
+    )
+    packed = zlib.compress(msgspec.msgpack.encode(body), level=6)
+    return _HEADER.pack(MAGIC, FORMAT, hashlib.sha256(packed).digest()) + packed
+
+
+def load(data: bytes) -> Reference:
+    """Read what `dump` wrote.
+
+    Raises
+    ------
+    ReferenceError
+        If the bytes are no reference, of an unknown version, cut off, damaged, too large once
+        inflated, or if their arrays contradict one another.
+    """
+    if not data.startswith(MAGIC):
+        raise ReferenceError(
+            "not a reference file (it does not begin as one); "
+            "make one with `kedge reference build --from FILE --out REFERENCE`"
+        )
+    if len(data) < _HEADER.size:
+        raise ReferenceError("the reference file is cut off within its header; build it again")
+    _, version, checksum = _HEADER.unpack_from(data)
+    if version != FORMAT:
+        raise ReferenceError(
+            f"the reference file has format version {version}, this program reads {FORMAT}; "
+            "build it again, or use the program that wrote it"
+        )
+    packed = data[_HEADER.size :]
+    if hashlib.sha256(packed).digest() != checksum:
+        raise ReferenceError(
+            "the reference file is damaged or cut off (its checksum does not match); "
+            "copy it again, or build it again"
+        )
+    try:
+        body = msgspec.msgpack.decode(_inflated(packed), type=_Body)
+        columns = {name: _profile(column) for name, column in body.columns.items()}
+    except (zlib.error, msgspec.DecodeError, PackingError) as error:
+        raise ReferenceError(
+            f"the reference file cannot be read ({error}); build it again"
+        ) from error
+    if body.rows < 0:
+        raise ReferenceError("the reference file states a negative number of rows")
+    return Reference(columns, body.rows, body.created, body.origin)
+
+
+def _inflated(packed: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    body = inflater.decompress(packed, INFLATED_MAX)
+    if inflater.unconsumed_tail:
+        raise ReferenceError(
+            f"the reference file inflates to more than {INFLATED_MAX} bytes; refused"
+        )
+    if not inflater.eof:
+        raise ReferenceError("the reference file is cut off; build it again")
+    return body
+
+
+def _packed(profile: Profile) -> _Number | _Category:
+    counts = pack_counts(profile.counts)
+    if isinstance(profile, NumberProfile):
+        points = pack_floats(profile.points)
+        return _Number(points, counts, profile.missing, profile.invalid, profile.rank_error)
+    return _Category(list(profile.values), counts, profile.other, profile.missing, profile.invalid)
+
+
+def _profile(packed: _Number | _Category) -> Profile:
+    counts = unpack_counts(packed.counts)
+    if isinstance(packed, _Number):
+        points = unpack_floats(packed.points)
+        return NumberProfile(points, counts, packed.missing, packed.invalid, packed.rank_error)
+    return CategoryProfile(
+        tuple(packed.values), counts, packed.other, packed.missing, packed.invalid
+    )
