@@ -1,0 +1,79 @@
+"""Counts of one column of a window, whatever its kind: made, added to, merged, restored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from collectors.batch import CategoryColumn, NumberColumn
+from detectors.category_counts import CategoryCounts, CategoryState
+from detectors.number_counts import NumberCounts, NumberState
+from detectors.packing import PackingError
+from detectors.profile import CategoryProfile, NumberProfile
+from detectors.row_counts import RowCounts, RowState
+
+if TYPE_CHECKING:
+    from collectors.batch import Column
+    from detectors.reference import Reference
+
+ColumnCounts: TypeAlias = NumberCounts | CategoryCounts | RowCounts
+ColumnState: TypeAlias = NumberState | CategoryState | RowState
+
+
+def counts_of(reference: Reference | None, name: str) -> ColumnCounts:
+    """Empty counts for column `name`: of the kind that the reference states, or of rows only."""
+    profile = reference.columns.get(name) if reference else None
+    if isinstance(profile, NumberProfile):
+        return NumberCounts(profile.points)
+    if isinstance(profile, CategoryProfile):
+        return CategoryCounts(profile.values)
+    return RowCounts()
+
+
+def counts_of_state(state: ColumnState, reference: Reference | None, name: str) -> ColumnCounts:
+    """Restore counts from their state.
+
+    Raises
+    ------
+    PackingError
+        If the state does not fit the reference.
+    """
+    profile = reference.columns.get(name) if reference else None
+    if isinstance(state, RowState):
+        return RowCounts.of_state(state)
+    if isinstance(state, NumberState) and isinstance(profile, NumberProfile):
+        return NumberCounts.of_state(state, profile.points)
+    if isinstance(state, CategoryState) and isinstance(profile, CategoryProfile):
+        return CategoryCounts.of_state(state, profile.values)
+    raise PackingError(f"column {name!r} is of another kind than the reference's")
+
+
+def add_column(counts: ColumnCounts, column: Column) -> None:
+    """Count the rows of `column`; values of another kind than the counts' are invalid."""
+    match counts, column:
+        case NumberCounts(), NumberColumn():
+            counts.add(column)
+        case CategoryCounts(), CategoryColumn():
+            counts.add(column)
+        case RowCounts(), _:
+            counts.add(column)
+        case _:
+            counts.invalid += len(column.values)
+
+
+def merge_column(counts: ColumnCounts, other: ColumnCounts) -> None:
+    """Add what `other` holds.
+
+    Raises
+    ------
+    ValueError
+        If they count different things.
+    """
+    match counts, other:
+        case NumberCounts(), NumberCounts():
+            counts.merge(other)
+        case CategoryCounts(), CategoryCounts():
+            counts.merge(other)
+        case RowCounts(), RowCounts():
+            counts.merge(other)
+        case _:
+            raise ValueError(f"cannot add counts of {other.kind} to counts of {counts.kind}")

@@ -1,0 +1,333 @@
+"""A pane: the additive statistics of one short interval of one version's traffic."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from collectors.batch import CategoryColumn, LatencyKind, NumberColumn, Schema
+from detectors.column_counts import (
+    ColumnCounts,
+    ColumnState,
+    add_column,
+    counts_of,
+    counts_of_state,
+    merge_column,
+)
+from detectors.latency import LatencyHistogram, LatencyState
+from detectors.packing import PackingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from collectors.batch import Column, Ints, PredictionBatch
+    from detectors.reference import Reference
+
+#: A request failed when its status is this or more: to the caller, a 422 is no prediction either.
+ERROR_STATUS_MIN = 400
+#: Weights are summed as whole multiples of a millionth part or so of a request, because sums
+#: of floating-point numbers depend on their order and a pane's must not.
+_WEIGHT_UNITS = 1 << 20
+_FORMAT = 1
+
+
+class PaneError(ValueError):
+    """Bytes that are no pane, or a pane that does not belong to the one it should join."""
+
+
+class PaneReferenceError(PaneError):
+    """A pane that was counted against another reference."""
+
+
+class _PaneState(msgspec.Struct, array_like=True, frozen=True):
+    format: int
+    digest: str
+    events: int
+    requests: int
+    errors: int
+    weight_units: int
+    statuses: dict[int, int]
+    first_ts: float
+    last_ts: float
+    latency: dict[LatencyKind, LatencyState]
+    columns: dict[str, ColumnState]
+
+
+class Pane:
+    """Counts of rows, requests, latencies and column values; panes of one reference add up.
+
+    ``merge(a, b)`` equals the statistics of all their rows in one pane, exactly, in any order and
+    however the rows were batched.
+
+    Parameters
+    ----------
+    reference
+        What columns are counted against; None while there is none, then only rows, missing and
+        invalid values are counted.
+    columns
+        Which columns to count. A row of a batch without such a column counts as missing there;
+        a column that only batches bring is counted from when it first comes, and as missing
+        in the rows before.
+
+    Attributes
+    ----------
+    events
+        Rows.
+    requests
+        Rows with a status: a request of several rows carries it once.
+    errors
+        Requests with a status of :data:`ERROR_STATUS_MIN` or more.
+    weight
+        Requests that these stand for, where only a share of the traffic is logged.
+    statuses
+        Requests by class of status: 2 for 200 to 299.
+    latency
+        Histogram by latency kind.
+    first_ts, last_ts
+        Smallest and largest event time, seconds since the epoch; ``inf`` and ``-inf`` of no rows.
+    columns
+        Counts by column name.
+    """
+
+    __slots__ = (
+        "columns",
+        "errors",
+        "events",
+        "first_ts",
+        "last_ts",
+        "latency",
+        "reference",
+        "requests",
+        "statuses",
+        "weight_units",
+    )
+
+    def __init__(self, reference: Reference | None, columns: Schema) -> None:
+        self.events = 0
+        self.requests = 0
+        self.errors = 0
+        self.weight_units = 0
+        self.statuses: dict[int, int] = {}
+        self.first_ts = math.inf
+        self.last_ts = -math.inf
+        self.latency: dict[LatencyKind, LatencyHistogram] = {}
+        self.reference = reference
+        self.columns: dict[str, ColumnCounts] = {
+            name: counts_of(reference, name) for name in columns.columns
+        }
+
+    @property
+    def digest(self) -> str:
+        """Digest of the reference that columns are counted against; empty without one."""
+        return self.reference.digest if self.reference else ""
+
+    @property
+    def weight(self) -> float:
+        """Requests that the counted ones stand for."""
+        return self.weight_units / _WEIGHT_UNITS
+
+    def add(self, batch: PredictionBatch, rows: slice | Ints | None = None) -> None:
+        """Count the rows of `batch`, or those at `rows` of it (a slice without a step, or indices).
+
+        Values of another kind than the reference's count as invalid.
+        """
+        if isinstance(rows, slice):
+            batch = batch.take(rows)
+        elif rows is not None:
+            batch = reordered(batch, rows)
+        if not batch.rows:
+            return
+        for name, column in batch.columns.items():
+            add_column(self._counts(name), column)
+        for name, counts in self.columns.items():
+            if name not in batch.columns:
+                counts.miss(batch.rows)
+        self.events += batch.rows
+        self.first_ts = min(self.first_ts, float(batch.ts.min()))
+        self.last_ts = max(self.last_ts, float(batch.ts.max()))
+        self._add_requests(batch)
+
+    def merge(self, other: Pane) -> None:
+        """Add what `other` holds; it stays as it is.
+
+        Raises
+        ------
+        PaneReferenceError
+            If it was counted against another reference.
+        """
+        if other.digest != self.digest:
+            raise PaneReferenceError(
+                f"cannot add a pane counted against reference {other.digest[:12] or 'none'} "
+                f"to one counted against {self.digest[:12] or 'none'}"
+            )
+        for name, counts in other.columns.items():
+            merge_column(self._counts(name), counts)
+        for name, counts in self.columns.items():
+            if name not in other.columns:
+                counts.miss(other.events)
+        self.events += other.events
+        self.requests += other.requests
+        self.errors += other.errors
+        self.weight_units += other.weight_units
+        self.first_ts = min(self.first_ts, other.first_ts)
+        self.last_ts = max(self.last_ts, other.last_ts)
+        for status, requests in other.statuses.items():
+            self.statuses[status] = self.statuses.get(status, 0) + requests
+        for kind, histogram in other.latency.items():
+            self.latency.setdefault(kind, LatencyHistogram()).merge(histogram)
+
+    @classmethod
+    def sum(cls, panes: Iterable[Pane]) -> Pane:
+        """Return one pane with what all `panes` hold; they stay as they are.
+
+        Raises
+        ------
+        PaneReferenceError
+            If they were counted against several references.
+        ValueError
+            If there is none: then there is no reference to count against.
+        """
+        first, *rest = panes
+        total = cls(first.reference, Schema({}))
+        for pane in (first, *rest):
+            total.merge(pane)
+        return total
+
+    def rebased(self, reference: Reference | None, columns: Schema) -> Pane:
+        """Return the same rows with columns counted against `reference` from here on.
+
+        What was counted of columns against another reference cannot be carried over: it is
+        dropped, and the columns' own row counts say so. Requests and latencies stay.
+        """
+        return Pane.decode_rebased(self.encode(), reference, columns)
+
+    def encode(self) -> bytes:
+        """Everything to go on from, for the store; panes of equal statistics give equal bytes."""
+        state = _PaneState(
+            format=_FORMAT,
+            digest=self.digest,
+            events=self.events,
+            requests=self.requests,
+            errors=self.errors,
+            weight_units=self.weight_units,
+            statuses=dict(sorted(self.statuses.items())),
+            first_ts=self.first_ts,
+            last_ts=self.last_ts,
+            latency={kind: self.latency[kind].state() for kind in sorted(self.latency)},
+            columns={name: self.columns[name].state() for name in sorted(self.columns)},
+        )
+        return msgspec.msgpack.encode(state)
+
+    @classmethod
+    def decode(cls, data: bytes, reference: Reference | None, columns: Schema) -> Pane:
+        """Go on where `encode` stood.
+
+        A column of `columns` that the bytes do not hold is counted from here on.
+
+        Raises
+        ------
+        PaneReferenceError
+            If the pane was counted against another reference.
+        PaneError
+            If the bytes are damaged, or of a format that this program does not know.
+        """
+        state = _state(data)
+        pane = cls(reference, columns)
+        if state.digest != pane.digest:
+            raise PaneReferenceError(
+                f"the stored pane was counted against reference {state.digest[:12] or 'none'}, "
+                f"the present one is {pane.digest[:12] or 'none'}"
+            )
+        pane._restore(state)
+        try:
+            for name, kept in state.columns.items():
+                pane.columns[name] = counts_of_state(kept, reference, name)
+        except PackingError as error:
+            raise PaneError(f"the stored pane is damaged: {error}") from error
+        return pane
+
+    @classmethod
+    def decode_rebased(cls, data: bytes, reference: Reference | None, columns: Schema) -> Pane:
+        """As `decode`, but a pane of another reference loses its columns' counts (`rebased`).
+
+        Raises
+        ------
+        PaneError
+            If the bytes are damaged, or of a format that this program does not know.
+        """
+        try:
+            return cls.decode(data, reference, columns)
+        except PaneReferenceError:
+            pane = cls(reference, columns)
+            pane._restore(_state(data))
+            return pane
+
+    def _restore(self, state: _PaneState) -> None:
+        self.events, self.requests, self.errors = state.events, state.requests, state.errors
+        self.weight_units, self.statuses = state.weight_units, dict(state.statuses)
+        self.first_ts, self.last_ts = state.first_ts, state.last_ts
+        try:
+            self.latency = {
+                kind: LatencyHistogram.of_state(kept) for kind, kept in state.latency.items()
+            }
+        except PackingError as error:
+            raise PaneError(f"the stored pane is damaged: {error}") from error
+
+    def _counts(self, name: str) -> ColumnCounts:
+        """Return the counts of a column; in the rows before it first came, it was missing."""
+        if name not in self.columns:
+            self.columns[name] = counts_of(self.reference, name)
+            self.columns[name].miss(self.events)
+        return self.columns[name]
+
+    def _add_requests(self, batch: PredictionBatch) -> None:
+        carries_status = batch.status != 0
+        status = batch.status[carries_status]
+        self.requests += int(status.size)
+        self.errors += int(np.count_nonzero(status >= ERROR_STATUS_MIN))
+        units = np.rint(batch.weight[carries_status] * _WEIGHT_UNITS)
+        self.weight_units += int(units.astype(np.int64).sum())
+        classes, counts = np.unique(np.clip(status // 100, 0, 9), return_counts=True)
+        for key, requests in zip(classes.tolist(), counts.tolist(), strict=True):
+            self.statuses[key] = self.statuses.get(key, 0) + requests
+        if not np.isnan(batch.latency_ms).all():
+            histogram = self.latency.setdefault(batch.latency_kind, LatencyHistogram())
+            histogram.add(batch.latency_ms)
+
+
+def reordered(batch: PredictionBatch, rows: Ints) -> PredictionBatch:
+    """Return the rows of `batch` at the indices `rows`, in that order."""
+    return replace(
+        batch,
+        ts=batch.ts[rows],
+        latency_ms=batch.latency_ms[rows],
+        status=batch.status[rows],
+        weight=batch.weight[rows],
+        columns={name: _reordered(column, rows) for name, column in batch.columns.items()},
+    )
+
+
+def _reordered(column: Column, rows: Ints) -> Column:
+    invalid: tuple[int, ...] = ()
+    if column.invalid_rows:
+        invalid = tuple(np.flatnonzero(np.isin(rows, column.invalid_rows)).tolist())
+    if isinstance(column, NumberColumn):
+        return NumberColumn(column.values[rows], invalid)
+    return CategoryColumn([column.values[row] for row in rows.tolist()], invalid)
+
+
+def _state(data: bytes) -> _PaneState:
+    try:
+        state = msgspec.msgpack.decode(data, type=_PaneState)
+    except msgspec.DecodeError as error:
+        raise PaneError(f"the stored pane is damaged: {error}") from error
+    if state.format != _FORMAT:
+        raise PaneError(
+            f"the stored pane has format {state.format}, this program knows {_FORMAT}; "
+            "let the program that wrote it close its windows first, or drop its panes"
+        )
+    return state
