@@ -1,0 +1,374 @@
+"""Windows of a model's versions: rows go into panes, panes add up to windows, windows close.
+
+*By time*: panes are as long as the slide and aligned to the epoch. A window ``[end - length, end)``
+closes when the watermark, the largest event time seen less the allowed lateness, reaches its end.
+*By events*: panes hold `slide` rows of one version as they arrived; once `length` rows were seen
+a window closes every `slide` rows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from collectors.batch import Schema
+from detectors.pane import Pane, reordered
+from detectors.pane_store import PaneKey, PaneStore
+from detectors.window_spec import AddResult, ClosedWindow, WindowSpec
+from detectors.window_state import (
+    FORMAT,
+    VersionState,
+    WindowsState,
+    WindowStateError,
+    decoded_state,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from collectors.batch import PredictionBatch
+    from detectors.reference import Reference
+
+__all__ = ["AddResult", "ClosedWindow", "WindowSpec", "WindowStateError", "Windows"]
+
+#: Versions that are watched at once; the one idle for longest is evicted for a new one.
+VERSIONS_MAX = 20
+#: Panes held at once, beyond those that one window of every version needs.
+PANES_MAX = 5_000
+#: Empty windows that one `Windows.close` writes; a watermark that jumps over a gap skips the rest.
+EMPTY_MAX = 10
+#: Pane index before every real one.
+_NEVER = -(1 << 62)
+
+
+class Windows:
+    """Open panes of every version of one model, and the windows that they add up to.
+
+    Add all batches of a chunk, then `close`: rows are late when their windows *were* closed, so
+    the versions in one chunk do not make each other's rows late.
+
+    Parameters
+    ----------
+    spec
+        How to cut.
+    model
+        The model's name.
+    columns
+        Columns to count; by default those of a version's reference, and those that come.
+
+    Attributes
+    ----------
+    watermark
+        Event time up to which windows are complete, seconds since the epoch; never moves back.
+    skipped
+        Empty windows not written because the watermark jumped.
+    evicted_versions, evicted_panes
+        What the limits on versions and panes cost.
+    """
+
+    def __init__(
+        self,
+        spec: WindowSpec,
+        model: str,
+        columns: Schema | None = None,
+        *,
+        versions_max: int = VERSIONS_MAX,
+        panes_max: int = PANES_MAX,
+    ) -> None:
+        self.spec = spec
+        self.model = model
+        self.watermark = -math.inf
+        self.skipped = 0
+        self.evicted_versions = 0
+        self.evicted_panes = 0
+        self._columns = columns
+        self._versions_max = versions_max
+        self._panes_max = panes_max + versions_max * spec.panes
+        self._versions: dict[str, VersionState] = {}
+        self._references: dict[str, Reference | None] = {}
+        self._panes = PaneStore()
+        # Windows that end at this pane index, or before, are closed.
+        self._boundary = _NEVER
+
+    def add(self, batch: PredictionBatch, reference: Reference | None, now: float) -> AddResult:
+        """Count the rows of `batch` (live rows of one version) in their panes.
+
+        Parameters
+        ----------
+        reference
+            The version's reference. When it is another than before, columns of the version's open
+            panes are counted afresh against it; their requests and latencies stay.
+        now
+            Seconds since the epoch, to tell event times that cannot be.
+        """
+        batch, ahead = self._not_ahead(batch, now)
+        if self.spec.kind == "time":
+            batch, late = self._not_late(batch)
+        else:
+            late = 0
+        if batch.rows:
+            version = self._version(batch.version)
+            self._refer(batch.version, reference)
+            cut = self._cut_by_time if self.spec.kind == "time" else self._cut_by_events
+            for index, part in cut(batch, version):
+                self._pane(batch.version, index).add(part)
+            version.rows += batch.rows
+            version.first_ts = min(version.first_ts, float(batch.ts.min()))
+            version.last_ts = max(version.last_ts, float(batch.ts.max()))
+            self.advance(float(batch.ts.max()) - self.spec.lateness_s)
+            self._limit_panes()
+        return AddResult(late, ahead)
+
+    def advance(self, watermark: float) -> None:
+        """Move the watermark on, for instance while no rows come; never back."""
+        self.watermark = max(self.watermark, watermark)
+
+    def close(self) -> list[ClosedWindow]:
+        """Close and return the windows that are complete.
+
+        Windows by time come in the order of their ends; windows by events version by version, in
+        the order in which their rows arrived.
+        """
+        if self.spec.kind == "events":
+            return self._close_by_events()
+        closed = self._close_by_time()
+        return sorted(closed, key=lambda window: (window.ends, window.version))
+
+    def dirty_panes(self) -> dict[PaneKey, bytes]:
+        """Panes changed since the last call, encoded, by (version, index), for the store."""
+        return self._panes.take_dirty()
+
+    def dropped_panes(self) -> set[PaneKey]:
+        """Panes that no window needs any more, since the last call: to be deleted in the store."""
+        return self._panes.take_dropped()
+
+    def encode(self) -> bytes:
+        """Everything but the panes, for the store: the watermark, versions and counters."""
+        state = WindowsState(
+            format=FORMAT,
+            model=self.model,
+            kind=self.spec.kind,
+            slide=self.spec.slide,
+            watermark=self.watermark,
+            boundary=self._boundary,
+            skipped=self.skipped,
+            evicted_versions=self.evicted_versions,
+            evicted_panes=self.evicted_panes,
+            versions=self._versions,
+        )
+        return msgspec.msgpack.encode(state)
+
+    @classmethod
+    def decode(
+        cls,
+        spec: WindowSpec,
+        model: str,
+        state: bytes,
+        *,
+        panes: Mapping[PaneKey, bytes],
+        references: Mapping[str, Reference | None],
+        columns: Schema | None = None,
+    ) -> Windows:
+        """Go on where `encode` and the stored panes stood.
+
+        Parameters
+        ----------
+        panes
+            All of `dirty_panes` ever returned, the latest of each, less `dropped_panes`.
+        references
+            The reference of each version; a version that is not in it has none. A pane counted
+            against another one keeps its requests and latencies only.
+
+        Raises
+        ------
+        WindowStateError
+            If the state is damaged, of an unknown format, of another model, or was cut with
+            another kind or slide. A changed length is taken up.
+        PaneError
+            If a pane is damaged.
+        """
+        kept = decoded_state(state, spec, model)
+        windows = cls(spec, model, columns)
+        windows.watermark, windows._boundary = kept.watermark, kept.boundary
+        windows.skipped = kept.skipped
+        windows.evicted_versions, windows.evicted_panes = kept.evicted_versions, kept.evicted_panes
+        windows._versions = kept.versions
+        windows._references = {version: references.get(version) for version in kept.versions}
+        for (version, index), data in panes.items():
+            reference = references.get(version)
+            schema = windows._schema(reference)
+            windows._panes.restore(version, index, Pane.decode_rebased(data, reference, schema))
+        return windows
+
+    def _not_ahead(self, batch: PredictionBatch, now: float) -> tuple[PredictionBatch, int]:
+        is_ahead = batch.ts > now + self.spec.ahead_max_s
+        ahead = int(np.count_nonzero(is_ahead))
+        if ahead:
+            batch = replace(batch, ts=np.where(is_ahead, now, batch.ts))
+        return batch, ahead
+
+    def _not_late(self, batch: PredictionBatch) -> tuple[PredictionBatch, int]:
+        # Written so that an event time of NaN is late too.
+        in_time = np.floor(batch.ts / self.spec.slide) >= self._boundary
+        if in_time.all():
+            return batch, 0
+        kept = np.flatnonzero(in_time)
+        return reordered(batch, kept), batch.rows - kept.size
+
+    def _cut_by_time(
+        self, batch: PredictionBatch, _version: VersionState
+    ) -> Iterator[tuple[int, PredictionBatch]]:
+        index = np.floor(batch.ts / self.spec.slide).astype(np.int64)
+        if index[0] == index[-1] and (index == index[0]).all():
+            yield int(index[0]), batch
+            return
+        if (index[1:] < index[:-1]).any():
+            order = index.argsort(kind="stable")
+            index, batch = index[order], reordered(batch, order)
+        starts = np.flatnonzero(np.concatenate(([True], index[1:] != index[:-1]))).tolist()
+        for start, stop in zip(starts, [*starts[1:], batch.rows], strict=True):
+            yield int(index[start]), batch.take(slice(start, stop))
+
+    def _cut_by_events(
+        self, batch: PredictionBatch, version: VersionState
+    ) -> Iterator[tuple[int, PredictionBatch]]:
+        slide = int(self.spec.slide)
+        start = 0
+        while start < batch.rows:
+            index, filled = divmod(version.rows + start, slide)
+            stop = min(batch.rows, start + slide - filled)
+            yield index, batch.take(slice(start, stop))
+            start = stop
+
+    def _close_by_time(self) -> list[ClosedWindow]:
+        # Before any row there is nothing to close, and an old log must not find its rows late.
+        if not self._versions or not math.isfinite(self.watermark):
+            return []
+        boundary = math.floor(self.watermark / self.spec.slide)
+        if boundary <= self._boundary:
+            return []
+        closed: list[ClosedWindow] = []
+        for version in self._versions:
+            ends = self._ends(version, boundary)
+            if version == self._live():
+                ends |= self._empty_ends(version, ends, boundary)
+            closed += [self._window(version, end) for end in ends]
+        self._boundary = boundary
+        self._panes.drop(lambda key: key[1] + self.spec.panes <= boundary)
+        return closed
+
+    def _ends(self, version: str, boundary: int) -> set[int]:
+        """Pane indices at which windows with rows end, after the last boundary."""
+        return {
+            end
+            for index in self._panes.indices(version)
+            for end in range(
+                max(index, self._boundary) + 1, min(index + self.spec.panes, boundary) + 1
+            )
+        }
+
+    def _empty_ends(self, version: str, filled: set[int], boundary: int) -> set[int]:
+        """Choose where empty windows end: the newest few, for no traffic is a signal too."""
+        first = math.floor(self._versions[version].first_ts / self.spec.slide) + 1
+        first = max(first, self._boundary + 1)
+        empty = max(0, boundary + 1 - first) - sum(end >= first for end in filled)
+        ends: set[int] = set()
+        end = boundary
+        while len(ends) < min(empty, EMPTY_MAX):
+            if end not in filled:
+                ends.add(end)
+            end -= 1
+        self.skipped += empty - len(ends)
+        return ends
+
+    def _window(self, version: str, end: int) -> ClosedWindow:
+        slide = self.spec.slide
+        begins, ends = (end - self.spec.panes) * slide, end * slide
+        whole = self._versions[version].first_ts <= begins
+        return ClosedWindow(
+            self.model,
+            version,
+            begins,
+            ends,
+            self._sum(version, end),
+            ends - begins if whole else None,
+        )
+
+    def _close_by_events(self) -> list[ClosedWindow]:
+        closed: list[ClosedWindow] = []
+        for name, version in self._versions.items():
+            full = version.rows // int(self.spec.slide)
+            for end in range(max(version.closed + 1, self.spec.panes), full + 1):
+                pane = self._sum(name, end)
+                if not pane.events:
+                    continue
+                seconds = pane.last_ts - pane.first_ts
+                closed.append(
+                    ClosedWindow(
+                        self.model, name, pane.first_ts, pane.last_ts, pane, seconds or None
+                    )
+                )
+            version.closed = full
+        self._panes.drop(lambda key: key[1] <= self._versions[key[0]].closed - self.spec.panes)
+        return closed
+
+    def _sum(self, version: str, end: int) -> Pane:
+        panes = [
+            pane
+            for index in range(end - self.spec.panes, end)
+            if (pane := self._panes.get(version, index)) is not None
+        ]
+        if panes:
+            return Pane.sum(panes)
+        reference = self._references[version]
+        return Pane(reference, self._schema(reference))
+
+    def _live(self) -> str:
+        """Return the version with the most recent row."""
+        return max(self._versions, key=lambda name: self._versions[name].last_ts)
+
+    def _pane(self, version: str, index: int) -> Pane:
+        pane = self._panes.get(version, index)
+        if pane is None:
+            reference = self._references[version]
+            pane = Pane(reference, self._schema(reference))
+        self._panes.put(version, index, pane)
+        return pane
+
+    def _schema(self, reference: Reference | None) -> Schema:
+        if self._columns is not None:
+            return self._columns
+        return reference.schema() if reference else Schema({})
+
+    def _version(self, name: str) -> VersionState:
+        if name not in self._versions:
+            if len(self._versions) >= self._versions_max:
+                self._evict(min(self._versions, key=lambda name: self._versions[name].last_ts))
+            self._versions[name] = VersionState()
+        return self._versions[name]
+
+    def _evict(self, version: str) -> None:
+        del self._versions[version]
+        self._references.pop(version, None)
+        self._panes.drop(lambda key: key[0] == version)
+        self.evicted_versions += 1
+
+    def _refer(self, version: str, reference: Reference | None) -> None:
+        before = self._references.get(version)
+        self._references[version] = reference
+        if before is reference or (before and reference and before.digest == reference.digest):
+            return
+        for index in self._panes.indices(version):
+            pane = self._panes.get(version, index)
+            if pane is not None:
+                rebased = pane.rebased(reference, self._schema(reference))
+                self._panes.put(version, index, rebased)
+
+    def _limit_panes(self) -> None:
+        while len(self._panes) > self._panes_max:
+            self._panes.drop_oldest()
+            self.evicted_panes += 1
