@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,12 +13,14 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from monitor.demo.processes import DemoError, end_group
+
 #: A first start migrates an empty database: 20 s to 60 s of CPU on two busy cores.
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 15.0
 
 
-class MlflowServerError(RuntimeError):
+class MlflowServerError(DemoError):
     """The server did not come up; the message ends with the last lines of its log."""
 
 
@@ -65,7 +66,7 @@ def mlflow_server(folder: Path, *, port: int | None = None) -> Iterator[str]:
             _wait_until_ready(process, uri, log)
             yield uri
         finally:
-            _stop(process)
+            end_group(process, STOP_TIMEOUT_S)
 
 
 def _command(folder: Path, port: int) -> list[str]:
@@ -103,16 +104,3 @@ def _wait_until_ready(process: subprocess.Popen[bytes], uri: str, log: Path) -> 
         time.sleep(0.1)
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
     raise MlflowServerError(f"mlflow server did not come up on {uri}; end of {log}:\n{tail}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        pass
-    # Whatever of the group is left: its first process may have gone before the others.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
