@@ -1,0 +1,65 @@
+"""What must hold between the tables of a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from monitor.settings_faults import Fault, alternatives, nearest
+from monitor.settings_kinds import SourceSettings, formats
+from monitor.settings_loader import UNUSABLE
+
+if TYPE_CHECKING:
+    from monitor.settings_tables import RuleSettings
+
+#: The label that stands for all sources together.
+ALL_SOURCES = "all"
+
+
+def cross_faults(given: Mapping[str, Any]) -> Iterator[Fault]:
+    """Find what is wrong between tables.
+
+    Parameters
+    ----------
+    given
+        Tables by attribute name; those that are wrong in themselves are passed over.
+    """
+    if not given.get("collect", ()):
+        yield Fault("collect", "is required: at least one [[collect]] table")
+    yield from _source_faults(_usable(given, "collect"))
+    yield from _rule_faults(_usable(given, "rules"))
+    rollback, model = given.get("rollback", UNUSABLE), given["model"]
+    if UNUSABLE in (rollback, model):
+        return
+    if rollback.mode == "act" and not model.tracking_uri:
+        yield Fault("model.tracking_uri", 'is required for [rollback] mode = "act"')
+
+
+def _usable(given: Mapping[str, Any], name: str) -> dict[int, Any]:
+    tables = given.get(name, ())
+    if tables is UNUSABLE:
+        return {}
+    return {i: table for i, table in enumerate(tables) if table is not UNUSABLE}
+
+
+def _source_faults(sources: Mapping[int, SourceSettings]) -> Iterator[Fault]:
+    names: set[str] = set()
+    for i, source in sources.items():
+        if source.name == ALL_SOURCES:
+            yield Fault(f"collect[{i}].name", f'"{ALL_SOURCES}" stands for all sources together')
+        if source.name and source.name in names:
+            yield Fault(f"collect[{i}].name", f'another source is called "{source.name}" already')
+        names.add(source.name)
+        known = formats()
+        if source.settings.format not in known:
+            wrong = source.settings.format
+            hint = nearest(wrong, known) or f": expected {alternatives(known)}"
+            yield Fault(f"collect[{i}].format", f'unknown format "{wrong}"{hint}')
+
+
+def _rule_faults(rules: Mapping[int, RuleSettings]) -> Iterator[Fault]:
+    names: set[str] = set()
+    for i, rule in rules.items():
+        if rule.name in names:
+            yield Fault(f"rules[{i}].name", f'another rule is called "{rule.name}" already')
+        names.add(rule.name)

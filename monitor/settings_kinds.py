@@ -1,0 +1,76 @@
+"""The arrays of tables whose elements name their kind: sources, and steps of a rollback.
+
+The kinds stand in tables of their packages; they are imported when a configuration is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from monitor.settings_keys import Kinds
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """One ``[[collect]]`` table.
+
+    Parameters
+    ----------
+    type
+        Which kind of source it is.
+    name
+        What labels, totals and stored positions call it; empty until numbered.
+    settings
+        The settings of that kind: an instance of its dataclass in `collectors.kinds.SOURCES`.
+    """
+
+    type: str
+    name: str
+    settings: Any
+
+
+@dataclass(frozen=True, slots=True)
+class StepSettings:
+    """One ``[[rollback.steps]]`` table: its type, and an instance of that kind's dataclass."""
+
+    type: str
+    settings: Any
+
+
+def source_kinds() -> Mapping[str, type]:
+    """Return the kinds of sources: type name to the dataclass of its settings."""
+    from collectors.kinds import SOURCES  # noqa: PLC0415 - a source may bring in heavy modules
+
+    return SOURCES
+
+
+def step_kinds() -> Mapping[str, type]:
+    """Return the kinds of steps: type name to the dataclass of its settings."""
+    from rollback.kinds import STEP_KINDS  # noqa: PLC0415 - an actuator brings in aiohttp
+
+    return STEP_KINDS
+
+
+def metrics() -> Collection[str]:
+    """Return the names of what can be measured."""
+    from detectors.kinds import METRICS  # noqa: PLC0415 - it brings in numpy
+
+    return METRICS
+
+
+def formats() -> Collection[str]:
+    """Return the names of the log formats."""
+    from collectors.kinds import FORMATS  # noqa: PLC0415 - a format may bring in heavy modules
+
+    return FORMATS
+
+
+SOURCES = Kinds(
+    "source",
+    source_kinds,
+    ("name",),
+    lambda kind, settings, own: SourceSettings(kind, own.get("name", ""), settings),
+)
+STEPS = Kinds("step", step_kinds, (), lambda kind, settings, _: StepSettings(kind, settings))

@@ -1,0 +1,320 @@
+"""The tables of ``kedge.toml``, a frozen dataclass each.
+
+A setting is added by adding a field: its type is its grammar (:mod:`monitor.settings_loader`),
+the text below it its documentation. Attributes end in their unit (``retention_s``); their keys
+do not (``retention = "30d"``), because the value says it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, TypeAlias
+
+from monitor.quantities import (
+    EventSpan,
+    Quorum,
+    Span,
+    TimeSpan,
+    parse_quorum,
+    parse_span,
+)
+from monitor.secret import Secret
+from monitor.settings_keys import DURATION, SIZE, Holds, Reads, between, one_of
+from monitor.settings_kinds import STEPS, StepSettings, metrics
+from rollback.policy import Mode, Policy
+
+Text: TypeAlias = Annotated[str, Holds("a text that is not empty", lambda text: bool(text.strip()))]
+Positive: TypeAlias = Annotated[int, Holds("a whole number above 0", lambda number: number > 0)]
+PositiveDuration: TypeAlias = Annotated[
+    float, DURATION, Holds("a duration above 0s", lambda seconds: seconds > 0)
+]
+PositiveSize: TypeAlias = Annotated[int, SIZE, Holds("a size above 0B", lambda size: size > 0)]
+SpanText: TypeAlias = Annotated[
+    Span, Reads('a duration such as "5m", or a number of events such as "1000 events"', parse_span)
+]
+QuorumText: TypeAlias = Annotated[
+    Quorum, Reads('so many of so many windows, such as "3 of 4"', parse_quorum)
+]
+
+
+def split_listen(listen: str) -> tuple[str, int]:
+    """Split ``HOST:PORT``, ``[IPv6]:PORT`` or ``:PORT`` (every interface).
+
+    Raises
+    ------
+    ValueError
+        It is neither.
+
+    Examples
+    --------
+    >>> split_listen("127.0.0.1:9464"), split_listen("[::1]:80"), split_listen(":80")
+    (('127.0.0.1', 9464), ('::1', 80), ('0.0.0.0', 80))
+    """
+    host, colon, port = listen.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > _PORT_MAX:
+        raise ValueError
+    if ":" in host and not bracketed:
+        raise ValueError
+    return (host[1:-1] if bracketed else host) or _EVERY_INTERFACE, int(port)
+
+
+_PORT_MAX = 65_535
+_EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 - only where the operator wrote no host
+
+
+def _listen(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError  # noqa: TRY004 - what `Reads` asks for
+    split_listen(value)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """``[model]``: which model is watched, and the registry that says what serves."""
+
+    name: Text
+    """The registered model. Events that name another one are rejected."""
+
+    alias: Text = "champion"
+    """The alias of the version that serves now. MLflow's documentation calls it so, too."""
+
+    tracking_uri: str = ""
+    """Address of the MLflow server, ``http://`` or ``https://``. Empty: no registry is asked;
+    every version is told from the events, and nothing can be rolled back."""
+
+    token: Secret | None = None
+    """Bearer token for the registry; wins over user name and password."""
+
+    username: str = ""
+    """User name for the registry (basic authentication); empty for none."""
+
+    password: Secret | None = None
+    """Password for the registry."""
+
+    def __post_init__(self) -> None:
+        """Refuse an address that is not one, and half a login."""
+        if self.tracking_uri and not self.tracking_uri.startswith(("http://", "https://")):
+            raise ValueError(
+                "tracking_uri: expected an address that begins with http:// or https://"
+            )
+        if self.password is not None and not self.username:
+            raise ValueError("username: is required where a password is given")
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceSettings:
+    """``[reference]``: what current traffic is compared with."""
+
+    path: str = ""
+    """Reference file, made by ``kedge reference build``. ``{version}`` in its name stands for
+    the version: then each version is compared with a file of its own."""
+
+    origin: Literal["", "first"] = field(default="", metadata={"key": "from"})
+    """``first``: no file; the first events of the log are the reference. They must be healthy."""
+
+    events: Positive = 20_000
+    """Events that make the reference with ``from = "first"``. 20,000 leave a KS distance of
+    0.01 between two healthy windows, which is below what anyone would act upon."""
+
+    points_max: Positive = 500_000
+    """Distinct values kept over all number columns together, 16 bytes each: 8 MB."""
+
+    def __post_init__(self) -> None:
+        """Refuse two references at once, and a version in the name of a folder."""
+        if self.path and self.origin:
+            raise ValueError('origin: give either path or from = "first", not both')
+        if "{version}" in self.path.rpartition("/")[0]:
+            raise ValueError("path: {version} may stand in the name of the file only")
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSettings:
+    """``[windows]``: how traffic is cut before it is measured."""
+
+    length: SpanText = field(default=TimeSpan(300.0))
+    """Length of a window: event time, or a number of events (``"1000 events"``). Five minutes
+    hold some hundred requests of a modest service, and are soon enough to act upon."""
+
+    slide: SpanText | None = None
+    """How far the next window begins behind this one; as long as the window by default, so
+    that no event counts twice. `length` is a whole multiple of it."""
+
+    min_events: Positive = 300
+    """A window with fewer events gives the verdict unknown. Below 300 the bounds of PSI and KS
+    are wider than any drift worth acting upon."""
+
+    lateness_s: float = 30.0
+    """How long a window waits for events that come late, in event time; later ones are counted
+    as late, and in no window."""
+
+    ahead_max_s: PositiveDuration = 300.0
+    """An event further in the future than this (by the wall clock) is rejected: one wrong clock
+    must not close every window."""
+
+    idle_s: PositiveDuration = 10.0
+    """After so long without a new line, windows close by the wall clock."""
+
+    def __post_init__(self) -> None:
+        """Refuse a length that its slide does not divide."""
+        if self.slide is None:
+            return
+        if type(self.slide) is not type(self.length):
+            raise ValueError(f'slide: "{self.slide}" and length "{self.length}" differ in kind')
+        whole, part = _ticks(self.length), _ticks(self.slide)
+        if whole % part:
+            raise ValueError(
+                f'slide: length "{self.length}" is not a whole multiple of "{self.slide}"'
+            )
+
+
+def _ticks(span: Span) -> int:
+    return span.events if isinstance(span, EventSpan) else round(span.seconds * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSettings:
+    """``[detectors]``: how sure a measurement is to be."""
+
+    confidence: Annotated[float, between(0.5, 0.999999)] = 0.99
+    """Confidence that `low` and `high` hold. Rules compare the bound, so at 0.99 a single quiet
+    window breaches at most once in a hundred."""
+
+    psi_bins: Annotated[int, between(2, 100)] = 10
+    """Bins of PSI for a number column, cut at quantiles of the reference. Ten is the custom that
+    the thresholds 0.1 and 0.25 come from."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """``[store]``: where results and read positions are kept, in one transaction."""
+
+    url: str = "sqlite:///kedge.db"
+    """``sqlite:///FILE``; a relative file stands in the folder of the configuration."""
+
+    retention_s: PositiveDuration = 30 * 86_400.0
+    """Windows, measurements and incidents are deleted after so long; the journal of rollbacks is
+    kept."""
+
+    commit_interval_s: PositiveDuration = 1.0
+    """Read lines are committed at least this often. A restart reads again what came after."""
+
+    def __post_init__(self) -> None:
+        """Refuse what the store does not speak."""
+        prefix = "sqlite:///"
+        if not self.url.startswith(prefix) or self.url == prefix:
+            raise ValueError('url: expected "sqlite:///FILE" (other databases are not supported)')
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """``[http]``: the status page, the metrics and the API."""
+
+    listen: Annotated[str, Reads('an address such as "127.0.0.1:9464"', _listen)] = "127.0.0.1:9464"
+    """Where to listen: ``HOST:PORT``. Loopback by default, because the pages show data; without
+    a host, on every interface. Port 0 takes a free one."""
+
+    token: Secret | None = None
+    """Bearer token of calls that change state. Without one they all answer 403."""
+
+    max_body_bytes: PositiveSize = field(default=16 * 2**20, metadata={"key": "max_body"})
+    """Largest request body."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to listen on."""
+        return split_listen(self.listen)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """``[limits]``: what the data may cost at most. Every limit has a counter in ``/metrics``."""
+
+    columns_max: Positive = field(default=500, metadata={"key": "max_columns"})
+    """Columns with metrics of their own; the rest fold into ``other``."""
+
+    versions_max: Positive = field(default=20, metadata={"key": "max_versions"})
+    """Versions with windows and metrics of their own; the rest fold into ``other``."""
+
+    quarantine_bytes: int = 10 * 2**20
+    """Size of the file that keeps lines which could not be used; it is then begun anew."""
+
+    quarantine_path: str = ""
+    """That file; by default ``quarantine.jsonl`` beside the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSettings:
+    """One ``[[rules]]`` table: when a measurement is a breach, and what follows from it."""
+
+    name: Text
+    """Unique among the rules; a label in ``/metrics``."""
+
+    metric: Annotated[str, one_of("metric", metrics)]
+    """What is measured; ``kedge check`` names the choices."""
+
+    column: str = ""
+    """One column: a feature, or ``prediction``. Only for metrics of columns."""
+
+    columns: tuple[Text, ...] = ()
+    """Several columns; ``*`` in a name stands for any text. The rule looks at each of them, and
+    the worst one decides."""
+
+    above: float | None = None
+    """Breach above this: the lower bound is compared, so the breach is sure. In the unit of the
+    metric; exactly one of `above` and `below`."""
+
+    below: float | None = None
+    """Breach below this: the upper bound is compared."""
+
+    clear: float | None = None
+    """A breach ends only past this value (hysteresis); the threshold itself by default."""
+
+    quorum: QuorumText = field(default=Quorum(3, 4), metadata={"key": "for"})
+    """Windows that must breach. Three of four: one odd window neither starts nor ends it."""
+
+    on_missing: Literal["unknown", "breach", "ok"] = "unknown"
+    """Verdict on a window that has no such figure. Unknown neither acts nor clears."""
+
+    min_events: Positive | None = None
+    """Fewer events give the verdict unknown; ``windows.min_events`` by default."""
+
+    action: Literal["alert", "rollback"] = "alert"
+    """What a confirmed breach leads to."""
+
+    def __post_init__(self) -> None:
+        """Refuse a rule without a threshold, with two, or one that clears on the wrong side."""
+        if self.column and self.columns:
+            raise ValueError("columns: give either column or columns, not both")
+        if self.column:
+            object.__setattr__(self, "columns", (self.column,))
+        if (self.above is None) == (self.below is None):
+            raise ValueError("above: give exactly one of above and below")
+        if self.clear is None:
+            return
+        if self.above is not None and self.clear > self.above:
+            raise ValueError(f"clear: expected at most above ({self.above:g}), got {self.clear:g}")
+        if self.below is not None and self.clear < self.below:
+            raise ValueError(f"clear: expected at least below ({self.below:g}), got {self.clear:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackSettings:
+    """``[rollback]``: what may be done about a breach. As it comes, nothing is."""
+
+    policy: Policy = field(default_factory=Policy, metadata={"flat": True})
+    """Mode, target and limits."""
+
+    steps: Annotated[tuple[StepSettings, ...], STEPS] = ()
+    """What is moved back, in order: ``[[rollback.steps]]`` tables."""
+
+    def __post_init__(self) -> None:
+        """Refuse to act without anything to do."""
+        if self.policy.mode == "act" and not self.steps:
+            raise ValueError('steps: mode "act" needs at least one [[rollback.steps]] table')
+
+    @property
+    def mode(self) -> Mode:
+        """``observe``, ``dry-run`` or ``act``."""
+        return self.policy.mode
