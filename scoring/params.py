@@ -1,0 +1,66 @@
+"""The parameters of a request (``params``) against those that a signature states. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from scoring.protocol import ScoringError
+from scoring.signature import ColumnType, ParamSpec
+
+#: What a scalar of each type may be in JSON: never a wider type than the one stated.
+_ACCEPTED: Final[Mapping[ColumnType, tuple[type, ...]]] = {
+    "boolean": (bool,),
+    "integer": (int,),
+    "long": (int,),
+    "float": (int, float),
+    "double": (int, float),
+    "string": (str,),
+    "datetime": (str,),
+}
+
+
+def check_params(params: object, specs: tuple[ParamSpec, ...] | None) -> dict[str, Any]:
+    """Return the parameters for the model: those given, and defaults for the rest.
+
+    Names that the signature does not state are dropped, and everything is when it states none.
+
+    Raises
+    ------
+    ScoringError
+        INVALID_PARAMETER_VALUE: not an object, or a value of a wrong type.
+    """
+    if specs is None:
+        return {}
+    if params is None:
+        params = {}
+    if not isinstance(params, dict):
+        raise _invalid("params must be an object")
+    return {spec.name: _checked(params.get(spec.name, spec.default), spec) for spec in specs}
+
+
+def _checked(value: object, spec: ParamSpec) -> object:
+    if value is None or spec.type not in _ACCEPTED:
+        return value
+    if spec.shape is None:
+        return _scalar(value, spec)
+    if not isinstance(value, list):
+        raise _invalid(f"parameter {spec.name!r} must be an array of {spec.type}")
+    return [_scalar(item, spec) for item in value]
+
+
+def _scalar(value: object, spec: ParamSpec) -> object:
+    accepted = _ACCEPTED[spec.type]
+    if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
+        raise _invalid(f"parameter {spec.name!r} must be a {spec.type}")
+    if isinstance(value, str) and spec.type == "datetime":
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError as error:
+            raise _invalid(f"parameter {spec.name!r} must be a datetime: {error}") from error
+    return float(value) if isinstance(value, int) and float in accepted else value
+
+
+def _invalid(message: str) -> ScoringError:
+    return ScoringError(message, code="INVALID_PARAMETER_VALUE")

@@ -1,0 +1,285 @@
+"""MLflow's scoring protocol: bytes of a request in, bytes of an answer out. Pure.
+
+Parsing stops at the shape of the JSON; what the columns mean is the business of `scoring.plan`.
+The errors that a caller can see::
+
+    ScoringError            has a status and a body; never a traceback
+    └── MediaTypeError      415, plain text
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+JSON_TYPE: Final = "application/json"
+CSV_TYPE: Final = "text/csv"
+TEXT_TYPE: Final = "text/plain; charset=utf-8"
+
+ErrorCode: TypeAlias = Literal["BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INTERNAL_ERROR"]
+
+#: The two further words with which MLflow classifies each of its error codes.
+_CLASSES: Final[Mapping[ErrorCode, tuple[str, str]]] = {
+    "BAD_REQUEST": ("KAM00", "INVALID_PARAMETER_VALUE"),
+    "INVALID_PARAMETER_VALUE": ("KAM00", "INVALID_PARAMETER_VALUE"),
+    "INTERNAL_ERROR": ("XXM00", "CLIENT_INTERNAL_ERROR"),
+}
+_FIELDS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
+#: With one of these a request is meant for a language model, which takes no table.
+_LANGUAGE_FIELDS: Final = frozenset(("messages", "prompt", "input"))
+
+
+class ScoringError(Exception):
+    """A request that gets an error for an answer.
+
+    Parameters
+    ----------
+    code, status
+        MLflow's error code, and the HTTP status.
+    schema
+        Whether the input failed against the model's signature: MLflow marks that case.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: ErrorCode = "BAD_REQUEST",
+        status: int = HTTPStatus.BAD_REQUEST,
+        schema: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.status = int(status)
+        self.code: ErrorCode = code
+        self.schema = schema
+
+    content_type = JSON_TYPE
+
+    def body(self) -> bytes:
+        """Return the body of the answer: MLflow's four keys."""
+        sqlstate, error_class = _CLASSES[self.code]
+        if self.schema:
+            sqlstate, error_class = "KAM01", "SCHEMA_ENFORCEMENT_FAILED"
+        return json.dumps(
+            {
+                "error_code": self.code,
+                "message": str(self),
+                "sqlstate": sqlstate,
+                "error_class": error_class,
+            }
+        ).encode()
+
+
+class MediaTypeError(ScoringError):
+    """A content type that is not served."""
+
+    content_type = TEXT_TYPE
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+
+    def body(self) -> bytes:
+        """Return the message as plain text, as MLflow does for this status alone."""
+        return str(self).encode()
+
+
+def schema_error(message: str) -> ScoringError:
+    """Return the error for an input that does not fit the model's signature."""
+    return ScoringError(message, code="INVALID_PARAMETER_VALUE", schema=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """``dataframe_split``: rows of cells; `columns` is None where the request names none."""
+
+    columns: Sequence[str | int] | None
+    rows: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """``dataframe_records``: one object a row."""
+
+    rows: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """``inputs`` (column by column) or, with `by_row`, ``instances``: any JSON value."""
+
+    value: Any
+    by_row: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Csv:
+    """A CSV file with a header line."""
+
+    text: str
+
+
+RequestData: TypeAlias = Split | Records | Arrays | Csv
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """A request to score: its rows, and its parameters (None when it has none)."""
+
+    data: RequestData
+    params: object = None
+
+
+def media_type(content_type: str | None) -> Literal["application/json", "text/csv"]:
+    """Return what a Content-Type header announces.
+
+    Names are compared with regard to case, and ``charset=utf-8`` is the only parameter, as in
+    MLflow.
+
+    Raises
+    ------
+    MediaTypeError
+        Anything else, and a header that is missing.
+    """
+    name, *parameters = (part.strip() for part in (content_type or "").split(";"))
+    pairs = dict(parameter.partition("=")[::2] for parameter in parameters)
+    charset = pairs.pop("charset", "utf-8")
+    if charset.lower() != "utf-8":
+        raise MediaTypeError(f"charset {charset!r} is not supported: send UTF-8")
+    if pairs:
+        raise MediaTypeError(
+            f"content type parameters {', '.join(pairs)} are not known: send {name} alone"
+        )
+    if name == JSON_TYPE:
+        return JSON_TYPE
+    if name == CSV_TYPE:
+        return CSV_TYPE
+    raise MediaTypeError(
+        f"content type {content_type!r} is not supported: send {JSON_TYPE} or {CSV_TYPE}"
+    )
+
+
+def parse_invocation(media: Literal["application/json", "text/csv"], body: bytes) -> Invocation:
+    """Read the body of ``POST /invocations``.
+
+    ``NaN`` and ``Infinity`` are read as Python's JSON reads them, because MLflow's clients
+    send them.
+
+    Raises
+    ------
+    ScoringError
+        The body is not of a shape that the protocol knows.
+    """
+    if media == CSV_TYPE:
+        try:
+            return Invocation(Csv(body.decode()))
+        except UnicodeDecodeError as error:
+            raise ScoringError(f"the CSV is not UTF-8: {error}") from error
+    value = _decode(body)
+    if not isinstance(value, dict):
+        raise ScoringError(
+            f"the body must be a JSON object with exactly one of {', '.join(_FIELDS)}; "
+            f"got {_json_name(value)}"
+        )
+    if _LANGUAGE_FIELDS & value.keys():
+        raise schema_error(
+            "requests for language models (messages, prompt, input) are not served: "
+            f"send exactly one of {', '.join(_FIELDS)}"
+        )
+    fields = [field for field in _FIELDS if field in value]
+    if len(fields) != 1:
+        raise ScoringError(
+            f"the body must have exactly one of {', '.join(_FIELDS)}; "
+            f"got {', '.join(fields) or 'none of them'}"
+        )
+    return Invocation(_PARSERS[fields[0]](value[fields[0]]), value.get("params"))
+
+
+def _decode(body: bytes) -> object:
+    try:
+        return msgspec.json.decode(body)
+    except RecursionError:
+        raise ScoringError("the JSON is nested too deeply") from None
+    except msgspec.DecodeError:
+        pass
+    try:
+        # Python's reader takes what the strict one refuses: NaN, Infinity, UTF-16.
+        return json.loads(body)
+    except RecursionError:
+        raise ScoringError("the JSON is nested too deeply") from None
+    except ValueError as error:
+        raise ScoringError(f"the body is not valid JSON: {error}") from error
+
+
+def _parse_split(value: object) -> Split:
+    if not isinstance(value, dict):
+        raise ScoringError(f"dataframe_split must be an object; got {_json_name(value)}")
+    if "data" not in value or value.keys() - {"data", "columns", "index"}:
+        raise ScoringError(
+            "dataframe_split must have data and may have columns and index; "
+            f"got {', '.join(value) or 'no keys'}"
+        )
+    rows, columns, index = value["data"], value.get("columns"), value.get("index")
+    if not isinstance(rows, list):
+        raise ScoringError(f"dataframe_split.data must be an array; got {_json_name(rows)}")
+    if index is not None and (not isinstance(index, list) or len(index) != len(rows)):
+        raise ScoringError("dataframe_split.index must be an array as long as data")
+    if columns is not None and not (
+        isinstance(columns, list) and all(isinstance(name, str | int) for name in columns)
+    ):
+        raise ScoringError("dataframe_split.columns must be an array of names")
+    return Split(columns, rows)
+
+
+def _parse_records(value: object) -> Records:
+    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+        raise ScoringError(
+            f"dataframe_records must be an array of objects; got {_json_name(value)}"
+        )
+    return Records(value)
+
+
+_PARSERS: Final[Mapping[str, Callable[[object], Split | Records | Arrays]]] = {
+    "dataframe_split": _parse_split,
+    "dataframe_records": _parse_records,
+    "instances": lambda value: Arrays(value, by_row=True),
+    "inputs": lambda value: Arrays(value, by_row=False),
+}
+
+
+def _json_name(value: object) -> str:
+    """Return what JSON calls a value."""
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
+    return "null" if value is None else names.get(type(value), "a number")
+
+
+def render_predictions(predictions: object) -> bytes:
+    """Return the body of an answer: ``{"predictions": …}`` with the separators of MLflow.
+
+    NaN and the infinities become ``null``: the bare words that MLflow sends are not JSON.
+
+    Parameters
+    ----------
+    predictions
+        What `plain_predictions` returned.
+    """
+    answer = {"predictions": predictions}
+    try:
+        return json.dumps(answer, allow_nan=False).encode()
+    except ValueError:
+        return json.dumps(_finite(answer), allow_nan=False).encode()
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - JSON values of any shape
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
