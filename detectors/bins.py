@@ -1,0 +1,144 @@
+"""Bins of a reference, for statistics that compare shares.
+
+Bins follow from the reference and the window's size only, never from the window's values: one
+outlier must not move them.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collectors.batch import Floats, Ints
+    from detectors.category_counts import CategoryCounts
+    from detectors.profile import CategoryProfile, NumberProfile
+
+#: Smallest share of the reference that a bin of its own needs.
+SHARE_MIN = 0.01
+#: Rows that a bin must expect, in the reference and in the window: with fewer, smoothing and
+#: chance outweigh the shares.
+EXPECTED_MIN = 5
+#: A column with at most this many distinct values, of this many rows each on average, has
+#: a bin for each value.
+DISCRETE_MAX = 50
+DISCRETE_ROWS_MIN = 10
+
+
+def number_shares(
+    profile: NumberProfile, cells: Ints, missing: int, bins: int
+) -> tuple[Ints, Ints]:
+    """Rows of the reference and of the window per bin; see `bin_of_cells` for the bins.
+
+    Parameters
+    ----------
+    cells
+        The window's rows over the profile's grid, shape ``(2K + 1,)``.
+    missing
+        The window's rows without a usable value; they have a bin of their own.
+    bins
+        Bins to cut the reference into, at most; fewer when the window expects less than
+        :data:`EXPECTED_MIN` rows in each.
+
+    Returns
+    -------
+    reference, window
+        Rows per bin, each shape ``(B,)``; bins that are empty on both sides are left out.
+    """
+    of_cell = bin_of_cells(profile, bins, int(cells.sum()) + missing)
+    count = int(of_cell.max()) + 1
+    expected = np.bincount(of_cell[1::2], weights=profile.counts, minlength=count)
+    actual = np.bincount(of_cell, weights=cells, minlength=count)
+    return _filled(expected, actual, profile.missing + profile.invalid, missing)
+
+
+def category_shares(profile: CategoryProfile, counts: CategoryCounts) -> tuple[Ints, Ints]:
+    """Rows of the reference and of the window per category.
+
+    A category has a bin of its own where both sides expect :data:`EXPECTED_MIN` rows; the others
+    share one with those that the reference does not know. Missing values have their own.
+
+    Returns
+    -------
+    reference, window
+        Rows per bin, each shape ``(B,)``; bins that are empty on both sides are left out.
+    """
+    missing = counts.missing + counts.invalid
+    rows = profile.rows + profile.missing + profile.invalid
+    share = profile.counts / max(1, rows)
+    own = _expects_enough(share, rows, counts.rows + missing)
+    expected = np.append(profile.counts[own], profile.rows - profile.counts[own].sum())
+    actual = np.append(counts.known[own], counts.rows - counts.known[own].sum())
+    return _filled(expected, actual, profile.missing + profile.invalid, missing)
+
+
+def bin_of_cells(profile: NumberProfile, bins: int, window_rows: int) -> Ints:
+    """Bin of each cell of the grid, shape ``(2K + 1,)``.
+
+    Values so frequent that they would fill a bin have one each; of a discrete column (few distinct
+    values), all that have rows enough. The rest of a column that is not discrete is cut at
+    quantiles, half-open ``(a, b]``, open at both ends. Bin 0 is for everything else: values
+    between those of a discrete column, beyond a constant, and those too rare for a bin.
+    """
+    counts = profile.counts
+    rows = int(counts.sum())
+    of_cell = np.zeros(2 * counts.size + 1, np.int64)
+    if not rows:
+        return of_cell
+    bins = max(1, min(bins, window_rows // EXPECTED_MIN, rows // EXPECTED_MIN))
+    discrete = counts.size <= DISCRETE_MAX and rows >= DISCRETE_ROWS_MIN * counts.size
+    share = counts / rows
+    enough = _expects_enough(share, rows, window_rows)
+    own = enough & (share >= (SHARE_MIN if discrete else 1 / bins))
+    atoms = np.flatnonzero(own)
+    of_cell[2 * atoms + 1] = np.arange(1, atoms.size + 1)
+    if discrete:
+        return of_cell
+    upto = np.concatenate(([0], np.cumsum(counts)))
+    last = atoms.size
+    for left, right in pairwise([-1, *atoms.tolist(), counts.size]):
+        ends = _quantile_ends(upto[left + 1 : right + 1], rows / bins, SHARE_MIN * rows)
+        starts = [left + 1, *(left + 2 + end for end in ends)]
+        for start, stop in pairwise(starts):
+            last += 1
+            of_cell[2 * start : 2 * stop] = last
+        if ends:
+            # Above the last light point, up to the next frequent value or without end.
+            of_cell[2 * right] = last
+    return of_cell
+
+
+def _quantile_ends(upto: Ints, target: float, rows_min: float) -> list[int]:
+    """Points at which bins of about `target` rows end, the last point among them.
+
+    `upto` are rows up to before the first and after each point. Empty when all the points
+    together have too few rows for a bin.
+    """
+    before, rows = int(upto[0]), int(upto[-1] - upto[0])
+    if not rows or rows < rows_min:
+        return []
+    parts = max(1, round(rows / target))
+    aims = before + rows * np.arange(1, parts) / parts
+    ends: list[int] = []
+    for end in np.unique(upto[1:].searchsorted(aims)).tolist():
+        begun = upto[ends[-1] + 1] if ends else before
+        if upto[end + 1] - begun >= rows_min and upto[-1] - upto[end + 1] >= rows_min:
+            ends.append(end)
+    return [*ends, upto.size - 2]
+
+
+def _expects_enough(
+    share: Floats, rows: int, window_rows: int
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    return share * min(rows, window_rows) >= EXPECTED_MIN
+
+
+def _filled(
+    expected: Floats | Ints, actual: Floats | Ints, expected_missing: int, actual_missing: int
+) -> tuple[Ints, Ints]:
+    expected = np.append(expected, expected_missing).astype(np.int64)
+    actual = np.append(actual, actual_missing).astype(np.int64)
+    filled = (expected > 0) | (actual > 0)
+    return expected[filled], actual[filled]
