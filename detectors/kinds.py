@@ -1,0 +1,192 @@
+"""Every metric that Kedge measures of a window, and which columns it applies to.
+
+Adding a metric is adding a line to one of the two tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from detectors.bins import category_shares, number_shares
+from detectors.category_counts import CategoryCounts
+from detectors.ks import ks
+from detectors.measurement import Estimate, Measurement, untold
+from detectors.number_counts import NumberCounts
+from detectors.profile import CategoryProfile, NumberProfile
+from detectors.psi import psi
+from detectors.rate import rate
+from detectors.ratio import ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from detectors.column_counts import ColumnCounts
+    from detectors.pane import Pane
+    from detectors.profile import Profile
+    from detectors.reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How to measure.
+
+    Parameters
+    ----------
+    seconds
+        How long the window was watched, for rates; None where that cannot be said.
+    confidence
+        Of `low` and `high` together, in ``(0, 1)``.
+    psi_bins
+        Bins that the population stability index cuts a number column into, at most.
+    """
+
+    seconds: float | None
+    confidence: float
+    psi_bins: int
+
+
+_OfColumn: TypeAlias = Callable[["ColumnCounts", "Profile | None", Asked], Estimate | None]
+_OfWindow: TypeAlias = Callable[["Pane", Asked], Estimate]
+
+
+def measure(
+    window_pane: Pane,
+    reference: Reference | None,
+    *,
+    seconds: float | None,
+    confidence: float,
+    psi_bins: int = 10,
+) -> list[Measurement]:
+    """Measure every metric of a window that applies: of the window first, then of each column.
+
+    Parameters
+    ----------
+    window_pane
+        The window's counts, counted against `reference`.
+    reference
+        What to compare with; without one the metrics that need none are measured.
+    seconds, confidence, psi_bins
+        As in :class:`Asked`.
+    """
+    asked = Asked(seconds, confidence, psi_bins)
+    measurements = [
+        _measurement(metric, None, measured(window_pane, asked))
+        for metric, measured in WINDOW_METRICS.items()
+    ]
+    for column, counts in window_pane.columns.items():
+        profile = reference.columns.get(column) if reference else None
+        measurements += _of_column(column, counts, profile, asked)
+    return measurements
+
+
+def _of_column(
+    column: str, counts: ColumnCounts, profile: Profile | None, asked: Asked
+) -> Iterator[Measurement]:
+    for metric, measured in COLUMN_METRICS.items():
+        estimate = measured(counts, profile, asked)
+        if estimate is not None:
+            yield _measurement(metric, column, estimate)
+
+
+def _measurement(metric: str, column: str | None, estimate: Estimate) -> Measurement:
+    return Measurement(
+        metric,
+        column,
+        estimate.value,
+        estimate.low,
+        estimate.high,
+        estimate.p_value,
+        estimate.n,
+    )
+
+
+def _psi(counts: ColumnCounts, profile: Profile | None, asked: Asked) -> Estimate | None:
+    match counts, profile:
+        case NumberCounts(), NumberProfile():
+            missing = counts.missing + counts.invalid
+            shares = number_shares(profile, counts.cells(), missing, asked.psi_bins)
+        case CategoryCounts(), CategoryProfile():
+            shares = category_shares(profile, counts)
+        case _:
+            return None
+    return psi(*shares, confidence=asked.confidence)
+
+
+def _ks(counts: ColumnCounts, profile: Profile | None, asked: Asked) -> Estimate | None:
+    if isinstance(counts, NumberCounts) and isinstance(profile, NumberProfile):
+        return ks(profile, counts.cells(), confidence=asked.confidence)
+    return None
+
+
+def _missing_ratio(counts: ColumnCounts, _profile: Profile | None, asked: Asked) -> Estimate:
+    return ratio(counts.missing, _rows(counts), confidence=asked.confidence)
+
+
+def _invalid_ratio(counts: ColumnCounts, _profile: Profile | None, asked: Asked) -> Estimate:
+    return ratio(counts.invalid, _rows(counts), confidence=asked.confidence)
+
+
+def _new_category_ratio(
+    counts: ColumnCounts, profile: Profile | None, asked: Asked
+) -> Estimate | None:
+    if not isinstance(counts, CategoryCounts) or not isinstance(profile, CategoryProfile):
+        return None
+    if profile.other:
+        # The reference had more values than it names: which are new cannot be told.
+        return untold(counts.rows)
+    return ratio(counts.other, counts.rows, confidence=asked.confidence)
+
+
+def _rows(counts: ColumnCounts) -> int:
+    return counts.rows + counts.missing + counts.invalid
+
+
+def _latency(q: float) -> _OfWindow:
+    def measured(pane: Pane, asked: Asked) -> Estimate:
+        # What the caller waited for says most; kinds are never mixed.
+        for kind in ("client", "server", "model"):
+            if kind in pane.latency:
+                return pane.latency[kind].quantile(q, confidence=asked.confidence)
+        return untold()
+
+    return measured
+
+
+def _throughput(pane: Pane, asked: Asked) -> Estimate:
+    return rate(pane.requests, asked.seconds, confidence=asked.confidence, weight=pane.weight)
+
+
+def _error_ratio(pane: Pane, asked: Asked) -> Estimate:
+    return ratio(pane.errors, pane.requests, confidence=asked.confidence)
+
+
+def _events(pane: Pane, _asked: Asked) -> Estimate:
+    return Estimate(float(pane.events), float(pane.events), float(pane.events), pane.events)
+
+
+#: Metrics of one column. None where the metric does not apply to such a column.
+COLUMN_METRICS: dict[str, _OfColumn] = {
+    "psi": _psi,  # numbers and categories
+    "ks": _ks,  # numbers
+    "missing_ratio": _missing_ratio,  # all
+    "invalid_ratio": _invalid_ratio,  # all
+    "new_category_ratio": _new_category_ratio,  # categories
+}
+
+#: Metrics of the whole window.
+WINDOW_METRICS: dict[str, _OfWindow] = {
+    "events": _events,  # rows
+    "throughput": _throughput,  # requests a second
+    "error_ratio": _error_ratio,
+    "latency_p50": _latency(0.50),  # milliseconds
+    "latency_p90": _latency(0.90),
+    "latency_p95": _latency(0.95),
+    "latency_p99": _latency(0.99),
+}
+
+#: Names that a rule may use.
+METRICS = frozenset({*COLUMN_METRICS, *WINDOW_METRICS})
+#: Metrics in which a small window is what is looked for, so that no minimum of events applies.
+COUNT_METRICS = frozenset({"events", "throughput"})
