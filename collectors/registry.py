@@ -339,7 +339,9 @@ def _authorization(
     if token:
         return {"Authorization": f"Bearer {token}"}
     if username:
-        return {"Authorization": aiohttp.BasicAuth(username, password or "", "utf-8").encode()}
+        return {
+            "Authorization": aiohttp.encode_basic_auth(username, password or "", encoding="utf-8")
+        }
     return {}
 
 
