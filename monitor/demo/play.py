@@ -37,6 +37,9 @@ POLL_S: Final = 0.2
 #: Polls in a row that may go wrong on a busy machine.
 POLL_FAILURES_MAX: Final = 5
 
+#: A rollback that goes well, in order.
+PHASES: Final = ("confirmed", "gated", "intended", "acting", "verifying", "resolved")
+
 OLD, NEW = VERSION_1.number, VERSION_2.number
 
 
@@ -277,10 +280,15 @@ class Play:
             return
         # The first one is the story's: the journal is newest first.
         rollback = rollbacks[-1]
-        for phase in rollback.timings:
+        for phase in sorted(rollback.timings, key=lambda phase: order_of(phase, rollback)):
             if known is None or phase not in known.timings:
                 self._timeline.say("rollback", tell_phase(phase, rollback))
         self.seen.rollback = rollback
+
+
+def order_of(phase: str, rollback: Rollback) -> tuple[float, int]:
+    """Return what sorts phases as they came about: JSON keeps no order, and times may be equal."""
+    return rollback.timings[phase], PHASES.index(phase) if phase in PHASES else len(PHASES)
 
 
 def tell_phase(phase: str, rollback: Rollback) -> str:
@@ -304,9 +312,9 @@ def figures(shift_at: float, rollback: Rollback, counts: Counts) -> list[tuple[s
     swapped = counts.first_answer.get(OLD)
     return [
         ("from the shift to the confirmed breach", _seconds(confirmed - shift_at)),
-        ("from there to the alias moved and read back", _seconds(moved - confirmed)),
+        ("from the confirmed breach to the alias moved and read back", _seconds(moved - confirmed)),
         (
-            f"from there to the first answer of version {OLD}",
+            f"from the alias moved to the first answer of version {OLD}",
             "none" if swapped is None else _seconds(max(0.0, swapped - moved)),
         ),
         ("from the shift to the verified recovery", _seconds(at["resolved"] - shift_at)),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 #: Topic of a line to its colour on a terminal; elsewhere lines are plain.
@@ -58,13 +57,10 @@ class Timeline:
             line.append(f"\n{'':{_TIME_CHARACTERS + _TOPIC_CHARACTERS + 3}}{rest}")
         self._console.print(line)
 
-    def table(self, title: str, rows: Iterable[Sequence[str]]) -> None:
+    def table(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
         """Print pairs of what and how much, in two columns."""
-        table = Table(title=title, title_justify="left", show_header=False, box=None)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        for row in rows:
-            table.add_row(*row)
-        self._console.print()
-        self._console.print(table)
+        width = max((len(what) for what, _ in rows), default=0)
+        self.title(f"\n{title}")
+        for what, figure in rows:
+            self._console.print(f"  {what:<{width}}  {figure}", markup=False)
         self._console.print()

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from monitor.demo import story
 from monitor.demo.configuration import RULE, render
-from monitor.demo.play import faults_of, figures, tell_phase
+from monitor.demo.play import faults_of, figures, order_of, tell_phase
 from monitor.demo.processes import DemoError
 from monitor.demo.timeline import Timeline
 from monitor.demo.traffic import Counts, Tally
@@ -87,14 +87,23 @@ def test_the_figures_are_differences_of_recorded_times_and_shares_by_label() -> 
 
     assert told == {
         "from the shift to the confirmed breach": "5.00 s",
-        "from there to the alias moved and read back": "0.50 s",
-        "from there to the first answer of version 1": "0.75 s",
+        "from the confirmed breach to the alias moved and read back": "0.50 s",
+        "from the alias moved to the first answer of version 1": "0.75 s",
         "from the shift to the verified recovery": "12.00 s",
         "requests, of them failed": "1200, 0",
         "wrong answers of version 2 before the shift, by the labels": "13.0% of 700",
         "wrong answers of version 2 after the shift, by the labels": "51.0% of 100",
         "wrong answers of version 1 after the shift, by the labels": "27.0% of 400",
     }
+
+
+def test_phases_are_told_in_the_order_in_which_they_came_about() -> None:
+    at = {"acting": 2.0, "confirmed": 1.0, "gated": 1.0, "intended": 2.0, "contested": 3.0}
+    rollback = record(timings=at)
+
+    told = sorted(at, key=lambda phase: order_of(phase, rollback))
+
+    assert told == ["confirmed", "gated", "intended", "acting", "contested"]
 
 
 def test_a_phase_is_told_with_what_is_known_of_it() -> None:
