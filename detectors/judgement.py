@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from detectors.measurement import Measurement
 
 Verdict: TypeAlias = Literal["ok", "breach", "unknown"]
+Action: TypeAlias = Literal["alert", "rollback"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class RuleSpec:
     of: int = 1
     on_missing: Verdict = "unknown"
     min_events: int = 0
-    action: str = "alert"
+    action: Action = "alert"
 
     def __post_init__(self) -> None:
         if (self.above is None) == (self.below is None):
@@ -83,6 +84,14 @@ class RuleSpec:
     def threshold(self) -> float:
         """The figure beyond which a window breaches."""
         return self.above if self.above is not None else self.below or 0.0
+
+    def covers(self, measurement: Measurement) -> bool:
+        """Say whether the rule looks at a measurement: its metric, and its column or the window."""
+        if measurement.metric != self.metric:
+            return False
+        if measurement.column is None:
+            return not self.columns
+        return any(fnmatchcase(measurement.column, pattern) for pattern in self.columns)
 
     def verdict(self, low: float, high: float) -> Verdict:
         """Judge an interval against the threshold."""
@@ -148,19 +157,11 @@ def judge(measurements: Sequence[Measurement], events: int, spec: RuleSpec) -> J
         Rows in the window.
     """
     enough = events >= spec.min_events or spec.metric in COUNT_METRICS
-    judged = [_judge_one(m, spec, enough=enough) for m in measurements if _watches(spec, m)]
+    judged = [_judge_one(m, spec, enough=enough) for m in measurements if spec.covers(m)]
     if not judged:
         judged = [_missing(spec, None)]
     worst = max(judged, key=lambda judgement: _badness(judgement, spec))
     return replace(worst, clears=all(judgement.clears for judgement in judged))
-
-
-def _watches(spec: RuleSpec, measurement: Measurement) -> bool:
-    if measurement.metric != spec.metric:
-        return False
-    if measurement.column is None:
-        return not spec.columns
-    return any(fnmatchcase(measurement.column, pattern) for pattern in spec.columns)
 
 
 def _judge_one(measurement: Measurement, spec: RuleSpec, *, enough: bool) -> Judgement:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
-from detectors.judgement import Judgement, RuleSpec, Verdict, judge
+from detectors.judgement import Action, Judgement, RuleSpec, Verdict, judge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "Action",
     "Judged",
     "Judgement",
     "RuleEvent",

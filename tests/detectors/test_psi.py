@@ -271,12 +271,12 @@ def test_the_bounds_hold_the_true_index_as_often_as_stated(shift: float, n: int,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "m"), [(1_000, 50), (20_000, 400), (300, 5_000)])
+@pytest.mark.parametrize(("n", "m"), [(1_000, 50), (20_000, 400), (5_000, 20_000)])
 def test_quiet_categories_rarely_have_a_lower_bound_above_zero(n: int, m: int) -> None:
     random = np.random.default_rng(n * m)
-    shares = 1 / np.arange(1, 301)
-    names = np.array([f"v{number}" for number in range(300)])
-    rounds, alarms = 300, 0
+    shares = 1 / np.arange(1, 2_001)
+    names = np.array([f"v{number}" for number in range(2_000)])
+    rounds, alarms = 100, 0
 
     for _ in range(rounds):
         reference = random.choice(names, n, p=shares / shares.sum()).tolist()
@@ -284,5 +284,5 @@ def test_quiet_categories_rarely_have_a_lower_bound_above_zero(n: int, m: int) -
         low = category_estimate(reference, window).low
         alarms += low is not None and low > 0
 
-    # 2.5 % may be; three standard errors of 300 rounds are 2.7 %.
-    assert alarms / rounds <= 0.052
+    # 2.5 % may be; three standard errors of 100 rounds are 4.7 %.
+    assert alarms / rounds <= 0.072
