@@ -136,7 +136,8 @@ class Turn:
             state=phase,
             updated=self.now,
             revision=record.revision + 1,
-            timings={phase.lower(): self.now, **record.timings},
+            # The first time counts: a step may be tried again and again.
+            timings={**record.timings, phase.lower(): record.timings.get(phase.lower(), self.now)},
         )
         gate = record.refusal.gate if record.refusal else None
         transition = replace(self._transition(phase, why, gate), record_id=record.id)

@@ -46,7 +46,7 @@ def test_a_breach_goes_all_the_way_to_resolved() -> None:
     }
     assert world.state.phase == "RESOLVED"
     assert list(world.last.timings) == [
-        *("resolved", "verifying", "acting", "intended", "gated", "confirmed")
+        *("confirmed", "gated", "intended", "acting", "verifying", "resolved")
     ]
 
 
