@@ -14,6 +14,10 @@ class Format(Protocol):
     def schema(self) -> Schema:
         """The columns that are decoded now; grows while it is open, never changes a kind."""
 
+    @property
+    def columns_overflow(self) -> int:
+        """How many new columns were refused because there were too many."""
+
     def fix(self, schema: Schema) -> None:
         """From now on decode exactly the columns of `schema` (those of a reference)."""
 

@@ -104,6 +104,7 @@ class Metrics:
         self.registry = prometheus.CollectorRegistry()
         self._page: tuple[float, bytes, str] = (-math.inf, b"", "")
         self._rendering = threading.Lock()
+        self._limits: dict[str, int] = {}
         self._make_traffic()
         self._make_drift()
         self._make_decisions()
@@ -210,8 +211,11 @@ class Metrics:
         self.unknown_keys = self._counter(
             "kedge_unknown_keys", "Keys that the event format does not know; ignored.", "source"
         )
-        self.quarantine_errors = self._counter(
-            "kedge_quarantine_errors", "Rejected lines that could not be kept for inspection."
+        self.limited = self._counter(
+            "kedge_limit_reached",
+            "What a limit cost, by limit (skipped_windows, evicted_versions, evicted_panes, "
+            "overflowing_columns, unkept_rejections).",
+            "limit",
         )
         self.commits = self._counter(
             "kedge_store_commits", "Transactions, by outcome (ok, failed).", "outcome"
@@ -237,6 +241,12 @@ class Metrics:
                 page = encoder(self.registry)
                 self._page = (now, page, content_type)
             return page, content_type
+
+    def follow_limit(self, limit: str, cost: int) -> None:
+        """Bring the counter of a limit up to what the limit has cost by now."""
+        before = self._limits.get(limit, 0)
+        self.limited.labels(limit).inc(max(0, cost - before))
+        self._limits[limit] = cost
 
     def set_rule(self, model: str, rule: str, state: str) -> None:
         """Export where a rule stands."""

@@ -107,7 +107,10 @@ class Queries:
             query = query.where(table.c.model == wanted.model)
         if wanted.version is not None:
             query = query.where(table.c.version == wanted.version)
-        return [{**row, "at": rfc3339(row["at"])} for row in self._rows(query)]
+        return [
+            {"at": rfc3339(row["at"])} | {key: row[key] for key in _INCIDENT_KEYS}
+            for row in self._rows(query)
+        ]
 
     def rollbacks(self, wanted: Filter) -> list[dict[str, Any]]:
         """Journal records, newest first."""
@@ -147,6 +150,7 @@ _MEASUREMENT_KEYS = (
     *("model", "version", "column", "metric", "value", "low", "high", "p_value"),
     *("n", "threshold", "verdict"),
 )
+_INCIDENT_KEYS = ("id", "kind", "model", "version", "rule", "rollback", "evidence")
 _WINDOW_KEYS = ("model", "version", "events", "requests", "errors", "rejected", "late")
 
 

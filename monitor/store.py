@@ -18,7 +18,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -111,13 +112,16 @@ class Snapshot:
 class Store:
     """The single writer. Not thread-safe: it belongs to one thread, which does all writing."""
 
-    def __init__(self, engine: sa.Engine, lock: IO[str] | None) -> None:
+    def __init__(self, engine: sa.Engine, lock: IO[str] | None, clock: Callable[[], float]) -> None:
         self._engine = engine
         self._lock = lock
+        self._clock = clock
 
     @classmethod
-    def open(cls, url: str, *, now: float) -> Store:
+    def open(cls, url: str, *, clock: Callable[[], float] = time.time) -> Store:
         """Open the store, make its tables if it is fresh, and keep every other Kedge out.
+
+        `clock` gives seconds since the epoch: when rows are stored, for their retention.
 
         Raises
         ------
@@ -128,12 +132,12 @@ class Store:
         try:
             engine = _engine(url)
             _check_integrity(engine)
-            _check_schema(engine, now=now)
+            _check_schema(engine, now=clock())
         except BaseException:
             if lock is not None:
                 lock.close()
             raise
-        return cls(engine, lock)
+        return cls(engine, lock, clock)
 
     def close(self) -> None:
         """Let the store go."""
@@ -197,7 +201,7 @@ class Store:
             for row in change.windows:
                 self._write_window(connection, row)
             if change.incidents:
-                connection.execute(sa.insert(tables.incidents), list(change.incidents))
+                self._write_incidents(connection, change.incidents)
 
     def write_rollback(self, record: Json, transition: Json | None) -> None:
         """Write the journal's row and its transition, both or neither.
@@ -218,25 +222,37 @@ class Store:
                 )
 
     def rollbacks(self, model: str, since: float) -> Sequence[Json]:
-        """Journal records of a model made since then, oldest first."""
+        """Journal records of a model changed since then, oldest first."""
         table = tables.rollbacks
-        query = sa.select(table.c.record).where(table.c.model == model, table.c.created >= since)
+        query = sa.select(table.c.record).where(table.c.model == model, table.c.updated >= since)
         with self._engine.connect() as connection:
             return list(connection.scalars(query.order_by(table.c.created, table.c.id)))
+
+    def rollback(self, identity: str) -> Json | None:
+        """One journal record; None when there is none."""
+        table = tables.rollbacks
+        with self._engine.connect() as connection:
+            found: Json | None = connection.scalar(
+                sa.select(table.c.record).where(table.c.id == identity)
+            )
+        return found
 
     def add_incidents(self, incidents: Sequence[Json]) -> None:
         """Write incidents that no window closed with (a refusal, an escalation)."""
         with self._transaction() as connection:
-            connection.execute(sa.insert(tables.incidents), list(incidents))
+            self._write_incidents(connection, incidents)
 
     def prune(self, before: float, *, rows_max: int) -> int:
-        """Delete windows and incidents that ended before then; return how many windows.
+        """Delete windows and incidents stored before then; return how many windows.
 
         At most `rows_max` at a time, so that a commit never waits long behind it.
         """
         table = tables.windows
         old = (
-            sa.select(table.c.id).where(table.c.ends < before).order_by(table.c.id).limit(rows_max)
+            sa.select(table.c.id)
+            .where(table.c.stored < before)
+            .order_by(table.c.id)
+            .limit(rows_max)
         )
         with self._transaction() as connection:
             ids = list(connection.scalars(old))
@@ -244,7 +260,9 @@ class Store:
                 sa.delete(tables.measurements).where(tables.measurements.c.window.in_(ids))
             )
             connection.execute(sa.delete(table).where(table.c.id.in_(ids)))
-            connection.execute(sa.delete(tables.incidents).where(tables.incidents.c.at < before))
+            connection.execute(
+                sa.delete(tables.incidents).where(tables.incidents.c.stored < before)
+            )
         return len(ids)
 
     def _write_positions(self, connection: sa.Connection, change: Change) -> None:
@@ -272,13 +290,20 @@ class Store:
         self._upsert(connection, table, rows)
 
     def _write_window(self, connection: sa.Connection, row: WindowRow) -> None:
-        key = connection.execute(sa.insert(tables.windows), dict(row.window)).inserted_primary_key
+        stored = {**row.window, "stored": self._clock()}
+        key = connection.execute(sa.insert(tables.windows), stored).inserted_primary_key
         if row.measurements:
             window = key[0] if key is not None else None
             connection.execute(
                 sa.insert(tables.measurements),
                 [{"window": window, **measurement} for measurement in row.measurements],
             )
+
+    def _write_incidents(self, connection: sa.Connection, incidents: Sequence[Json]) -> None:
+        stored = self._clock()
+        connection.execute(
+            sa.insert(tables.incidents), [{**incident, "stored": stored} for incident in incidents]
+        )
 
     def _upsert(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Json]) -> None:
         if not rows:

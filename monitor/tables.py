@@ -80,7 +80,11 @@ windows = sa.Table(
     sa.Column("errors", sa.BigInteger, nullable=False),
     sa.Column("rejected", sa.BigInteger, nullable=False),
     sa.Column("late", sa.BigInteger, nullable=False),
+    # When it was written, by the wall clock: what retention goes by. A log of last year is
+    # worth reading, and its windows are kept as long as today's.
+    sa.Column("stored", sa.Float, nullable=False),
     sa.Index("kedge_windows_ends", "ends"),
+    sa.Index("kedge_windows_stored", "stored"),
 )
 
 measurements = sa.Table(
@@ -118,7 +122,9 @@ incidents = sa.Table(
     sa.Column("rule", sa.String(128)),
     sa.Column("rollback", sa.String(64)),
     sa.Column("evidence", sa.JSON, nullable=False),
+    sa.Column("stored", sa.Float, nullable=False),
     sa.Index("kedge_incidents_at", "at"),
+    sa.Index("kedge_incidents_stored", "stored"),
 )
 
 #: The journal: one row a rollback, as it stands.
@@ -145,7 +151,7 @@ rollback_transitions = sa.Table(
     sa.Index("kedge_rollback_transitions_rollback", "rollback"),
 )
 
-#: What Kedge knows of each version: the last window in which every rule was ok.
+#: What was seen of each version, for people; the decision keeps what it needs by itself.
 versions = sa.Table(
     "kedge_versions",
     metadata,
@@ -153,7 +159,6 @@ versions = sa.Table(
     sa.Column("version", sa.String(128), primary_key=True),
     sa.Column("events", sa.BigInteger, nullable=False),
     sa.Column("first_seen", sa.Float, nullable=False),
-    sa.Column("last_window", sa.Float, nullable=False),
-    sa.Column("healthy_windows", sa.BigInteger, nullable=False),
-    sa.Column("last_healthy", sa.Float),
+    sa.Column("last_seen", sa.Float, nullable=False),
+    sa.Column("last_window", sa.Float),
 )

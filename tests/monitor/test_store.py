@@ -33,7 +33,7 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
-    store = Store.open(url, now=BEGIN)
+    store = Store.open(url)
     yield store
     store.close()
 
@@ -53,7 +53,7 @@ def window(ends: float, version: str = "7") -> WindowRow:
 
 
 def test_what_was_committed_is_what_a_restart_takes_up(url: str) -> None:
-    first = Store.open(url, now=BEGIN)
+    first = Store.open(url)
     first.commit(
         Change(
             positions={("tail", "a"): {"offset": 17}},
@@ -65,7 +65,7 @@ def test_what_was_committed_is_what_a_restart_takes_up(url: str) -> None:
     )
     first.close()
 
-    again = Store.open(url, now=BEGIN + 1)
+    again = Store.open(url)
     snapshot = again.load()
     again.close()
 
@@ -103,8 +103,8 @@ def test_a_dropped_pane_is_gone_and_its_neighbour_stays(store: Store) -> None:
 
 
 def test_a_second_process_is_kept_out_and_told_who_holds_the_store(url: str) -> None:
-    holder = Store.open(url, now=BEGIN)
-    script = "import sys; from monitor.store import *; Store.open(sys.argv[1], now=0.0)"
+    holder = Store.open(url)
+    script = "import sys; from monitor.store import *; Store.open(sys.argv[1])"
 
     second = subprocess.run(
         [sys.executable, "-c", script, url], capture_output=True, text=True, check=False
@@ -117,24 +117,24 @@ def test_a_second_process_is_kept_out_and_told_who_holds_the_store(url: str) -> 
 
 
 def test_a_store_is_free_again_once_it_is_closed(url: str) -> None:
-    Store.open(url, now=BEGIN).close()
+    Store.open(url).close()
 
-    Store.open(url, now=BEGIN).close()
+    Store.open(url).close()
 
 
 def test_the_same_process_cannot_open_a_store_twice_either(url: str, store: Store) -> None:
     with pytest.raises(StoreInUse):
-        Store.open(url, now=BEGIN)
+        Store.open(url)
 
 
 def test_a_store_of_another_schema_is_refused_with_what_to_do(url: str, tmp_path: Path) -> None:
-    Store.open(url, now=BEGIN).close()
+    Store.open(url).close()
     with sqlite3.connect(tmp_path / "kedge.db") as connection:
         connection.execute("UPDATE kedge_meta SET value = '99' WHERE key = 'schema'")
     connection.close()
 
     with pytest.raises(StoreSchemaError, match=r"schema 99.*needs 1"):
-        Store.open(url, now=BEGIN)
+        Store.open(url)
 
 
 def test_a_file_that_is_no_database_is_refused_and_kept(url: str, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_file_that_is_no_database_is_refused_and_kept(url: str, tmp_path: Path
     (tmp_path / "kedge.db").write_bytes(text)
 
     with pytest.raises(StoreCorrupt, match="Move it aside"):
-        Store.open(url, now=BEGIN)
+        Store.open(url)
 
     assert (tmp_path / "kedge.db").read_bytes() == text
 
@@ -151,7 +151,7 @@ def test_a_locked_database_is_bad_weather_and_the_same_change_succeeds_later(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("monitor.store.BUSY_TIMEOUT_MS", 50)
-    store = Store.open(url, now=BEGIN)
+    store = Store.open(url)
     other = sqlite3.connect(tmp_path / "kedge.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     wanted = Change(positions={("tail", "a"): {"offset": 9}})
@@ -167,17 +167,21 @@ def test_a_locked_database_is_bad_weather_and_the_same_change_succeeds_later(
 
 
 def test_pruning_takes_old_windows_with_their_measurements_and_no_others(
-    url: str, store: Store
+    url: str,
 ) -> None:
-    store.commit(Change(windows=[window(BEGIN), window(BEGIN + 60), window(BEGIN + 120)]))
+    moments = iter([0.0, 100.0, 200.0, 300.0])
+    store = Store.open(url, clock=lambda: next(moments))
+    # A log of long ago, read today: what counts is when the window was stored.
+    store.commit(Change(windows=[window(BEGIN), window(BEGIN - 1e8), window(BEGIN + 60)]))
 
-    pruned = store.prune(BEGIN + 60, rows_max=10)
+    pruned = store.prune(200.0, rows_max=10)
 
     queries = Queries(url)
     assert pruned == 1
     assert len(queries.windows(Filter())) == 2
     assert len(queries.measurements(Filter(column="age"))) == 2
     queries.close()
+    store.close()
 
 
 def test_queries_filter_by_series_and_half_open_time(url: str, store: Store) -> None:

@@ -65,7 +65,7 @@ async def client(
     tmp_path: Path, daemon: Daemon, token: list[str | None]
 ) -> AsyncIterator[TestClient[Any, Any]]:
     url = f"sqlite:///{tmp_path / 'kedge.db'}"
-    store = Store.open(url, now=0.0)
+    store = Store.open(url)
     store.commit(Change())
     queries = Queries(url)
     web = Web(

@@ -1,0 +1,252 @@
+"""From settings to the parts of a running daemon: the one place where everything meets."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from collectors.kinds import FORMATS
+from collectors.quarantine import Quarantine
+from collectors.registry import MlflowRegistry
+from detectors.rule import RuleSpec
+from detectors.window import Windows, WindowSpec
+from monitor.deciding import Bystander, Deciding, Decision, Reporter
+from monitor.engine import Engine, Stream
+from monitor.journal import StoreJournal
+from monitor.judging import Judge
+from monitor.metrics import Metrics
+from monitor.queries import Queries
+from monitor.references import FileReferences, FirstEvents, NoReference, References
+from monitor.settings import EventSpan, Settings, TimeSpan
+from monitor.store import Change, Store, sqlite_path
+from monitor.version import VERSION
+from monitor.view import DaemonView
+from monitor.web import Web
+from monitor.writer import Writer
+from rollback.controller import Controller, record_id
+from rollback.memory import Memory
+from rollback.mlflow_alias import MlflowAliasSettings
+
+#: Name of what the decision remembers, in the store.
+MEMORY = "rollback-memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a running daemon is made of."""
+
+    writer: Writer
+    store: Store
+    queries: Queries
+    engine: Engine
+    deciding: Deciding
+    web: Web
+    registry: MlflowRegistry | None
+    changes_allowed: bool
+
+    async def close(self) -> None:
+        """Let everything go, the store last."""
+        self.web.close()
+        if self.registry is not None:
+            await self.registry.close()
+        self.writer.close()
+        self.queries.close()
+        self.store.close()
+
+
+async def compose(settings: Settings) -> Parts:
+    """Open the store, restore what it holds, and put the parts together.
+
+    Raises
+    ------
+    monitor.store.StoreError
+        The store cannot be used.
+    """
+    writer = Writer()
+    store = await writer.run(lambda: Store.open(settings.store.url))
+    snapshot = await writer.run(store.load)
+    queries = Queries(settings.store.url)
+    metrics = Metrics(
+        columns_max=settings.limits.columns_max, versions_max=settings.limits.versions_max
+    )
+    metrics.build.labels(VERSION).set(1)
+    engine = _engine(settings, store, metrics)
+    await writer.run(lambda: engine.restore(snapshot))
+    registry = _registry(settings)
+    deciding = _deciding(
+        settings,
+        store,
+        writer,
+        metrics=metrics,
+        registry=registry,
+        kept=snapshot.states.get(MEMORY),
+    )
+    view = DaemonView(settings, engine, deciding)
+    web = Web(
+        model=settings.model.name,
+        view=view,
+        queries=queries,
+        metrics=metrics,
+        token=_token(settings),
+        max_body_bytes=settings.http.max_body_bytes,
+    )
+    return Parts(
+        writer,
+        store,
+        queries,
+        engine,
+        deciding,
+        web,
+        registry,
+        changes_allowed=settings.http.token is not None,
+    )
+
+
+def rule_specs(settings: Settings) -> tuple[RuleSpec, ...]:
+    """Return the configured rules as the detectors take them."""
+    return tuple(
+        RuleSpec(
+            name=rule.name,
+            metric=rule.metric,
+            columns=rule.columns,
+            above=rule.above,
+            below=rule.below,
+            clear=rule.clear,
+            needed=rule.quorum.needed,
+            of=rule.quorum.of,
+            on_missing=rule.on_missing,
+            min_events=settings.windows.min_events if rule.min_events is None else rule.min_events,
+            action=rule.action,
+        )
+        for rule in settings.rules
+    )
+
+
+def window_spec(settings: Settings) -> WindowSpec:
+    """Return how windows are cut."""
+    windows = settings.windows
+    slide = windows.length if windows.slide is None else windows.slide
+    match windows.length, slide:
+        case TimeSpan(length), TimeSpan(step):
+            return WindowSpec(
+                "time",
+                length,
+                step,
+                lateness_s=windows.lateness_s,
+                ahead_max_s=windows.ahead_max_s,
+            )
+        case EventSpan(length), EventSpan(step):
+            return WindowSpec("events", length, step, ahead_max_s=windows.ahead_max_s)
+    raise ValueError("the settings let a window of events slide by time")
+
+
+def _engine(settings: Settings, store: Store, metrics: Metrics) -> Engine:
+    references = _references(settings)
+    limits = settings.limits
+    schema = references.schema()
+    streams = [
+        Stream(
+            source.name,
+            source.settings.build(source.name),
+            FORMATS[source.settings.format](
+                settings.model.name, schema, columns_max=limits.columns_max
+            ),
+        )
+        for source in settings.collect
+    ]
+    spec = window_spec(settings)
+    return Engine(
+        model=settings.model.name,
+        streams=streams,
+        windows=Windows(spec, settings.model.name, versions_max=limits.versions_max),
+        references=references,
+        judge=Judge(
+            rules=rule_specs(settings),
+            confidence=settings.detectors.confidence,
+            psi_bins=settings.detectors.psi_bins,
+        ),
+        store=store,
+        metrics=metrics,
+        quarantine=Quarantine(_quarantine_path(settings), limits.quarantine_bytes),
+        commit_interval_s=settings.store.commit_interval_s,
+        idle_s=settings.windows.idle_s,
+    )
+
+
+def _references(settings: Settings) -> References:
+    reference = settings.reference
+    if reference.path:
+        return FileReferences(reference.path)
+    if reference.origin == "first":
+        return FirstEvents(reference.events, reference.points_max)
+    return NoReference()
+
+
+def _quarantine_path(settings: Settings) -> Path:
+    if settings.limits.quarantine_path:
+        return Path(settings.limits.quarantine_path)
+    beside = sqlite_path(settings.store.url)
+    return (beside.parent if beside else Path()) / "quarantine.jsonl"
+
+
+def _registry(settings: Settings) -> MlflowRegistry | None:
+    model = settings.model
+    if not model.tracking_uri:
+        return None
+    return MlflowRegistry(
+        model.tracking_uri,
+        token=model.token.reveal() if model.token else None,
+        username=model.username or None,
+        password=model.password.reveal() if model.password else None,
+    )
+
+
+def _deciding(
+    settings: Settings,
+    store: Store,
+    writer: Writer,
+    *,
+    metrics: Metrics,
+    registry: MlflowRegistry | None,
+    kept: bytes | None,
+) -> Deciding:
+    model, policy = settings.model, settings.rollback.policy
+    if registry is None:
+        return Bystander(policy.mode)
+
+    async def keep_incidents(incidents: Sequence[Mapping[str, Any]]) -> None:
+        await writer.run(lambda: store.add_incidents(incidents))
+
+    async def keep_memory(memory: Memory) -> None:
+        change = Change(states={MEMORY: json.dumps(memory.to_json()).encode()})
+        await writer.run(lambda: store.commit(change))
+
+    # A dry run without steps rehearses the one step that a model in a registry always has.
+    steps = [step.settings for step in settings.rollback.steps] or [MlflowAliasSettings()]
+    reporter = Reporter(model.name, metrics, keep_incidents)
+    return Decision(
+        Controller(
+            model.name,
+            model.alias,
+            policy,
+            journal=StoreJournal(store, writer),
+            registry=registry,
+            actuators=[
+                step.build(model=model.name, alias=model.alias, registry=registry) for step in steps
+            ],
+            now=time.time,
+            new_id=lambda: record_id(time.time()),
+            memory=Memory.from_json(json.loads(kept)) if kept else None,
+            on_change=reporter.changed,
+            on_memory=keep_memory,
+        )
+    )
+
+
+def _token(settings: Settings) -> Callable[[], str | None]:
+    token = settings.http.token
+    return (lambda: None) if token is None else token.reveal

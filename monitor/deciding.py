@@ -1,0 +1,159 @@
+"""The decision within the daemon: windows go in, what it did comes out as metrics and incidents."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from monitor.judging import Judged
+from monitor.metrics import Metrics
+from rollback.controller import Controller
+from rollback.observation import WindowsClosed
+from rollback.record import PHASES, RollbackRecord, Transition
+
+log = logging.getLogger("kedge.rollback")
+
+#: Writes incidents to the store.
+Incidents = Callable[[Sequence[Mapping[str, Any]]], Awaitable[None]]
+
+
+class CannotRollBack(RuntimeError):  # noqa: N818 - a state, named as such
+    """A rollback was asked for where none is configured."""
+
+
+class Deciding(Protocol):
+    """What the daemon asks of the decision."""
+
+    async def resume(self) -> None:
+        """Take up what was open when the daemon stopped."""
+
+    async def observe(self, judged: Judged) -> None:
+        """Take a judged window into account."""
+
+    async def tick(self) -> None:
+        """Look at deadlines."""
+
+    async def request(self, to_version: str | None, reason: str, *, dry_run: bool) -> str:
+        """Ask for a rollback by hand; return its id."""
+
+    def status(self) -> Mapping[str, Any]:
+        """Mode, state and last rollback, for the API."""
+
+
+class Bystander:
+    """Decides nothing, because there is no registry that an alias could be moved in."""
+
+    def __init__(self, mode: str) -> None:
+        self._mode = mode
+
+    async def resume(self) -> None:
+        """Do nothing."""
+
+    async def observe(self, judged: Judged) -> None:
+        """Do nothing."""
+
+    async def tick(self) -> None:
+        """Do nothing."""
+
+    async def request(self, to_version: str | None, reason: str, *, dry_run: bool) -> str:  # noqa: ARG002 - the protocol's
+        """Refuse.
+
+        Raises
+        ------
+        CannotRollBack
+            Always.
+        """
+        raise CannotRollBack("no [model] tracking_uri is configured, so no alias can be moved")
+
+    def status(self) -> Mapping[str, Any]:
+        """Mode and state, with nothing done."""
+        return {"mode": self._mode, "state": "WATCHING", "hold": None, "last": None}
+
+
+class Reporter:
+    """Told of every transition: makes metrics, incidents and log lines of it."""
+
+    def __init__(self, model: str, metrics: Metrics, incidents: Incidents) -> None:
+        self._model = model
+        self._metrics = metrics
+        self._incidents = incidents
+        self._show("WATCHING")
+
+    async def changed(self, transition: Transition, record: RollbackRecord | None) -> None:
+        """Report one transition; `record` is the rollback it belongs to, if it does."""
+        self._show(transition.after)
+        if transition.gate is not None:
+            self._metrics.refusals.labels(self._model, transition.gate).inc()
+        if transition.repeated:
+            return
+        log.info("%s -> %s: %s", transition.before, transition.after, transition.why)
+        if record is not None:
+            self._count(record)
+            await self._incidents([_incident(transition, record)])
+
+    def _show(self, phase: str) -> None:
+        for one in PHASES:
+            self._metrics.rollback_state.labels(self._model, one).set(one == phase)
+
+    def _count(self, record: RollbackRecord) -> None:
+        if record.outcome is None:
+            return
+        self._metrics.rollbacks.labels(self._model, record.outcome).inc()
+        if record.outcome == "resolved":
+            self._metrics.rollback_duration.observe(record.updated - record.created)
+
+
+class Decision:
+    """A :class:`rollback.controller.Controller` fed with judged windows."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+
+    async def resume(self) -> None:
+        """Take up what was open when the daemon stopped."""
+        await self._controller.resume()
+
+    async def observe(self, judged: Judged) -> None:
+        """Take a judged window into account."""
+        window = judged.row.window
+        await self._controller.observe(
+            WindowsClosed(
+                version=window["version"],
+                begins=window["begins"],
+                ends=window["ends"],
+                rules=judged.reports,
+                events_by_version=judged.events_by_version,
+            )
+        )
+
+    async def tick(self) -> None:
+        """Look at deadlines."""
+        await self._controller.tick()
+
+    async def request(self, to_version: str | None, reason: str, *, dry_run: bool) -> str:
+        """Ask for a rollback by hand; return its id."""
+        return await self._controller.request(to_version, reason, dry_run=dry_run)
+
+    def status(self) -> Mapping[str, Any]:
+        """Mode, state and last rollback, for the API."""
+        return self._controller.status()
+
+
+def _incident(transition: Transition, record: RollbackRecord) -> dict[str, Any]:
+    return {
+        "at": transition.at,
+        "kind": transition.after.lower(),
+        "model": transition.model,
+        "version": record.from_version,
+        "rule": None,
+        "rollback": record.id,
+        "evidence": {
+            "why": transition.why,
+            "gate": transition.gate,
+            "to": record.to_version,
+            "dry_run": record.dry_run,
+            "outcome": record.outcome,
+            **record.to_json()["evidence"],
+        },
+    }

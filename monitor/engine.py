@@ -1,0 +1,431 @@
+"""Counting: what one turn of the daemon does with the lines that have arrived.
+
+Synchronous, and owned by one thread. It reads sources, decodes, counts into panes, closes
+windows, measures, moves the rules on, and commits all of it in one transaction. What it hands
+back (:class:`Turn`) was committed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from collectors.batch import Decoded, PredictionBatch, Rejection, Schema
+from collectors.format import Format
+from collectors.quarantine import Quarantine
+from collectors.source import Chunk, Source
+from detectors.pane import PaneError
+from detectors.rule import RuleSpec
+from detectors.window import ClosedWindow, Windows, WindowStateError
+from monitor.judging import Judge, Judged, RuleStanding
+from monitor.metrics import Metrics
+from monitor.references import References
+from monitor.store import Change, Snapshot, Store, StoreUnavailable, Totals
+
+log = logging.getLogger("kedge.engine")
+
+#: Committing may take at most this share of the time.
+COMMIT_SHARE = 0.1
+
+#: After a commit that failed, the next try comes so much later.
+RETRY_S = 1.0
+
+#: Batches remembered to tell how versions share the traffic: enough for hours of small ones.
+RECENT_BATCHES = 20_000
+
+WINDOWS, SCHEMA = "windows", "schema"
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A configured source with the format of its lines."""
+
+    name: str
+    source: Source
+    format: Format
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one turn did.
+
+    Parameters
+    ----------
+    busy
+        Lines were read: there may be more, so the next turn should come at once.
+    judged
+        Windows that were closed, and are committed.
+    """
+
+    busy: bool
+    judged: Sequence[Judged] = ()
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What was concluded since the last commit."""
+
+    change: Change = field(default_factory=Change)
+    judged: list[Judged] = field(default_factory=list)
+    dirty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSeen:
+    """What was seen of a version: live events since the store was made, and when.
+
+    Times are event time, seconds since the epoch; `last_window` is the end of its last window.
+    """
+
+    version: str
+    events: int
+    first_seen: float
+    last_seen: float
+    last_window: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What the last commit says, whole: replaced at once, so that any thread may read it."""
+
+    totals: Mapping[str, Totals]
+    versions: Sequence[VersionSeen]
+    live_version: str | None
+    rules: Sequence[RuleStanding]
+
+
+class Engine:
+    """The data path from sources to the store.
+
+    Parameters
+    ----------
+    commit_interval_s
+        Longest time that counted lines stay uncommitted, unless committing is slow. A crash
+        re-reads at most this much, and counts nothing twice.
+    idle_s
+        After so long without a line, event time goes on by the clock, and windows close.
+    wall, monotonic
+        Clocks, seconds: of event time, and of intervals.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        streams: Sequence[Stream],
+        windows: Windows,
+        references: References,
+        judge: Judge,
+        store: Store,
+        metrics: Metrics,
+        quarantine: Quarantine,
+        commit_interval_s: float,
+        idle_s: float,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model = model
+        self._streams = streams
+        self._windows = windows
+        self._references = references
+        self._judge = judge
+        self._store = store
+        self._metrics = metrics
+        self._quarantine = quarantine
+        self._commit_interval_s = commit_interval_s
+        self._idle_s = idle_s
+        self._wall = wall
+        self._monotonic = monotonic
+        self._pending = _Pending()
+        self._totals: dict[str, Totals] = {stream.name: Totals() for stream in streams}
+        self._versions: dict[str, VersionSeen] = {}
+        self._schemas: dict[str, Schema] = {}
+        self._next_commit = monotonic()
+        self._last_line, self._watermark = monotonic(), windows.watermark
+        self._since_window = Totals()
+        self._recent: deque[tuple[float, str, int]] = deque(maxlen=RECENT_BATCHES)
+        self._trouble: str | None = None
+        self._last_turn = monotonic()
+        self._committed = self._standing()
+
+    @property
+    def committed(self) -> Committed:
+        """What the store holds."""
+        return self._committed
+
+    @property
+    def idle_for_s(self) -> float:
+        """How long ago the last turn ended, in seconds: large when the counting hangs."""
+        return self._monotonic() - self._last_turn
+
+    @property
+    def trouble(self) -> str | None:
+        """Why commits fail at present; None while they succeed."""
+        return self._trouble
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take up where the last commit left off."""
+        self._references.restore(snapshot.states)
+        self._judge.restore(snapshot.rules)
+        self._totals |= snapshot.totals
+        self._versions = {
+            row["version"]: VersionSeen(**{k: v for k, v in row.items() if k != "model"})
+            for row in snapshot.versions
+            if row["model"] == self._model
+        }
+        fixed = self._references.schema()
+        for stream in self._streams:
+            stream.source.restore(snapshot.positions.get(stream.name, {}))
+            name = f"{SCHEMA}:{stream.name}"
+            if fixed is not None:
+                stream.format.fix(fixed)
+            elif name in snapshot.states:
+                stream.format.learn(msgspec.json.decode(snapshot.states[name], type=Schema))
+        self._restore_windows(snapshot)
+        self._committed = self._standing()
+
+    def _restore_windows(self, snapshot: Snapshot) -> None:
+        if WINDOWS not in snapshot.states:
+            return
+        names = {*self._versions, *(version for version, _ in snapshot.panes)}
+        try:
+            self._windows = Windows.decode(
+                self._windows.spec,
+                self._model,
+                snapshot.states[WINDOWS],
+                panes=snapshot.panes,
+                references={name: self._references.of(name) for name in names},
+            )
+            self._watermark = self._windows.watermark
+        except (WindowStateError, PaneError) as error:
+            # Windows are cut otherwise than before: what was open cannot be counted on.
+            log.warning("open windows are dropped, closed ones stay: %s", error)
+            self._pending.change.dropped_panes.extend(snapshot.panes)
+            self._pending.dirty = True
+
+    def turn(self) -> Turn:
+        """Read what has arrived, count it, and commit when it is time.
+
+        Raises
+        ------
+        StoreUnavailable
+            The commit failed and will be tried again by a later turn; nothing more is read
+            until it succeeds, so nothing is lost.
+        """
+        self._last_turn = self._monotonic()
+        if self._trouble is not None:
+            return Turn(busy=False, judged=self._commit())
+        busy = False
+        for stream in self._streams:
+            for chunk in stream.source.poll():
+                self._take(stream, chunk)
+                busy = True
+            for gone in stream.source.retired():
+                self._pending.change.retired.append((stream.name, gone))
+                self._pending.change.positions.pop((stream.name, gone), None)
+                self._pending.dirty = True
+        if busy:
+            self._last_line, self._watermark = self._monotonic(), self._windows.watermark
+        else:
+            self._let_time_pass()
+        closed = self._windows.close()
+        for window in closed:
+            self._conclude(window)
+        due = self._pending.dirty and self._monotonic() >= self._next_commit
+        return Turn(busy, self._commit() if closed or due else ())
+
+    def _let_time_pass(self) -> None:
+        """Close windows although no line comes.
+
+        Event time goes on from the last line at the pace of our clock, and not from what the
+        wall clock says: a log of last year that pauses must not find its next lines late.
+        """
+        silent_s = self._monotonic() - self._last_line
+        if silent_s >= self._idle_s:
+            self._windows.advance(self._watermark + silent_s)
+
+    def stop(self) -> Sequence[Judged]:
+        """Commit what was counted, and let go of the sources; closes no window early."""
+        judged = self._commit() if self._pending.dirty else ()
+        for stream in self._streams:
+            stream.source.close()
+        return judged
+
+    def _take(self, stream: Stream, chunk: Chunk) -> None:
+        name = stream.name
+        decoded = stream.format.decode(chunk.lines) if chunk.lines else Decoded(())
+        rejections = (
+            *(Rejection("too_long", line) for line in chunk.skipped),
+            *decoded.rejections,
+        )
+        counted = Totals(rejected=len(rejections))
+        for batch in decoded.batches:
+            counted += self._count(stream, batch)
+        self._reject(name, rejections)
+        self._metrics.bytes.labels(name).inc(len(chunk.lines))
+        unknown_keys = sum(decoded.unknown_keys.values())
+        if unknown_keys:
+            self._metrics.unknown_keys.labels(name).inc(unknown_keys)
+        self._totals[name] += counted
+        self._since_window += counted
+        self._pending.change.positions[name, chunk.stream] = chunk.position
+        self._pending.dirty = True
+
+    def _count(self, stream: Stream, batch: PredictionBatch) -> Totals:
+        self._export(stream.name, batch)
+        if batch.role != "live":
+            return Totals(events=batch.rows)
+        self._see(batch)
+        rest = self._references.collect(batch)
+        late = 0
+        if rest is not None:
+            if rest is not batch:
+                self._fix_schema()
+            added = self._windows.add(rest, self._references.of(batch.version), self._wall())
+            late = added.late
+            if added.late:
+                self._metrics.late.labels(stream.name).inc(added.late)
+            if added.ahead:
+                self._metrics.ahead.labels(stream.name).inc(added.ahead)
+        return Totals(events=batch.rows, late=late)
+
+    def _fix_schema(self) -> None:
+        """Watch the columns of the reference that has just been completed."""
+        schema = self._references.schema()
+        if schema is not None:
+            for stream in self._streams:
+                stream.format.fix(schema)
+
+    def _export(self, source: str, batch: PredictionBatch) -> None:
+        version = self._metrics.version(batch.version)
+        statuses, counts = np.unique(batch.status, return_counts=True)
+        for status, count in zip(statuses.tolist(), counts.tolist(), strict=True):
+            self._metrics.predictions.labels(batch.model, version, str(status)).inc(count)
+        self._metrics.latency.observe((batch.model, version), batch.latency_ms / 1000)
+        self._metrics.lag.labels(source).set(max(0.0, self._wall() - float(batch.ts.max())))
+
+    def _reject(self, source: str, rejections: Sequence[Rejection]) -> None:
+        for rejection in rejections:
+            self._metrics.rejected.labels(source, rejection.reason).inc()
+        if rejections:
+            self._quarantine.write(source, rejections, self._wall())
+
+    def _conclude(self, window: ClosedWindow) -> None:
+        since, self._since_window = self._since_window, Totals()
+        judged = self._judge.conclude(
+            window,
+            self._references.of(window.version),
+            rejected=since.rejected,
+            late=since.late,
+            events_by_version=self._events_between(window.begins, window.ends),
+        )
+        change = self._pending.change
+        change.windows.append(judged.row)
+        change.incidents.extend(judged.incidents)
+        change.rules.update(judged.rule_states)
+        self._pending.judged.append(judged)
+        self._pending.dirty = True
+        seen = self._versions.get(window.version)
+        if seen is not None:
+            self._versions[window.version] = replace(seen, last_window=window.ends)
+
+    def _see(self, batch: PredictionBatch) -> None:
+        first, last = float(batch.ts.min()), float(batch.ts.max())
+        seen = self._versions.get(batch.version) or VersionSeen(batch.version, 0, first, last)
+        self._versions[batch.version] = replace(
+            seen,
+            events=seen.events + batch.rows,
+            first_seen=min(seen.first_seen, first),
+            last_seen=max(seen.last_seen, last),
+        )
+        self._recent.append((last, batch.version, batch.rows))
+
+    def _events_between(self, begins: float, ends: float) -> dict[str, int]:
+        """Events by version, as far as they are remembered: who shares the traffic with whom."""
+        events: dict[str, int] = {}
+        for moment, version, rows in self._recent:
+            if begins <= moment <= ends:
+                events[version] = events.get(version, 0) + rows
+        return events
+
+    def _commit(self) -> Sequence[Judged]:
+        pending = self._pending
+        if self._trouble is None:
+            # Only now, and once: a change that is tried again is committed as it was.
+            self._complete(pending.change)
+        began = self._monotonic()
+        try:
+            self._store.commit(pending.change)
+        except StoreUnavailable as error:
+            self._metrics.commits.labels("failed").inc()
+            self._trouble = str(error)
+            raise
+        took = self._monotonic() - began
+        self._trouble = None
+        self._metrics.commits.labels("ok").inc()
+        self._metrics.commit_duration.observe(took)
+        self._next_commit = began + max(self._commit_interval_s, took / COMMIT_SHARE)
+        self._pending = _Pending()
+        self._committed = self._standing()
+        for judged in pending.judged:
+            self._metrics.set_window(judged.row.window, list(judged.row.measurements))
+        for standing in self._committed.rules:
+            self._metrics.set_rule(self._model, standing.rule.name, standing.state.state)
+        self._export_limits()
+        return pending.judged
+
+    def _export_limits(self) -> None:
+        windows, follow = self._windows, self._metrics.follow_limit
+        follow("skipped_windows", windows.skipped)
+        follow("evicted_versions", windows.evicted_versions)
+        follow("evicted_panes", windows.evicted_panes)
+        follow("unkept_rejections", self._quarantine.dropped)
+        follow("overflowing_columns", sum(s.format.columns_overflow for s in self._streams))
+        for stream in self._streams:
+            self._metrics.backlog.labels(stream.name).set(stream.source.lag_bytes())
+
+    def _complete(self, change: Change) -> None:
+        """Add what is written as a whole: panes, totals, versions, learned columns."""
+        change.states[WINDOWS] = self._windows.encode()
+        change.panes.update(self._windows.dirty_panes())
+        change.dropped_panes.extend(self._windows.dropped_panes())
+        change.states.update(self._references.changed())
+        change.totals.update(self._totals)
+        change.versions.extend(self._version_row(seen) for seen in self._versions.values())
+        for stream in self._streams:
+            schema = stream.format.schema
+            if self._schemas.get(stream.name) != schema:
+                self._schemas[stream.name] = schema
+                change.states[f"{SCHEMA}:{stream.name}"] = msgspec.json.encode(schema)
+
+    def _standing(self) -> Committed:
+        live = max(self._versions.values(), key=lambda seen: seen.last_seen, default=None)
+        name = live.version if live is not None else None
+        return Committed(
+            totals=dict(self._totals),
+            versions=list(self._versions.values()),
+            live_version=name,
+            rules=self._judge.standings(name),
+        )
+
+    def replace_rules(self, rules: Sequence[RuleSpec]) -> None:
+        """Judge by other rules from the next window on."""
+        self._judge.replace_rules(rules)
+        self._committed = self._standing()
+
+    def _version_row(self, seen: VersionSeen) -> dict[str, Any]:
+        return {
+            "model": self._model,
+            "version": seen.version,
+            "events": seen.events,
+            "first_seen": seen.first_seen,
+            "last_seen": seen.last_seen,
+            "last_window": seen.last_window,
+        }

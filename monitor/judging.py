@@ -1,0 +1,223 @@
+"""From a closed window to rows of the store: measure, judge by the rules, say what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from detectors.kinds import measure
+from detectors.measurement import Measurement
+from detectors.reference import Reference
+from detectors.rule import Judgement, RuleEvent, RuleSpec, RuleState, Verdict, advance, judge
+from detectors.window import ClosedWindow
+from monitor.store import WindowRow
+from rollback.observation import RuleReport
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A closed window with everything that was concluded from it.
+
+    Parameters
+    ----------
+    row
+        For the store: the window, and what was measured in it.
+    reports
+        Where each rule stands after this window, for the decision about a rollback.
+    incidents
+        Breaches that opened, were confirmed or cleared, as rows of the store.
+    rule_states
+        Changed states, by (rule, version).
+    events_by_version
+        Events of every version between the window's ends.
+    """
+
+    row: WindowRow
+    reports: tuple[RuleReport, ...]
+    incidents: tuple[Mapping[str, Any], ...]
+    rule_states: Mapping[tuple[str, str], Mapping[str, Any]]
+    events_by_version: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleStanding:
+    """A rule, where it stands with the live version, and what it compared last."""
+
+    rule: RuleSpec
+    state: RuleState
+    last: Judgement | None
+
+
+class Judge:
+    """Measures windows and keeps the state of every rule for every version.
+
+    Parameters
+    ----------
+    confidence
+        Coverage of the bounds, in (0, 1).
+    """
+
+    def __init__(
+        self,
+        *,
+        rules: Sequence[RuleSpec],
+        confidence: float,
+        psi_bins: int,
+    ) -> None:
+        self._rules = tuple(rules)
+        self._confidence = confidence
+        self._psi_bins = psi_bins
+        self._states: dict[tuple[str, str], RuleState] = {}
+        self._judgements: dict[tuple[str, str], Judgement] = {}
+
+    @property
+    def rules(self) -> tuple[RuleSpec, ...]:
+        """The rules, in the order of the configuration."""
+        return self._rules
+
+    def replace_rules(self, rules: Sequence[RuleSpec]) -> None:
+        """Judge by other rules from here on; a rule that was changed starts anew."""
+        changed = {rule.name for rule in self._rules} - {
+            rule.name for rule in rules if rule in self._rules
+        }
+        self._rules = tuple(rules)
+        for states in (self._states, self._judgements):
+            for key in [key for key in states if key[0] in changed]:
+                del states[key]
+
+    def restore(self, states: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
+        """Take up the states of the rules that are still configured."""
+        names = {rule.name for rule in self._rules}
+        self._states = {
+            key: RuleState.from_json(state) for key, state in states.items() if key[0] in names
+        }
+
+    def standings(self, version: str | None) -> list[RuleStanding]:
+        """Where each rule stands with a version; a version never seen stands nowhere yet."""
+        keys = [(rule, (rule.name, version or "")) for rule in self._rules]
+        return [
+            RuleStanding(rule, self._states.get(key, RuleState()), self._judgements.get(key))
+            for rule, key in keys
+        ]
+
+    def conclude(
+        self,
+        window: ClosedWindow,
+        reference: Reference | None,
+        *,
+        rejected: int,
+        late: int,
+        events_by_version: Mapping[str, int],
+    ) -> Judged:
+        """Measure a window and move every rule on."""
+        pane = window.pane
+        found = measure(
+            pane,
+            reference,
+            seconds=window.seconds,
+            confidence=self._confidence,
+            psi_bins=self._psi_bins,
+        )
+        reports, incidents, states = [], [], {}
+        for rule in self._rules:
+            judgement = judge(found, pane.events, rule)
+            key = (rule.name, window.version)
+            before = self._states.get(key, RuleState())
+            state, event = advance(before, judgement, window.ends, rule)
+            self._states[key], self._judgements[key] = state, judgement
+            states[key] = state.to_json()
+            reports.append(_report(rule, state, judgement))
+            if event is not None:
+                incidents.append(_incident(window, rule, judgement, event))
+        row = WindowRow(
+            window=_window_row(window, rejected=rejected, late=late),
+            measurements=[self._measurement_row(window, one) for one in found],
+        )
+        shares = {**events_by_version, window.version: pane.events}
+        return Judged(row, tuple(reports), tuple(incidents), states, shares)
+
+    def _measurement_row(self, window: ClosedWindow, one: Measurement) -> dict[str, Any]:
+        threshold, verdict = self._verdict(one, window.pane.events)
+        return {
+            "model": window.model,
+            "version": window.version,
+            "begins": window.begins,
+            "ends": window.ends,
+            "column": one.column,
+            "metric": one.metric,
+            "value": one.value,
+            "low": one.low,
+            "high": one.high,
+            "p_value": one.p_value,
+            "n": one.n,
+            "threshold": threshold,
+            "verdict": verdict,
+        }
+
+    def _verdict(self, one: Measurement, events: int) -> tuple[float | None, Verdict]:
+        """Judge one measurement by the rules that look at it; the gravest verdict wins.
+
+        Without a rule there is nothing to judge by: no threshold, and unknown.
+        """
+        judged = [
+            (judgement.threshold, judgement.verdict)
+            for rule in self._rules
+            if rule.covers(one)
+            for judgement in (judge([one], events, rule),)
+        ]
+        gravity = {"breach": 0, "unknown": 1, "ok": 2}
+        return min(judged, key=lambda pair: gravity[pair[1]], default=(None, "unknown"))
+
+
+def _window_row(window: ClosedWindow, *, rejected: int, late: int) -> dict[str, Any]:
+    return {
+        "model": window.model,
+        "version": window.version,
+        "begins": window.begins,
+        "ends": window.ends,
+        "events": window.pane.events,
+        "requests": window.pane.requests,
+        "errors": window.pane.errors,
+        "rejected": rejected,
+        "late": late,
+    }
+
+
+def _report(rule: RuleSpec, state: RuleState, judgement: Judgement) -> RuleReport:
+    return RuleReport(
+        rule=rule.name,
+        action=rule.action,
+        state=state.state,
+        metric=rule.metric,
+        column=judgement.column or "",
+        value=judgement.value,
+        low=judgement.low,
+        high=judgement.high,
+        threshold=judgement.threshold,
+        n=judgement.n,
+    )
+
+
+def _incident(
+    window: ClosedWindow, rule: RuleSpec, judgement: Judgement, event: RuleEvent
+) -> dict[str, Any]:
+    return {
+        "at": window.ends,
+        "kind": event.kind,
+        "model": window.model,
+        "version": window.version,
+        "rule": rule.name,
+        "rollback": None,
+        "evidence": {
+            "metric": rule.metric,
+            "column": judgement.column,
+            "value": judgement.value,
+            "low": judgement.low,
+            "high": judgement.high,
+            "threshold": judgement.threshold,
+            "n": judgement.n,
+            "window_begins": window.begins,
+            "window_ends": window.ends,
+        },
+    }

@@ -1,0 +1,214 @@
+"""The daemon. Start reading here.
+
+Three things go on at once, and one thread writes:
+
+* *counting* (:mod:`monitor.engine`): a turn reads what has arrived, counts it, closes windows,
+  judges them and commits; turns follow one another on the writer's thread;
+* *deciding* (:mod:`monitor.deciding`): takes the judged windows, in order, after their commit;
+* *answering* (:mod:`monitor.web`): pages, metrics and the API, from what was committed.
+
+Bad data is counted and passed over. Bad weather (a locked database, a full disk, a registry that
+is away) is waited out, and meanwhile nothing acts. Anything else is a fault of ours: the daemon
+ends with an error, is started again, and reads on from the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from monitor import logs
+from monitor.composition import Parts, compose, rule_specs
+from monitor.engine import RETRY_S
+from monitor.judging import Judged
+from monitor.settings import ConfigurationError, Settings, load
+from monitor.store import StoreUnavailable
+
+log = logging.getLogger("kedge.loop")
+
+#: Pauses between turns: short after lines have come, longer and longer when none do.
+PAUSE_MIN_S, PAUSE_MAX_S = 0.01, 0.25
+#: Between two looks of the decision at its deadlines.
+TICK_S = 1.0
+PRUNE_INTERVAL_S = 600.0
+PRUNE_ROWS = 1_000
+#: All of stopping, below the 30 s that Kubernetes gives a pod.
+STOP_TIMEOUT_S = 20.0
+#: Judged windows that may wait for the decision; the counting then waits for it.
+UNDECIDED_MAX = 1_000
+
+
+def run(settings: Settings) -> int:
+    """Run the daemon until SIGTERM or SIGINT; return the exit status."""
+    logs.configure()
+    return asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> int:
+    stop = asyncio.Event()
+    parts = await compose(settings)
+    try:
+        daemon = Daemon(settings, parts, stop)
+        daemon.catch_signals(asyncio.get_running_loop())
+        await daemon.run()
+    finally:
+        await parts.close()
+    log.info("stopped: everything counted is committed")
+    return 0
+
+
+class Daemon:
+    """The tasks of a running Kedge, and how they stop.
+
+    Parameters
+    ----------
+    stop
+        Set by the first signal. A second signal cancels what is still going on.
+    """
+
+    def __init__(self, settings: Settings, parts: Parts, stop: asyncio.Event) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._stop = stop
+        self._undecided: asyncio.Queue[Judged] = asyncio.Queue(UNDECIDED_MAX)
+        self._main: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Serve, count and decide until asked to stop; then commit and let go, in order."""
+        self._main = asyncio.current_task()
+        runner = await self._listen()
+        try:
+            await self._parts.deciding.resume()
+            async with asyncio.TaskGroup() as tasks:
+                counting = tasks.create_task(self._count(), name="counting")
+                tasks.create_task(self._decide(), name="deciding")
+                pruning = tasks.create_task(self._prune(), name="pruning")
+                await self._stopped_or(counting)
+                # Counting and deciding end by themselves, each behind the step it is in.
+                pruning.cancel()
+        finally:
+            await asyncio.wait_for(self._let_go(runner), STOP_TIMEOUT_S)
+
+    async def _stopped_or(self, counting: asyncio.Task[None]) -> None:
+        waiting = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({waiting, counting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+
+    async def _let_go(self, runner: web.AppRunner) -> None:
+        engine = self._parts.engine
+        try:
+            await self._parts.writer.run(engine.stop)
+        except StoreUnavailable as error:
+            # Nothing is lost: the positions on disk are those of the last commit.
+            log.warning("the last lines were not committed and will be read again: %s", error)
+        await runner.cleanup()
+
+    async def _listen(self) -> web.AppRunner:
+        runner = web.AppRunner(self._parts.web.app, access_log=None, shutdown_timeout=2.0)
+        await runner.setup()
+        host, port = self._settings.http.address
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        for address in runner.addresses:
+            log.info("listening on http://%s:%s", *address[:2])
+        if not self._parts.changes_allowed:
+            log.info("no [http] token: calls that change state answer 403")
+        return runner
+
+    async def _count(self) -> None:
+        engine, pause = self._parts.engine, PAUSE_MIN_S
+        troubled = False
+        while not self._stop.is_set():
+            try:
+                turn = await self._parts.writer.run(engine.turn)
+            except StoreUnavailable as error:
+                if not troubled:
+                    log.error("reading pauses: %s", error)
+                troubled, pause = True, RETRY_S
+            else:
+                if troubled:
+                    log.info("the store takes commits again; reading goes on")
+                    troubled, pause = False, PAUSE_MIN_S
+                await self._hand_over(turn.judged)
+                pause = PAUSE_MIN_S if turn.busy else min(pause * 2, PAUSE_MAX_S)
+                if turn.busy:
+                    continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), pause)
+
+    async def _hand_over(self, judged: Sequence[Judged]) -> None:
+        for one in judged:
+            row = one.row.window
+            log.info(
+                "window closed: version %s, %d events, %s",
+                row["version"],
+                row["events"],
+                ", ".join(f"{report.rule} {report.state}" for report in one.reports) or "no rules",
+            )
+            await self._undecided.put(one)
+
+    async def _decide(self) -> None:
+        deciding = self._parts.deciding
+        while not self._stop.is_set():
+            try:
+                judged = await asyncio.wait_for(self._undecided.get(), TICK_S)
+            except TimeoutError:
+                await self._patiently(deciding.tick)
+            else:
+                await self._patiently(lambda: deciding.observe(judged))  # noqa: B023 - run at once
+
+    async def _patiently(self, act: Callable[[], Awaitable[object]]) -> None:
+        """Do something that writes the journal; when it cannot be written, nothing was done."""
+        try:
+            await act()
+        except StoreUnavailable as error:
+            log.error("the journal cannot be written, so nothing acts: %s", error)
+
+    async def _prune(self) -> None:
+        while True:
+            before = time.time() - self._settings.store.retention_s
+            with contextlib.suppress(StoreUnavailable):
+                await self._prune_until(before)
+            await asyncio.sleep(PRUNE_INTERVAL_S)
+
+    async def _prune_until(self, before: float) -> None:
+        def prune() -> int:
+            return self._parts.store.prune(before, rows_max=PRUNE_ROWS)
+
+        # One transaction at a time, so that turns come in between.
+        while await self._parts.writer.run(prune):
+            pass
+
+    def catch_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        """SIGTERM and SIGINT stop, a second one at once; SIGHUP reads the rules again."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._start(self._reload()))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._reloading = asyncio.get_running_loop().create_task(work)
+
+    def _asked_to_stop(self) -> None:
+        if self._stop.is_set() and self._main is not None:
+            self._main.cancel()
+        self._stop.set()
+
+    async def _reload(self) -> None:
+        path = self._settings.path
+        if path is None:
+            return
+        try:
+            rules = rule_specs(load(path, os.environ))
+        except ConfigurationError as error:
+            log.error("the rules stay as they were: %s", error)
+            return
+        await self._parts.writer.run(lambda: self._parts.engine.replace_rules(rules))
+        log.info("%d rules are in force", len(rules))

@@ -1,0 +1,109 @@
+"""What the pages show of the running daemon: of what is committed, and of the decision."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from monitor.deciding import Deciding
+from monitor.engine import Engine
+from monitor.judging import RuleStanding
+from monitor.queries import rfc3339
+from monitor.settings import Settings
+from monitor.store import Totals
+from monitor.version import VERSION
+
+#: A turn that takes longer than this is taken for a daemon that hangs: it is to be restarted.
+HANGING_S = 120.0
+
+
+class DaemonView:
+    """A :class:`monitor.web.View` of an engine and a decision."""
+
+    def __init__(self, settings: Settings, engine: Engine, deciding: Deciding) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._deciding = deciding
+        self._started = time.time()
+
+    def alive(self) -> str | None:
+        """None while turns follow one another."""
+        silent_s = self._engine.idle_for_s
+        if silent_s > HANGING_S:
+            return f"counting has not gone on for {silent_s:.0f} s"
+        return None
+
+    def ready(self) -> str | None:
+        """None while commits succeed."""
+        return self._engine.trouble
+
+    async def request_rollback(self, to_version: str | None, reason: str, *, dry_run: bool) -> str:
+        """Ask the decision for a rollback."""
+        return await self._deciding.request(to_version, reason, dry_run=dry_run)
+
+    def status(self) -> Mapping[str, Any]:
+        """Body of ``/api/v1/status``."""
+        committed = self._engine.committed
+        decision = self._deciding.status()
+        model = self._settings.model
+        every = sum(committed.totals.values(), Totals())
+        totals = {"all": every, **committed.totals}
+        hold = decision.get("hold")
+        return {
+            "model": {
+                "name": model.name,
+                "alias": model.alias,
+                "live_version": committed.live_version,
+            },
+            "versions": [
+                {
+                    "version": seen.version,
+                    "events": seen.events,
+                    "first_seen": rfc3339(seen.first_seen),
+                    "last_seen": rfc3339(seen.last_seen),
+                    "last_window_end": rfc3339(seen.last_window),
+                }
+                for seen in sorted(committed.versions, key=lambda seen: -seen.last_seen)
+            ],
+            "rules": [_rule(standing) for standing in committed.rules],
+            "rollback": {
+                "mode": decision["mode"],
+                "state": decision["state"],
+                "last": decision.get("rollback") or decision.get("last"),
+            },
+            "holds": [{"model": model.name, **hold}] if hold else [],
+            "totals": {
+                source: {
+                    "events": counts.events,
+                    "rejected": counts.rejected,
+                    "late": counts.late,
+                    "shed": counts.shed,
+                }
+                for source, counts in totals.items()
+            },
+            "ready": self.ready() or "ok",
+            "started": rfc3339(self._started),
+            "kedge_version": VERSION,
+        }
+
+
+def _rule(standing: RuleStanding) -> dict[str, Any]:
+    rule, state, last = standing.rule, standing.state, standing.last
+    return {
+        "name": rule.name,
+        "metric": rule.metric,
+        "action": rule.action,
+        "state": state.state,
+        "since": rfc3339(state.since),
+        "column": last.column if last else None,
+        "value": last.value if last else None,
+        "low": last.low if last else None,
+        "high": last.high if last else None,
+        "n": last.n if last else 0,
+        "threshold": last.threshold
+        if last
+        else rule.above
+        if rule.above is not None
+        else rule.below,
+    }
