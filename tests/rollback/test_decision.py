@@ -708,3 +708,35 @@ def test_a_tick_in_an_empty_state_does_nothing() -> None:
     world = World(state=State(MODEL, (STEP,)))
 
     assert world.tell(Tick()) == []
+
+
+def test_an_open_intent_is_not_begun_under_a_hold() -> None:
+    world = World()
+    world.tell(HoldSet(START + 600, "wait"))
+
+    world.tell(Resumed((_open("INTENDED"),)))
+
+    assert world.acts == []
+    assert _refusal(world) == "hold"
+
+
+def test_of_two_open_rollbacks_the_one_that_got_further_goes_on() -> None:
+    world = World()
+    waiting = replace(_open("CONFIRMED"), id="id-other")
+
+    world.tell(Resumed((waiting, _open("ACTING"))))
+
+    assert world.records["id-other"].outcome == "refused"
+    assert world.last.state == "VERIFYING"
+    assert len(world.acts) == 1
+
+
+def test_a_read_that_fails_while_verifying_is_tried_again() -> None:
+    world = World()
+    world.closes("2", "breach")
+    world.tell(RegistryFailed("503", transient=True))
+
+    world.now += 70
+    world.closes("1", "ok")
+
+    assert world.last.outcome == "resolved"
