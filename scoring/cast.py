@@ -48,6 +48,8 @@ def cast(values: Sequence[Any], column: ColumnType, name: object) -> Array | lis
             return numbers(values, dtype)
         if column == "datetime":
             return _times(values)
+        if column == "string":
+            return _texts(values)
         if column == "binary":
             return [base64.decodebytes(value.encode()) for value in values]
     except (AttributeError, OverflowError, TypeError, ValueError) as error:
@@ -68,6 +70,15 @@ def numbers(values: Any, dtype: npt.DTypeLike, *, dimensions: int = 1) -> Array:
     if array.ndim != dimensions:
         raise ValueError(f"expected {dimensions} dimension(s), got {array.ndim}")
     return array
+
+
+def _texts(values: Sequence[Any]) -> Array | list[Any]:
+    """Return cells of any type, so that pandas finds strings only where all of them are."""
+    if all(value is None or isinstance(value, str) for value in values):
+        return list(values)
+    cells = np.empty(len(values), dtype=object)
+    cells[:] = values
+    return cells
 
 
 def _times(values: Sequence[Any]) -> Array:

@@ -166,7 +166,8 @@ class ColumnPlan:
         if not isinstance(value, dict):
             _refuse_unreadable(value, self._columns[0].type)
             return self._table({}, 0)
-        sheet, rows = sheet_of_columns(value, uneven_is_schema=not data.by_row)
+        known = {name: cells for name, cells in value.items() if name in self._by_name}
+        sheet, rows = sheet_of_columns(known, uneven_is_schema=not data.by_row)
         return self._table(self._texts(sheet), rows)
 
     def _texts(self, sheet: Sheet) -> Sheet:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.log_file import LogFile
@@ -122,6 +122,7 @@ def test_the_answer_to_a_single_row_may_have_any_shape(
     assert event["prediction"] == expected
 
 
+@settings(deadline=None, max_examples=30)  # every example is a thread and a file
 @given(st.lists(st.integers(0, 3), max_size=30))
 def test_every_row_gets_into_the_file_once_and_in_order(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.params import check_params
@@ -46,6 +46,7 @@ numbers = st.integers(-8000, 8000).map(lambda eighths: eighths / 8)
 rows = st.lists(st.tuples(numbers, numbers, numbers).map(list), min_size=1, max_size=5)
 
 
+@settings(deadline=None)  # the first example imports pandas
 @given(rows, st.permutations(range(3)))
 def test_the_same_rows_make_the_same_table_however_they_are_sent(
     sent: list[list[float]], order: list[int]

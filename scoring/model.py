@@ -1,0 +1,185 @@
+"""A model folder as MLflow writes it, loaded: scikit-learn natively, the rest through mlflow.
+
+Loading a model runs code from its files: pickles do by nature, and the list of types that a
+skops file may hold stands in the model's own MLmodel. Load models that you trust.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from scoring.params import check_params
+from scoring.plan import Plan, compile_plan
+from scoring.signature import Signature, SignatureError, parse_signature
+from scoring.table import Table
+
+MLMODEL: Final = "MLmodel"
+#: An MLmodel file is a few kilobytes; a longer one is not one.
+MLMODEL_BYTES_MAX: Final = 4 * 1024 * 1024
+
+
+class ModelLoadError(RuntimeError):
+    """The model in a folder cannot be loaded; the message says which and what to do."""
+
+
+#: What the server asks of a loaded model, whatever its flavour: predictions (an array, a frame,
+#: a list) for a table and parameters.
+Predictor: TypeAlias = Callable[[Table, Mapping[str, Any]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A loaded model.
+
+    Parameters
+    ----------
+    plan
+        Makes the model's table of the data of a request.
+    predict
+        Not safe for several threads at once: that is the model's own affair, and not every
+        model takes care of it.
+    example
+        The body of a request that was stored with the model, JSON; None if there is none.
+    mlflow_version
+        The MLflow that wrote the model; empty if it did not say.
+    """
+
+    signature: Signature
+    plan: Plan
+    predict: Predictor
+    example: bytes | None = None
+    mlflow_version: str = ""
+
+    def params(self, params: object) -> dict[str, Any]:
+        """Return the parameters of a request, checked; see `scoring.params.check_params`."""
+        return check_params(params, self.signature.params)
+
+
+def load_model(folder: Path) -> Model:
+    """Load the model in a folder that has an MLmodel file.
+
+    Raises
+    ------
+    ModelLoadError
+        There is none, it is broken, its libraries are not installed, or its code raised.
+    """
+    mlmodel = _read_mlmodel(folder)
+    try:
+        signature = parse_signature(mlmodel)
+        predict, arrays = _load_flavour(folder, mlmodel)
+        plan = compile_plan(signature, arrays=arrays)
+    except ModelLoadError:
+        raise
+    except SignatureError as error:
+        raise ModelLoadError(f"{folder}: {error}") from error
+    except Exception as error:  # a model's own code may raise anything at all
+        raise ModelLoadError(
+            f"cannot load the model in {folder}: {type(error).__name__}: {error}"
+        ) from error
+    return Model(
+        signature,
+        plan,
+        predict,
+        _example(folder, mlmodel),
+        str(mlmodel.get("mlflow_version", "")),
+    )
+
+
+def _read_mlmodel(folder: Path) -> Mapping[str, Any]:
+    path = folder / MLMODEL
+    try:
+        with path.open("rb") as file:
+            text = file.read(MLMODEL_BYTES_MAX + 1)
+    except OSError as error:
+        raise ModelLoadError(
+            f"{folder} is no MLflow model: cannot read {MLMODEL}: {error.strerror}"
+        ) from error
+    if len(text) > MLMODEL_BYTES_MAX:
+        raise ModelLoadError(f"{path} is longer than {MLMODEL_BYTES_MAX} bytes")
+    try:
+        import yaml  # noqa: PLC0415 - only the scoring extra installs it
+    except ImportError as error:
+        raise ModelLoadError("cannot read models: install kedge[scoring]") from error
+    try:
+        mlmodel = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ModelLoadError(f"{path} is not YAML: {error}") from error
+    if not isinstance(mlmodel, dict) or not isinstance(mlmodel.get("flavors"), dict):
+        raise ModelLoadError(f"{path} names no flavors: it was not written by MLflow")
+    return mlmodel
+
+
+def _load_flavour(folder: Path, mlmodel: Mapping[str, Any]) -> tuple[Predictor, bool]:
+    """Return the predictor, and whether it takes arrays where all columns are doubles."""
+    flavours = mlmodel["flavors"]
+    sklearn, pyfunc = flavours.get("sklearn"), flavours.get("python_function") or {}
+    # A model with code of its own needs mlflow to put that on the path.
+    if sklearn and pyfunc.get("loader_module") == "mlflow.sklearn" and not sklearn.get("code"):
+        estimator = _load_estimator(folder, sklearn)
+        predict_fn = getattr(estimator, pyfunc.get("predict_fn") or "predict")
+        # Column names are stored where the model was trained on a frame. A model that says
+        # neither is a pipeline of foreign parts, which may select columns by name.
+        arrays = hasattr(estimator, "n_features_in_") and not hasattr(
+            estimator, "feature_names_in_"
+        )
+        return _sklearn_predictor(predict_fn), arrays
+    return _pyfunc_predictor(folder), False
+
+
+def _load_estimator(folder: Path, flavour: Mapping[str, Any]) -> Any:  # noqa: ANN401 - an estimator
+    path = _inside(folder, str(flavour["pickled_model"]))
+    kind = flavour.get("serialization_format", "pickle")
+    if kind == "skops":
+        import skops.io  # noqa: PLC0415 - brings in scikit-learn
+
+        return skops.io.load(path, trusted=flavour.get("skops_trusted_types") or [])
+    if kind not in ("pickle", "cloudpickle"):
+        raise ModelLoadError(f"{path} is stored as {kind!r}, which is not known")
+    if kind == "cloudpickle":
+        # Reading needs its module, not its function: such a pickle names parts of it.
+        import cloudpickle  # noqa: F401, PLC0415 - see above
+    with path.open("rb") as file:
+        return pickle.load(file)  # noqa: S301 - what loading a model is; see the module
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise ModelLoadError(f"{folder / MLMODEL} names a file outside of it: {name!r}")
+    return path
+
+
+def _sklearn_predictor(predict: Callable[[Any], Any]) -> Predictor:
+    def call(table: Table, _params: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as the model
+        return predict(table.model_input())
+
+    return call
+
+
+def _pyfunc_predictor(folder: Path) -> Predictor:
+    if find_spec("mlflow") is None:
+        raise ModelLoadError(
+            f"the model in {folder} is not plain scikit-learn: install mlflow to serve it"
+        )
+    import mlflow.pyfunc  # noqa: PLC0415 - 100 MB and seconds; only where it is needed
+
+    model = mlflow.pyfunc.load_model(str(folder))
+
+    def call(table: Table, params: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as the model
+        return model.predict(table.model_input(), params=dict(params) or None)
+
+    return call
+
+
+def _example(folder: Path, mlmodel: Mapping[str, Any]) -> bytes | None:
+    """Return the stored example request. A model without one is no worse a model."""
+    name = (mlmodel.get("saved_input_example_info") or {}).get("serving_input_path")
+    try:
+        return _inside(folder, str(name)).read_bytes() if name else None
+    except (OSError, ModelLoadError):
+        return None

@@ -1,0 +1,80 @@
+"""One request scored: bytes in, an answer and what the log wants to know of it out."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final, Literal
+
+from scoring.model import Model
+from scoring.predictions import plain_predictions
+from scoring.protocol import JSON_TYPE, ScoringError, parse_invocation, render_predictions
+from scoring.table import Table
+
+logger = logging.getLogger("kedge.scoring")
+
+#: Characters of a model's own error that the caller gets to see: enough for "contains NaN".
+MODEL_ERROR_MAX: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent for a request.
+
+    Parameters
+    ----------
+    table
+        The rows, once they fitted the signature; None for a request that did not get there.
+    predictions
+        In plain JSON values; None where there are none.
+    """
+
+    status: int
+    content_type: str
+    body: bytes
+    table: Table | None = None
+    predictions: Any = None
+
+
+def score(model: Model, media: Literal["application/json", "text/csv"], body: bytes) -> Answer:
+    """Return the answer to the body of ``POST /invocations``; it raises nothing."""
+    table = None
+    try:
+        invocation = parse_invocation(media, body)
+        table = model.plan.table(invocation.data)
+        predictions = _predict(model, table, invocation.params)
+        rendered = render_predictions(predictions)
+        return Answer(HTTPStatus.OK, JSON_TYPE, rendered, table, predictions)
+    except ScoringError as error:
+        return refusal(error, table)
+    except Exception:
+        # A fault of ours. The caller gets no traceback; the log of the server does.
+        logger.exception("could not score a request")
+        return refusal(internal_error(), table)
+
+
+def refusal(error: ScoringError, table: Table | None = None) -> Answer:
+    """Return the answer that tells an error."""
+    return Answer(error.status, error.content_type, error.body(), table)
+
+
+def internal_error() -> ScoringError:
+    """Return the error for a fault of the server's own."""
+    return ScoringError(
+        "the server failed to score the request",
+        code="INTERNAL_ERROR",
+        status=HTTPStatus.INTERNAL_SERVER_ERROR,
+    )
+
+
+def _predict(model: Model, table: Table, params: object) -> Any:  # noqa: ANN401 - JSON values
+    checked = model.params(params)
+    try:
+        return plain_predictions(model.predict(table, checked))
+    except Exception as error:
+        # MLflow blames the input too (400), for it cannot tell whose fault it was.
+        lines = str(error).strip().splitlines() or [""]
+        raise ScoringError(
+            f"the model failed on this input: {type(error).__name__}: {lines[0][:MODEL_ERROR_MAX]}"
+        ) from error
