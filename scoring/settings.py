@@ -1,0 +1,63 @@
+"""What `kedge serve` is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from scoring.server import BODY_BYTES_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """The settings of the scoring server.
+
+    Parameters
+    ----------
+    model_uri
+        ``models:/NAME@ALIAS`` (the alias is followed), ``models:/NAME/VERSION``,
+        ``runs:/RUN/PATH``, a local path, or any other address that MLflow can download.
+    port
+        0 takes a free one.
+    workers
+        Processes that share the port; each loads the model.
+    tracking_uri
+        The MLflow server; by default ``MLFLOW_TRACKING_URI`` of the environment.
+    log
+        File for the prediction log; None: no log.
+    log_bytes_max
+        Size from which on the log is moved aside; None: never.
+    log_keep
+        Logs that were moved aside and are kept, at least 1.
+    poll_s
+        How often the registry is asked where the alias points to.
+    cache
+        Folder for downloaded models; by default one that is removed at the end.
+    drain_s
+        How long requests in flight may take once the server is told to stop.
+    """
+
+    model_uri: str
+    host: str = "127.0.0.1"
+    port: int = 5000
+    workers: int = 1
+    tracking_uri: str | None = None
+    log: Path | None = None
+    log_bytes_max: int | None = None
+    log_keep: int = 5
+    poll_s: float = 2.0
+    cache: Path | None = None
+    drain_s: float = 20.0
+    body_bytes_max: int = BODY_BYTES_MAX
+
+    def __post_init__(self) -> None:
+        limits = {
+            "workers": (self.workers, 1, 256),
+            "port": (self.port, 0, 65535),
+            "log_keep": (self.log_keep, 1, 1000),
+        }
+        for name, (value, least, most) in limits.items():
+            if not least <= value <= most:
+                raise ValueError(f"{name} must be between {least} and {most}; got {value}")
+        if self.poll_s <= 0:
+            raise ValueError(f"poll must be longer than 0 s; got {self.poll_s:g}")

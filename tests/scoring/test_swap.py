@@ -1,0 +1,228 @@
+"""The alias moves while callers are served by a real process, with a real registry behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+
+from collectors.registry import MlflowRegistry
+from tests.scoring.served import Served, ask, logged, serving, until
+
+pytestmark = pytest.mark.real
+
+NAME = "scoring-plain"
+#: Version 1 answers 1 to this row, version 2 was trained on the opposite.
+ROW = {"dataframe_split": {"columns": list("abcd"), "data": [[5.0, 5.0, 0.0, 0.0]]}}
+
+
+@pytest.fixture
+async def registry(registry_uri: str) -> AsyncIterator[MlflowRegistry]:
+    async with MlflowRegistry(registry_uri) as registry:
+        yield registry
+
+
+@pytest.fixture
+async def served(
+    registry: MlflowRegistry, registry_uri: str, tmp_path: Path
+) -> AsyncIterator[Served]:
+    await registry.set_alias(NAME, "champion", "1")
+    with serving(
+        tmp_path,
+        model_uri=f"models:/{NAME}@champion",
+        tracking_uri=registry_uri,
+        log=tmp_path / "predictions.jsonl",
+    ) as served:
+        yield served
+
+
+def version_of(served: Served) -> str:
+    return str(ask(f"{served.url}/ping").headers["X-Kedge-Version"])
+
+
+async def until_version(served: Served, version: str) -> None:
+    await asyncio.to_thread(until, lambda: version_of(served) == version)
+
+
+@dataclass(slots=True)
+class Load:
+    """Callers that ask all the time, and what they were answered."""
+
+    url: str
+    replies: list[tuple[str, int, str, object]] = field(default_factory=list)
+    stopped: bool = False
+
+    async def caller(self, number: int) -> None:
+        async with ClientSession() as session:
+            count = 0
+            while not self.stopped:
+                request_id = f"caller{number}-{count}"
+                async with session.post(
+                    f"{self.url}/invocations", json=ROW, headers={"X-Request-Id": request_id}
+                ) as response:
+                    answer = await response.json()
+                    version = response.headers["X-Kedge-Version"]
+                    self.replies.append((request_id, response.status, version, answer))
+                count += 1
+
+    def seen(self, version: str) -> int:
+        return sum(reply[2] == version for reply in self.replies)
+
+
+@contextlib.asynccontextmanager
+async def load(url: str, callers: int = 4) -> AsyncIterator[Load]:
+    running = Load(url)
+    async with asyncio.TaskGroup() as group:
+        for number in range(callers):
+            group.create_task(running.caller(number))
+        yield running
+        running.stopped = True
+
+
+async def wait_for(load: Load, version: str) -> None:
+    seen = load.seen(version)
+    ends = time.monotonic() + 30
+    while load.seen(version) < seen + 50:
+        assert time.monotonic() < ends, f"version {version} did not come to answer"
+        await asyncio.sleep(0.01)
+
+
+async def test_a_moved_alias_is_followed_under_load_and_no_request_fails(
+    served: Served, registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    async with load(served.url) as running:
+        for version in ("1", "2", "1"):
+            await registry.set_alias(NAME, "champion", version)
+            await wait_for(running, version)
+
+    assert served.stop() == 0
+    right = {"1": {"predictions": [1]}, "2": {"predictions": [0]}}
+    assert {(status, v, str(a)) for _, status, v, a in running.replies} == {
+        (200, version, str(answer)) for version, answer in right.items()
+    }
+    events = logged(tmp_path / "predictions.jsonl")
+    assert Counter((e["id"], e["version"], e["prediction"]) for e in events) == Counter(
+        (request_id, version, answer["predictions"][0])  # type: ignore[index] # as compared above
+        for request_id, _, version, answer in running.replies
+    )
+
+
+async def test_a_swap_is_counted(served: Served, registry: MlflowRegistry) -> None:
+    await registry.set_alias(NAME, "champion", "2")
+    await until_version(served, "2")
+
+    counted = f'kedge_model_swaps_total{{model="{NAME}",outcome="swapped"}}'
+    assert served.metric(counted) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A version, and what is done to it."""
+
+    version: str
+    file: str
+    content: bytes
+    outcome: str
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Broken("3", "model.skops", b"no model", "load_failed"),
+        Broken("4", "serving_input_example.json", b'{"inputs": {"a": [1]}}', "check_failed"),
+    ],
+    ids=lambda broken: broken.outcome,
+)
+async def test_a_version_that_is_no_good_leaves_the_old_one_serving(
+    served: Served, registry: MlflowRegistry, broken: Broken
+) -> None:
+    folder = (await registry.download_uri(NAME, broken.version)).partition(":/")[2]
+    artifacts = f"{registry.tracking_uri}/api/2.0/mlflow-artifacts/artifacts"
+    put = await asyncio.to_thread(
+        ask, f"{artifacts}/{folder}/{broken.file}", broken.content, method="PUT"
+    )
+    assert put.status == 200
+
+    async with load(served.url, callers=1) as running:
+        await registry.set_alias(NAME, "champion", broken.version)
+        sample = f'kedge_model_swaps_total{{model="{NAME}",outcome="{broken.outcome}"}}'
+        await asyncio.to_thread(until, lambda: served.metric(sample) >= 1)
+        await wait_for(running, "1")
+
+    assert {(status, v) for _, status, v, _ in running.replies} == {(200, "1")}
+    said = f"version {broken.version} of {NAME} was not swapped in"
+    assert said in served.errors.read_text()
+    await registry.set_alias(NAME, "champion", "2")
+    await until_version(served, "2")
+
+
+async def test_an_alias_that_is_gone_leaves_the_version_serving(
+    served: Served, registry: MlflowRegistry
+) -> None:
+    alias = f"{registry.tracking_uri}/api/2.0/mlflow/registered-models/alias"
+    gone = {"name": NAME, "alias": "champion"}
+    assert (await asyncio.to_thread(ask, alias, gone, method="DELETE")).status == 200
+
+    await asyncio.to_thread(until, lambda: "has no alias" in served.errors.read_text())
+
+    assert ask(f"{served.url}/invocations", ROW).status == 200
+
+
+class Weather:
+    """A way to the registry that can be cut."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.status: int | None = None
+
+    async def pass_on(self, request: web.Request) -> web.Response:
+        if self.status is not None:
+            return web.Response(status=self.status)
+        async with (
+            ClientSession() as session,
+            session.get(f"{self.uri}{request.path_qs}") as response,
+        ):
+            return web.Response(status=response.status, body=await response.read())
+
+
+@pytest.mark.parametrize("status", [503, 403])
+async def test_a_registry_that_is_away_for_a_while_is_asked_again(
+    registry: MlflowRegistry, registry_uri: str, tmp_path: Path, status: int
+) -> None:
+    await registry.set_alias(NAME, "champion", "1")
+    weather = Weather(registry_uri)
+    app = web.Application()
+    app.router.add_get("/{path:.*}", weather.pass_on)
+    async with TestServer(app) as between:
+
+        def serve() -> contextlib.AbstractContextManager[Served]:
+            return serving(
+                tmp_path,
+                model_uri=f"models:/{NAME}@champion",
+                tracking_uri=str(between.make_url("/")),
+            )
+
+        stack = contextlib.ExitStack()
+        served = await asyncio.to_thread(stack.enter_context, serve())
+        try:
+            weather.status = status
+            await asyncio.to_thread(
+                until, lambda: "cannot ask the registry" in served.errors.read_text()
+            )
+            reply = await asyncio.to_thread(ask, f"{served.url}/invocations", ROW)
+            assert (reply.status, reply.headers["X-Kedge-Version"]) == (200, "1")
+
+            await registry.set_alias(NAME, "champion", "2")
+            weather.status = None
+
+            await until_version(served, "2")
+        finally:
+            await asyncio.to_thread(stack.close)
