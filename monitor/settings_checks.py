@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from monitor.settings_faults import Fault, alternatives, nearest
-from monitor.settings_kinds import SourceSettings, formats
+from monitor.settings_kinds import SourceSettings, column_metrics, formats
 from monitor.settings_loader import UNUSABLE
 
 if TYPE_CHECKING:
@@ -58,8 +58,14 @@ def _source_faults(sources: Mapping[int, SourceSettings]) -> Iterator[Fault]:
 
 
 def _rule_faults(rules: Mapping[int, RuleSettings]) -> Iterator[Fault]:
+    of_columns = column_metrics()
     names: set[str] = set()
     for i, rule in rules.items():
         if rule.name in names:
             yield Fault(f"rules[{i}].name", f'another rule is called "{rule.name}" already')
         names.add(rule.name)
+        if rule.metric in of_columns and not rule.columns:
+            yield Fault(f"rules[{i}].column", f'is required: "{rule.metric}" is of a column')
+        if rule.metric not in of_columns and rule.columns:
+            key = "column" if rule.column else "columns"
+            yield Fault(f"rules[{i}].{key}", f'"{rule.metric}" is of the window, not of a column')

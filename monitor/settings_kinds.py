@@ -57,7 +57,14 @@ def metrics() -> Collection[str]:
     """Return the names of what can be measured."""
     from detectors.kinds import METRICS  # noqa: PLC0415 - it brings in numpy
 
-    return METRICS
+    return sorted(METRICS)
+
+
+def column_metrics() -> Collection[str]:
+    """Return the names of what is measured of a column; the rest is of the window."""
+    from detectors.kinds import COLUMN_METRICS  # noqa: PLC0415 - it brings in numpy
+
+    return COLUMN_METRICS
 
 
 def formats() -> Collection[str]:

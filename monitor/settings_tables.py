@@ -258,8 +258,8 @@ class RuleSettings:
     """One column: a feature, or ``prediction``. Only for metrics of columns."""
 
     columns: tuple[Text, ...] = ()
-    """Several columns; ``*`` in a name stands for any text. The rule looks at each of them, and
-    the worst one decides."""
+    """Several columns; patterns (``*``, ``?``, ``[…]``) stand for all that they match. The rule
+    looks at each of them, and the worst one decides."""
 
     above: float | None = None
     """Breach above this: the lower bound is compared, so the breach is sure. In the unit of the

@@ -1,0 +1,79 @@
+"""``kedge check``: is a configuration valid, and what would it do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from monitor.cli.options import config_option
+
+if TYPE_CHECKING:
+    from monitor.settings import RuleSettings, Settings
+
+
+@click.command("check")
+@config_option
+def command(*, config: Path) -> None:
+    """Validate a configuration.
+
+    Prints every fault with the key it stands at (tables are counted from 0) and exits 2. A valid
+    one is summed up in a few lines, with warnings of what is most likely not meant. Nothing is
+    changed, and no server is asked.
+
+    \b
+    Example:
+      kedge check -c kedge.toml
+    """  # noqa: D301 - \b is click's mark
+    from monitor.settings import load  # noqa: PLC0415 - not to print help
+    from monitor.settings_oddities import oddities  # noqa: PLC0415 - not to print help
+
+    settings = load(config)
+    click.echo(f"{config}: valid")
+    for line in _summary(settings):
+        click.echo(f"  {line}")
+    for oddity in oddities(settings):
+        click.echo(f"warning: {oddity}", err=True)
+
+
+def _summary(settings: Settings) -> Iterator[str]:
+    model, windows = settings.model, settings.windows
+    registry = f" of {model.tracking_uri}" if model.tracking_uri else ", without a registry"
+    yield f'watches "{model.name}", alias "{model.alias}"{registry}'
+    for source in settings.collect:
+        where = getattr(source.settings, "path", "")
+        yield f'reads {source.type} "{source.name}": {where} ({source.settings.format})'
+    slide = f", every {windows.slide}" if windows.slide else ""
+    yield f"windows of {windows.length}{slide}; fewer than {windows.min_events} events are unknown"
+    yield f"compares with {_reference(settings)}"
+    for rule in settings.rules:
+        yield f'rule "{rule.name}": {_rule(rule)}'
+    yield f"on a confirmed breach: {_rollback(settings)}"
+    yield f"keeps results in {settings.store.url}, and shows them on {settings.http.listen}"
+
+
+def _reference(settings: Settings) -> str:
+    reference = settings.reference
+    if reference.origin == "first":
+        return f"the first {reference.events} events"
+    return reference.path or "nothing: drift is unknown"
+
+
+def _rule(rule: RuleSettings) -> str:
+    of = f" of {', '.join(rule.columns)}" if rule.columns else ""
+    side, threshold = ("above", rule.above) if rule.above is not None else ("below", rule.below)
+    return f"{rule.metric}{of} {side} {threshold:g} in {rule.quorum} windows: {rule.action}"
+
+
+def _rollback(settings: Settings) -> str:
+    if settings.rollback.mode == "observe":
+        return "writes it down (mode observe)"
+    if not settings.model.tracking_uri:
+        return "nothing can be moved, because there is no model.tracking_uri"
+    steps = ", ".join(step.type for step in settings.rollback.steps) or "mlflow-alias"
+    target = settings.rollback.policy.target
+    if settings.rollback.mode == "dry-run":
+        return f"rehearses {steps} to the {target} version, and moves nothing (mode dry-run)"
+    return f"moves {steps} to the {target} version (mode act)"

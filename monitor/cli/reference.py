@@ -1,0 +1,182 @@
+"""``kedge reference``: what healthy traffic looks like, as one file."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from monitor.cli.options import force_option, json_option
+from monitor.cli.output import refuse_existing, write_whole
+
+if TYPE_CHECKING:
+    from detectors.reference import Reference
+    from monitor.reference_tables import Notes
+
+
+@click.group("reference")
+def command() -> None:
+    """Build or show a reference.
+
+    A reference says what the columns of a model look like when all is well; current traffic is
+    compared with it.
+    """
+
+
+@command.command("build")
+@click.option(
+    "--from",
+    "first",
+    metavar="FILE...",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Tables or prediction logs of healthy days.",
+)
+@click.argument(
+    "more", nargs=-1, metavar="", type=click.Path(path_type=Path, exists=True, dir_okay=False)
+)
+@click.option(
+    "--out",
+    metavar="FILE",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The reference file to write.",
+)
+@click.option(
+    "--columns",
+    metavar="NAMES",
+    multiple=True,
+    help="Only these columns, separated by commas.  [default: all]",
+)
+@click.option(
+    "--points-max",
+    type=click.IntRange(1),
+    default=500_000,
+    show_default=True,
+    help="Distinct values kept over all number columns, 16 bytes each.",
+)
+@click.option(
+    "--progress/--no-progress",
+    default=None,
+    help="Show a progress bar.  [default: on a terminal]",
+)
+@force_option
+def build(
+    *,
+    first: tuple[Path, ...],
+    more: tuple[Path, ...],
+    out: Path,
+    columns: tuple[str, ...],
+    points_max: int,
+    progress: bool | None,
+    force: bool,
+) -> None:
+    """Build a reference from tables or prediction logs.
+
+    Reads Parquet, CSV with a header line, and JSON lines (prediction events, or flat objects).
+    Numbers are compared as numbers, strings and booleans as categories. A table of features needs
+    a column "prediction" for the model's answers.
+
+    \b
+    Examples:
+      kedge reference build --from training.parquet --out reference.kedge
+      kedge reference build --from logs/*.jsonl --out reference.kedge --columns age,plan,prediction
+    """  # noqa: D301 - \b is click's mark
+    from monitor.reference_tables import Notes, TableError  # noqa: PLC0415 - not to print help
+
+    paths = [*first, *more]
+    wanted = [name for part in columns for name in part.split(",") if name]
+    refuse_existing(out, force=force)
+    notes = Notes()
+    with _progress(paths, shown=sys.stderr.isatty() if progress is None else progress) as advance:
+        reference = _collected(paths, wanted, notes, points_max, advance)
+    if not reference.rows or not reference.columns:
+        names = ", ".join(map(str, paths))
+        raise TableError(f"cannot build a reference from {names}: there is no usable row in it")
+    from detectors.reference_file import dump  # noqa: PLC0415 - it brings in numpy
+
+    write_whole(out, dump(reference))
+    _tell(notes)
+    click.echo(f"wrote {out}: {reference.rows:,} rows, {_columns(reference)}")
+
+
+def _collected(
+    paths: Sequence[Path],
+    columns: Sequence[str],
+    notes: Notes,
+    points_max: int,
+    advance: Callable[[int, float], None],
+) -> Reference:
+    from detectors.reference import ReferenceBuilder  # noqa: PLC0415 - it brings in numpy
+    from monitor.reference_tables import pieces  # noqa: PLC0415 - not to print help
+
+    builder = ReferenceBuilder(points_max)
+    for number, path in enumerate(paths):
+        for piece in pieces(path, columns, notes):
+            builder.add(piece.columns)
+            advance(number, piece.share_read)
+    return builder.build(time.time(), ", ".join(path.name for path in paths))
+
+
+@contextlib.contextmanager
+def _progress(paths: Sequence[Path], *, shown: bool) -> Iterator[Callable[[int, float], None]]:
+    """Show how much of each file was read; nothing where nobody looks."""
+    if not shown:
+        yield lambda _number, _share: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - only for a terminal
+    from rich.progress import Progress  # noqa: PLC0415 - only for a terminal
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        tasks = [bar.add_task(path.name, total=1.0) for path in paths]
+        yield lambda number, share: bar.update(tasks[number], completed=share)
+
+
+def _tell(notes: Notes) -> None:
+    for name, kind in notes.left_out.items():
+        click.echo(f"left out column {name}: a prediction log holds no {kind}", err=True)
+    for reason, lines in notes.rejected.items():
+        click.echo(f"left out {lines:,} lines: {reason}", err=True)
+    if notes.shadow:
+        click.echo(f"left out {notes.shadow:,} rows: answers of a shadow", err=True)
+
+
+def _columns(reference: Reference) -> str:
+    kinds = [profile.kind for profile in reference.columns.values()]
+    numbers = kinds.count("number")
+    return f"{len(kinds)} columns ({numbers} of numbers, {len(kinds) - numbers} of categories)"
+
+
+@command.command("show")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path, exists=True))
+@json_option
+def show(*, file: Path, as_json: bool) -> None:
+    """Show what is in a reference.
+
+    "exact" means that every distinct value was kept; a thinned column states the largest error
+    of its distribution function, as a share of the rows.
+
+    \b
+    Example:
+      kedge reference show reference.kedge
+    """  # noqa: D301 - \b is click's mark
+    from detectors.reference_file import load  # noqa: PLC0415 - it brings in numpy
+    from monitor.cli.reference_view import as_data, as_tables, headline  # noqa: PLC0415 - not to print help
+
+    reference = load(file.read_bytes())
+    if as_json:
+        import json  # noqa: PLC0415 - not to print help
+
+        click.echo(json.dumps(as_data(reference), indent=2))
+        return
+    from monitor.cli.screen import screen  # noqa: PLC0415 - only to print a table
+
+    click.echo(f"{file}: {headline(reference)}")
+    for table in as_tables(reference):
+        screen().print(table)

@@ -1,0 +1,114 @@
+"""What a reference looks like, as data and as tables."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from detectors.profile import CategoryProfile, NumberProfile, Profile
+from monitor.cli.screen import texts
+
+if TYPE_CHECKING:
+    from detectors.reference import Reference
+
+#: Category values that are shown of a column.
+TOP_VALUES: Final = 5
+_QUARTILES: Final = (0.25, 0.5, 0.75)
+
+
+def as_data(reference: Reference) -> dict[str, Any]:
+    """Return what JSON says of a reference; a number that is not finite is null."""
+    return {
+        "rows": reference.rows,
+        "created": _time(reference.created),
+        "origin": reference.origin,
+        "digest": reference.digest,
+        "columns": {name: _profile(profile) for name, profile in reference.columns.items()},
+    }
+
+
+def as_tables(reference: Reference) -> list[Table]:
+    """Return a table of the columns of numbers, and one of the columns of categories."""
+    numbers = _table("numbers", "min", "25 %", "median", "75 %", "max", "kept")
+    categories = _table("categories", "most frequent", "kept")
+    categories.columns[-2].justify = "left"
+    for name, profile in reference.columns.items():
+        common = (name, _missing(profile), f"{_distinct(profile):,}")
+        if isinstance(profile, NumberProfile):
+            five = (f"{value:.5g}" for value in _five(profile))
+            numbers.add_row(*texts(*common, *five, _kept(profile)))
+        else:
+            top = ", ".join(f"{value} ({count:,})" for value, count in _top(profile).items())
+            categories.add_row(*texts(*common, top, _kept(profile)))
+    return [table for table in (numbers, categories) if table.row_count]
+
+
+def headline(reference: Reference) -> str:
+    """Say in a line what a reference is of."""
+    return f"{reference.rows:,} rows of {reference.origin}, built {_time(reference.created)}"
+
+
+def _table(kind: str, *headings: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(kind, overflow="fold")
+    for heading in ("missing", "distinct", *headings):
+        table.add_column(heading, justify="right", overflow="fold")
+    return table
+
+
+def _missing(profile: Profile) -> str:
+    wrong = f" + {profile.invalid:,} of a wrong type" if profile.invalid else ""
+    return f"{profile.missing:,}{wrong}"
+
+
+def _profile(profile: Profile) -> dict[str, Any]:
+    common = {
+        "kind": profile.kind,
+        "rows": profile.rows,
+        "missing": profile.missing,
+        "invalid": profile.invalid,
+        "distinct": _distinct(profile),
+    }
+    if isinstance(profile, NumberProfile):
+        low, *quartiles, high = map(_finite, _five(profile))
+        return {
+            **common,
+            "min": low,
+            "quartiles": quartiles,
+            "max": high,
+            "rank_error": profile.rank_error,
+        }
+    return {**common, "top": _top(profile), "other": profile.other}
+
+
+def _five(profile: NumberProfile) -> list[float]:
+    if not profile.points.size:
+        return [math.nan] * 5
+    quartiles = [profile.quantile(share) for share in _QUARTILES]
+    return [float(profile.points[0]), *quartiles, float(profile.points[-1])]
+
+
+def _top(profile: CategoryProfile) -> dict[str, int]:
+    return dict(zip(profile.values[:TOP_VALUES], map(int, profile.counts), strict=False))
+
+
+def _distinct(profile: Profile) -> int:
+    return int(profile.counts.size)
+
+
+def _kept(profile: Profile) -> str:
+    if isinstance(profile, CategoryProfile):
+        return f"all but {profile.other:,} rows" if profile.other else "exact"
+    return f"thinned, {profile.rank_error:.1g}" if profile.rank_error else "exact"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,37 @@
+"""``kedge run``: the daemon."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from monitor.cli.options import config_option
+
+
+@click.command("run")
+@config_option
+def command(*, config: Path) -> int:
+    """Watch, and roll back: the daemon.
+
+    Reads the prediction logs that FILE names, measures every window, judges the rules, and shows
+    it on http://127.0.0.1:9464. SIGTERM or Ctrl-C commit and stop it; SIGHUP reads the rules
+    again. It moves nothing unless FILE says [rollback] mode = "act".
+
+    \b
+    Example:
+      kedge run -c kedge.toml
+    """  # noqa: D301 - \b is click's mark
+    from monitor.settings import load  # noqa: PLC0415 - not to print help
+
+    settings = load(config)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+    )
+    from monitor.loop import run  # noqa: PLC0415 - a faulty configuration needs none of it
+
+    return run(settings)

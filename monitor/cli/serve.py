@@ -1,0 +1,126 @@
+"""``kedge serve``: the scoring server."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command("serve")
+@click.argument("model_uri", metavar="MODEL_URI")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Interface to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=5000,
+    show_default=True,
+    help="Port; 0 takes a free one.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Processes that share the port; each loads the model.",
+)
+@click.option("--tracking-uri", help="The MLflow server.  [default: MLFLOW_TRACKING_URI]")
+@click.option(
+    "--log", metavar="FILE", type=click.Path(path_type=Path), help="Write a prediction log."
+)
+@click.option(
+    "--log-size-max",
+    metavar="SIZE",
+    help='Move the log aside from this size on, such as "64MiB".  [default: never]',
+)
+@click.option(
+    "--log-keep",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    help="Logs moved aside that are kept.",
+)
+@click.option(
+    "--poll",
+    metavar="DURATION",
+    default="2s",
+    show_default=True,
+    help="How often to ask the registry where the alias points.",
+)
+@click.option(
+    "--cache",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for downloaded models.  [default: one that is removed at the end]",
+)
+def command(
+    *,
+    model_uri: str,
+    host: str,
+    port: int,
+    workers: int,
+    tracking_uri: str | None,
+    log: Path | None,
+    log_size_max: str | None,
+    log_keep: int,
+    poll: str,
+    cache: Path | None,
+) -> int:
+    """Serve a model: the scoring server.
+
+    Speaks MLflow's scoring protocol (POST /invocations). MODEL_URI is models:/NAME@ALIAS, which
+    is followed when the alias moves, models:/NAME/VERSION, runs:/RUN/PATH, or a local path.
+    Loading a model runs its code: serve only what you trust.
+
+    \b
+    Examples:
+      kedge serve models:/flight-delay@champion --log logs/predictions.jsonl
+      kedge serve ./model --port 8080 --workers 2
+    """  # noqa: D301 - \b is click's mark
+    from scoring.settings import ServeSettings  # noqa: PLC0415 - not to print help
+
+    settings = ServeSettings(
+        model_uri,
+        host=host,
+        port=port,
+        workers=workers,
+        tracking_uri=tracking_uri,
+        log=log,
+        log_bytes_max=_size("--log-size-max", log_size_max),
+        log_keep=log_keep,
+        poll_s=_duration("--poll", poll),
+        cache=cache,
+    )
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+    )
+    from scoring.serve import run  # noqa: PLC0415 - not for wrong use
+
+    return run(settings)
+
+
+def _size(option: str, text: str | None) -> int | None:
+    from monitor.quantities import parse_size  # noqa: PLC0415 - not to print help
+
+    try:
+        return None if text is None else parse_size(text)
+    except ValueError as error:
+        message = f'{option}: expected a size such as "64MiB", got "{text}"'
+        raise click.UsageError(message) from error
+
+
+def _duration(option: str, text: str) -> float:
+    from monitor.quantities import parse_duration  # noqa: PLC0415 - not to print help
+
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        message = f'{option}: expected a duration such as "2s", got "{text}"'
+        raise click.UsageError(message) from error
+    if not seconds:
+        raise click.UsageError(f"{option}: expected a duration above 0s")
+    return seconds

@@ -1,0 +1,86 @@
+"""The daemon's status as lines and tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from monitor.cli.screen import texts
+
+#: Colours only repeat what the word says.
+_STYLES: Final = {"ok": "green", "suspect": "yellow", "breach": "bold red", "unknown": "dim"}
+
+
+def headlines(status: Mapping[str, Any]) -> Iterator[str]:
+    """Say what is watched, what was counted, and what may be done."""
+    model, totals = status["model"], status["totals"]["all"]
+    live = model["live_version"]
+    yield f"model {model['name']}: version {live or 'none seen yet'} serves ({model['alias']})"
+    yield (
+        f"{totals['events']:,} events, {totals['rejected']:,} rejected, "
+        f"{totals['late']:,} late, {totals['shed']:,} shed"
+    )
+    yield f"rollback: {status['rollback']['state']}, mode {status['rollback']['mode']}"
+    for hold in status.get("holds", []):
+        until, reason = hold.get("until", "further notice"), hold.get("reason", "no reason given")
+        yield f"held until {until}: {reason}"
+
+
+def tables(status: Mapping[str, Any]) -> Iterator[Table]:
+    """Return the tables that have rows: versions, rules, rollbacks."""
+    filled = (
+        _versions(status["versions"]),
+        _rules(status["rules"]),
+        _rollbacks(status.get("rollbacks", [])),
+    )
+    yield from (table for table in filled if table.row_count)
+
+
+def _versions(versions: list[Mapping[str, Any]]) -> Table:
+    table = _table("version", "events", "last window", right=("events",))
+    for one in versions:
+        table.add_row(*texts(one["version"], f"{one['events']:,}", one["last_window_end"]))
+    return table
+
+
+def _rules(rules: list[Mapping[str, Any]]) -> Table:
+    table = _table(
+        *("rule", "state", "since", "metric", "value [low, high]", "threshold", "action"),
+        right=("threshold",),
+    )
+    for one in rules:
+        column = f" of {one['column']}" if one["column"] else ""
+        bounds = f"{_figure(one['value'])} [{_figure(one['low'])}, {_figure(one['high'])}]"
+        name, since, *rest = texts(
+            *(one["name"], one["since"], f"{one['metric']}{column}", bounds),
+            *(_figure(one["threshold"]), one["action"]),
+        )
+        state = Text(str(one["state"]), style=_STYLES.get(one["state"], ""))
+        table.add_row(name, state, since, *rest)
+    return table
+
+
+def _rollbacks(rollbacks: list[Mapping[str, Any]]) -> Table:
+    table = _table("rollback", "state", "from", "to", "reason")
+    for one in rollbacks:
+        rehearsed = " (dry run)" if one.get("dry_run") else ""
+        state = f"{one.get('state')}{rehearsed}"
+        table.add_row(
+            *texts(one.get("id"), state, one.get("from"), one.get("to"), one.get("reason"))
+        )
+    return table
+
+
+def _table(*headings: str, right: tuple[str, ...] = ()) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+    return table
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"

@@ -1,0 +1,169 @@
+"""Tables of healthy rows, read piece by piece as the columns that a reference is built from.
+
+Parquet is read here; CSV by :mod:`monitor.reference_csv`, JSON lines by
+:mod:`monitor.reference_jsonl`. However large a file is, only a piece of it is in memory.
+
+A column of a table becomes what the same values in a prediction log would become, because that
+is what they are compared with: numbers are numbers, strings and booleans are categories
+(``"true"``, ``"false"``), an infinite number counts as a wrong value. Columns that a log cannot
+hold (times, lists, bytes) are left out, and named in the notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from monitor.settings_faults import nearest
+
+if TYPE_CHECKING:
+    from collectors.batch import Column, Floats, NumberColumn
+
+#: Rows held in memory at a time: 50 MB with 100 columns of numbers.
+ROWS_AT_ONCE: Final = 65_536
+
+TableKind: TypeAlias = Literal["parquet", "csv", "jsonl"]
+
+
+class TableError(ValueError):
+    """A file that no reference can be built from; the message says which and why."""
+
+
+@dataclass(slots=True)
+class Notes:
+    """What was left out on the way, for whoever builds the reference.
+
+    Parameters
+    ----------
+    left_out
+        Columns that a prediction log cannot hold, with their types.
+    rejected
+        Lines that could not be used, by reason.
+    shadow
+        Rows that were answers of a shadow.
+    """
+
+    left_out: dict[str, str] = field(default_factory=dict)
+    rejected: dict[str, int] = field(default_factory=dict)
+    shadow: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some rows of a table, and which share of the file has been read with them."""
+
+    columns: Mapping[str, Column]
+    share_read: float
+
+
+def table_kind(path: Path) -> TableKind:
+    """Tell what a file is, by how it begins; CSV by its name, since it begins like anything.
+
+    Raises
+    ------
+    TableError
+        It cannot be read, is empty, or is none of the three.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(1024)
+    except OSError as error:
+        raise TableError(f"cannot read {path}: {error.strerror}") from error
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if path.suffix.lower() == ".csv" and head.strip():
+        return "csv"
+    if head.lstrip().startswith(b"{"):
+        return "jsonl"
+    what = "it is empty" if not head.strip() else "it is neither Parquet, nor JSON lines, nor .csv"
+    if head.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
+        what = "it is compressed; unpack it first"
+    elif head.lstrip().startswith(b"["):
+        what = "it is a JSON array; write one object a line instead"
+    raise TableError(f"cannot build a reference from {path}: {what}")
+
+
+def pieces(path: Path, columns: Collection[str], notes: Notes) -> Iterator[Piece]:
+    """Read a table piece by piece.
+
+    Parameters
+    ----------
+    columns
+        The only columns to read; all that there are, if empty.
+
+    Raises
+    ------
+    TableError
+        The file cannot be read, or has no such column.
+    """
+    kind = table_kind(path)
+    if kind == "parquet":
+        yield from _parquet_pieces(path, columns, notes)
+    elif kind == "csv":
+        from monitor.reference_csv import csv_pieces  # noqa: PLC0415 - it costs pandas
+
+        yield from csv_pieces(path, columns)
+    else:
+        from monitor.reference_jsonl import jsonl_pieces  # noqa: PLC0415 - as the others
+
+        yield from jsonl_pieces(path, columns, notes)
+
+
+def require_columns(path: Path, wanted: Collection[str], present: Collection[str]) -> None:
+    """Raise TableError if a wanted column is not among those present."""
+    for name in wanted:
+        if name not in present:
+            raise TableError(f'{path} has no column "{name}"{nearest(name, present)}')
+
+
+def number_column(values: Floats) -> NumberColumn:
+    """Make a column of numbers; an infinite one counts as a value of a wrong type."""
+    import numpy as np  # noqa: PLC0415 - the command line loads it only to build
+
+    from collectors.batch import NumberColumn  # noqa: PLC0415 - it brings in numpy
+
+    infinite = np.flatnonzero(np.isinf(values))
+    if infinite.size:
+        values = np.where(np.isinf(values), np.nan, values)
+    return NumberColumn(values, tuple(infinite.tolist()))
+
+
+def _parquet_pieces(path: Path, columns: Collection[str], notes: Notes) -> Iterator[Piece]:
+    import pyarrow as pa  # noqa: PLC0415 - it costs 50 MB
+    import pyarrow.parquet as pq  # noqa: PLC0415 - it costs 50 MB
+
+    try:
+        with pq.ParquetFile(path) as file:
+            require_columns(path, columns, file.schema_arrow.names)
+            rows, read = max(1, file.metadata.num_rows), 0
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=list(columns) or None):
+                read += batch.num_rows
+                names = batch.schema.names
+                converted = {
+                    name: column
+                    for name, array in zip(names, batch.columns, strict=True)
+                    if (column := _arrow_column(name, array, notes)) is not None
+                }
+                yield Piece(converted, read / rows)
+    except (pa.ArrowException, OSError) as error:
+        raise TableError(f"cannot read {path} as Parquet: {error}") from error
+
+
+def _arrow_column(name: str, array: Any, notes: Notes) -> Column | None:  # noqa: ANN401 - untyped library
+    import pyarrow as pa  # noqa: PLC0415 - it costs 50 MB
+
+    from collectors.formats.event_columns import categories  # noqa: PLC0415 - it brings in numpy
+
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    kind = array.type
+    if pa.types.is_null(kind):
+        return None  # a later file may say what it is; until then its rows count as missing
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return number_column(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+    if pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return categories(array.to_pylist())
+    notes.left_out[name] = str(kind)
+    return None
