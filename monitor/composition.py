@@ -243,7 +243,8 @@ def _deciding(
             memory=Memory.from_json(json.loads(kept)) if kept else None,
             on_change=reporter.changed,
             on_memory=keep_memory,
-        )
+        ),
+        reporter,
     )
 
 

@@ -78,11 +78,9 @@ class Reporter:
         self._model = model
         self._metrics = metrics
         self._incidents = incidents
-        self._show("WATCHING")
 
     async def changed(self, transition: Transition, record: RollbackRecord | None) -> None:
         """Report one transition; `record` is the rollback it belongs to, if it does."""
-        self._show(transition.after)
         if transition.gate is not None:
             self._metrics.refusals.labels(self._model, transition.gate).inc()
         if transition.repeated:
@@ -92,7 +90,8 @@ class Reporter:
             self._count(record)
             await self._incidents([_incident(transition, record)])
 
-    def _show(self, phase: str) -> None:
+    def show(self, phase: str) -> None:
+        """Export the phase that holds."""
         for one in PHASES:
             self._metrics.rollback_state.labels(self._model, one).set(one == phase)
 
@@ -107,12 +106,15 @@ class Reporter:
 class Decision:
     """A :class:`rollback.controller.Controller` fed with judged windows."""
 
-    def __init__(self, controller: Controller) -> None:
+    def __init__(self, controller: Controller, reporter: Reporter) -> None:
         self._controller = controller
+        self._reporter = reporter
+        self._show()
 
     async def resume(self) -> None:
         """Take up what was open when the daemon stopped."""
         await self._controller.resume()
+        self._show()
 
     async def observe(self, judged: Judged) -> None:
         """Take a judged window into account."""
@@ -126,10 +128,12 @@ class Decision:
                 events_by_version=judged.events_by_version,
             )
         )
+        self._show()
 
     async def tick(self) -> None:
         """Look at deadlines."""
         await self._controller.tick()
+        self._show()
 
     async def request(self, to_version: str | None, reason: str, *, dry_run: bool) -> str:
         """Ask for a rollback by hand; return its id."""
@@ -138,6 +142,11 @@ class Decision:
     def status(self) -> Mapping[str, Any]:
         """Mode, state and last rollback, for the API."""
         return self._controller.status()
+
+    def _show(self) -> None:
+        # From the standing and not from the transitions: a request that is refused beside an
+        # open rollback makes one, and moves no phase.
+        self._reporter.show(self._controller.status()["state"])
 
 
 def _incident(transition: Transition, record: RollbackRecord) -> dict[str, Any]:
