@@ -4,6 +4,11 @@
 
 All parts run in one process on the same bytes, round by round in turn, so that a busy machine
 slows each alike; the figures are medians of CPU time (not wall time), so they are per core.
+
+The parser is measured in two ways. Given the whole log at once it keeps every event alive, and
+waits for memory; given a cache-sized block at a time, it is as quick as it gets. The goal of
+60 % is against the first: what a program does that reads a log with msgspec. The second says
+how far Kedge is from the parser's own limit.
 """
 
 from __future__ import annotations
@@ -12,16 +17,51 @@ import argparse
 import json
 import random
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
 import msgspec
 
 from collectors.formats.kedge import BLOCK_BYTES, KedgeFormat
+from collectors.quarantine import Quarantine
+from collectors.tail import Tail, TailSettings
+from detectors import reference_file
+from detectors.reference import Reference, ReferenceBuilder
+from detectors.rule import RuleSpec
+from detectors.window import Windows, WindowSpec
+from monitor.engine import Engine, Stream
+from monitor.judging import Judge
+from monitor.metrics import Metrics
+from monitor.references import FileReferences
+from monitor.store import Store
 
 NUMBERS, CATEGORIES = 20, 3
 CHUNK_BYTES = 1 << 20
 MODEL = "flight-delay"
+TS = 1772618400.0
+EVENTS_PER_S = 100
+WINDOWS_SPEC = WindowSpec("time", length=300.0, slide=60.0, lateness_s=30.0)
+
+RULES = tuple(
+    RuleSpec(
+        name=metric,
+        metric=metric,
+        columns=("*",),
+        above=0.25,
+        needed=3,
+        of=4,
+        on_missing="unknown",
+        min_events=300,
+        action="alert",
+    )
+    for metric in ("psi", "ks")
+)
+
+#: Makes what a part needs, and returns what is measured.
+Part = Callable[[], Callable[[], object]]
 
 
 def log_bytes(events: int, seed: int = 7) -> bytes:
@@ -35,7 +75,7 @@ def log_bytes(events: int, seed: int = 7) -> bytes:
         features |= {f"c{j}": rng.choice(("gold", "silver", "basic")) for j in range(CATEGORIES)}
         event = {
             "id": f"req-{i:08d}",
-            "ts": 1772618400.0 + i * 0.01,
+            "ts": TS + i / EVENTS_PER_S,
             "model": MODEL,
             "version": "7",
             "latency_ms": round(rng.lognormvariate(2.0, 0.5), 2),
@@ -83,13 +123,90 @@ def typed_decoder() -> msgspec.json.Decoder[msgspec.Struct]:
     return msgspec.json.Decoder(event)
 
 
-def measured(parts: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of each part, a list of one figure a round; rounds alternate over the parts."""
+def reference_of(log: bytes) -> Reference:
+    """A reference of the whole log."""
+    builder = ReferenceBuilder()
+    for batch in KedgeFormat(MODEL).decode(log).batches:
+        builder.add(batch.columns)
+    return builder.build(created=TS, origin="benchmark")
+
+
+def parse(log: bytes, block_bytes: int) -> Callable[[], object]:
+    decoder = typed_decoder()
+
+    def run() -> None:
+        for block in chunks(log, block_bytes):
+            decoder.decode_lines(block)
+
+    return run
+
+
+def decode(log: bytes, reference: Reference) -> Callable[[], object]:
+    format_ = KedgeFormat(MODEL, reference.schema())
+
+    def run() -> None:
+        for chunk in chunks(log, CHUNK_BYTES):
+            format_.decode(chunk)
+
+    return run
+
+
+def count(log: bytes, reference: Reference) -> Callable[[], object]:
+    format_ = KedgeFormat(MODEL, reference.schema())
+    windows = Windows(WINDOWS_SPEC, MODEL)
+
+    def run() -> None:
+        for chunk in chunks(log, CHUNK_BYTES):
+            for batch in format_.decode(chunk).batches:
+                windows.add(batch, reference, TS)
+            windows.close()
+
+    return run
+
+
+def whole_path(log_path: Path, reference_path: Path, folder: Path) -> Callable[[], object]:
+    """From the log's file to windows, PSI and KS of every column, rules and positions in SQLite."""
+    name = str(time.monotonic_ns())
+    store = Store.open(f"sqlite:///{folder / name}.db")
+    references = FileReferences(str(reference_path))
+    engine = Engine(
+        model=MODEL,
+        streams=[
+            Stream(
+                "log",
+                Tail(TailSettings(path=str(log_path))),
+                KedgeFormat(MODEL, references.schema()),
+            )
+        ],
+        windows=Windows(WINDOWS_SPEC, MODEL),
+        references=references,
+        judge=Judge(rules=RULES, confidence=0.95, psi_bins=10),
+        store=store,
+        metrics=Metrics(columns_max=500, versions_max=20),
+        quarantine=Quarantine(folder / f"{name}.quarantine"),
+        commit_interval_s=0.5,
+        idle_s=60.0,
+        wall=lambda: TS,
+    )
+    engine.restore(store.load())
+
+    def run() -> None:
+        while engine.turn().busy:
+            pass
+        engine.stop()
+        store.close()
+
+    return run
+
+
+def measured(parts: dict[str, Part], rounds: int) -> dict[str, list[float]]:
+    """CPU seconds of each part, a figure for every round; rounds alternate over the parts."""
     seconds: dict[str, list[float]] = {name: [] for name in parts}
     for _ in range(rounds):
         for name, part in parts.items():
+            run = part()
             began = time.process_time()
-            part()
+            run()
             seconds[name].append(time.process_time() - began)
     return seconds
 
@@ -100,29 +217,35 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     log = log_bytes(arguments.events)
-    decoder, format_ = typed_decoder(), KedgeFormat(MODEL)
-    format_.decode(next(chunks(log, CHUNK_BYTES)))
+    reference = reference_of(log)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "log.jsonl").write_bytes(log)
+        (folder / "reference.kedge").write_bytes(reference_file.dump(reference))
+        parts: dict[str, Part] = {
+            "msgspec typed, the log at once": partial(parse, log, len(log) + 1),
+            "msgspec typed, a block at a time": partial(parse, log, BLOCK_BYTES),
+            "columns": partial(decode, log, reference),
+            "columns, windows": partial(count, log, reference),
+            "the whole path": partial(
+                whole_path, folder / "log.jsonl", folder / "reference.kedge", folder
+            ),
+        }
+        seconds = measured(parts, arguments.rounds)
+    report(seconds, arguments.events, len(log))
 
-    def parse(size: int) -> None:
-        for chunk in chunks(log, size):
-            decoder.decode_lines(chunk)
 
-    def decode() -> None:
-        for chunk in chunks(log, CHUNK_BYTES):
-            format_.decode(chunk)
-
-    parts: dict[str, Callable[[], object]] = {
-        "msgspec typed, 64 KiB at a time": lambda: parse(BLOCK_BYTES),
-        "msgspec typed, 1 MiB at a time": lambda: parse(CHUNK_BYTES),
-        "format: columns": decode,
-    }
-    seconds = measured(parts, arguments.rounds)
-    print(f"{arguments.events} events, {len(log) / arguments.events:.0f} bytes each")
-    base = next(iter(seconds))
+def report(seconds: dict[str, list[float]], events: int, log_bytes_: int) -> None:
+    print(f"{events} events of {log_bytes_ / events:.0f} bytes, {NUMBERS + CATEGORIES} features")
+    at_once, by_block, *_ = seconds
+    print(f"{'':<34} {'events/s/core':>14} {'of at once':>11} {'of by block':>12}")
     for name, rounds in seconds.items():
-        rate = arguments.events / statistics.median(rounds)
-        ratio = statistics.median(b / a for a, b in zip(rounds, seconds[base], strict=True))
-        print(f"{name:<36} {rate:>10,.0f} events/s/core   {ratio:>6.1%}")
+        rate = events / statistics.median(rounds)
+        ratios = [
+            statistics.median(b / a for a, b in zip(rounds, seconds[base], strict=True))
+            for base in (at_once, by_block)
+        ]
+        print(f"{name:<34} {rate:>14,.0f} {ratios[0]:>11.0%} {ratios[1]:>12.0%}")
 
 
 if __name__ == "__main__":

@@ -18,20 +18,22 @@ class Cut:
         Whole lines, each ended by ``\n``.
     skipped
         The first bytes of each line that was too long.
-    used
-        Bytes that are done with; the rest is a line without its end.
+    end
+        What is before it is done with; what is behind it is a line without its end.
     skipping
         The bytes ended inside a line that is too long: what comes next belongs to it.
     """
 
     lines: bytes
     skipped: tuple[bytes, ...]
-    used: int
+    end: int
     skipping: bool
 
 
-def cut(data: bytes, *, line_bytes_max: int, skipping: bool, full: bool) -> Cut:
-    r"""Cut bytes, which follow the end of a line, into whole lines.
+def cut(
+    data: bytes, begin: int = 0, *, line_bytes_max: int, skipping: bool = False, full: bool = False
+) -> Cut:
+    r"""Cut bytes, from `begin` on and from the start of a line, into whole lines.
 
     NULs before a line are passed over: a writer that was not told of a truncation goes on at
     its old offset, and leaves a hole that reads as NULs.
@@ -41,34 +43,36 @@ def cut(data: bytes, *, line_bytes_max: int, skipping: bool, full: bool) -> Cut:
     line_bytes_max
         Longest line, without its end.
     skipping
-        The bytes start inside a line that is too long, and has been reported.
+        The bytes begin inside a line that is too long, and has been reported.
     full
         More bytes may follow right behind these.
 
     Examples
     --------
-    >>> cut(b"one\ntwo\nth", line_bytes_max=9, skipping=False, full=False)
-    Cut(lines=b'one\ntwo\n', skipped=(), used=8, skipping=False)
+    >>> cut(b"one\ntwo\nth", line_bytes_max=9)
+    Cut(lines=b'one\ntwo\n', skipped=(), end=8, skipping=False)
     """
-    start = data.find(b"\n") + 1 if skipping else 0
-    if skipping and not start:
-        return Cut(b"", (), len(data), skipping=True)
-    start += _hole(data[start:], full=full)
-    end = max(start, data.rfind(b"\n") + 1)
-    lines, skipped = _without_long(data[start:end], line_bytes_max)
-    end += _hole(data[end:], full=full)
+    if skipping:
+        found = data.find(b"\n", begin)
+        if found < 0:
+            return Cut(b"", (), len(data), skipping=True)
+        begin = found + 1
+    begin = _behind_hole(data, begin, full=full)
+    end = max(begin, data.rfind(b"\n", begin) + 1)
+    lines, skipped = _without_long(data[begin:end], line_bytes_max)
+    end = _behind_hole(data, end, full=full)
     if len(data) - end > line_bytes_max:
         skipped.append(data[end : end + SKIPPED_BYTES_MAX])
         return Cut(lines, tuple(skipped), len(data), skipping=True)
     return Cut(lines, tuple(skipped), end, skipping=False)
 
 
-def _hole(data: bytes, *, full: bool) -> int:
-    """Length of the NULs at the start, if it is certain that no text will be put there."""
-    if not data.startswith(b"\0"):
-        return 0
-    length = len(data) - len(data.lstrip(b"\0"))
-    return length if length < len(data) or full else 0
+def _behind_hole(data: bytes, begin: int, *, full: bool) -> int:
+    """Pass over NULs, if it is certain that no text will be put there."""
+    if not data.startswith(b"\0", begin):
+        return begin
+    end = len(data) - len(data[begin:].lstrip(b"\0"))
+    return end if end < len(data) or full else begin
 
 
 def _without_long(lines: bytes, line_bytes_max: int) -> tuple[bytes, list[bytes]]:

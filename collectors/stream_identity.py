@@ -72,15 +72,20 @@ class Mark:
         """
         return size < self.offset and self.head.startswith(head)
 
-    def read(self, descriptor: int, size: int) -> bytes:
-        """Return up to `size` bytes from behind the mark.
+    def read(self, descriptor: int, size: int) -> tuple[bytes, int]:
+        """Read up to `size` bytes from behind the mark.
+
+        Returns
+        -------
+        tuple
+            Bytes, and where in them the new ones begin. (Cutting them off would be a copy.)
 
         Raises
         ------
         StaleMarkError
             The file does not hold what was read of it.
         """
-        known = self.head if self.offset <= HEAD_BYTES else self.tail
+        known = self._known
         # One read for the check and the data: of a file that is cut and filled again in
         # between, nothing is used.
         data = os.pread(descriptor, len(known) + size, self.offset - len(known))
@@ -90,14 +95,20 @@ class Mark:
         # not. Looked at after the data, so that they cannot have been cut in between.
         if known is not self.head and head_of(descriptor)[: len(self.head)] != self.head:
             raise StaleMarkError
-        return data[len(known) :]
+        return data, len(known)
 
-    def moved(self, data: bytes, by: int) -> Mark:
-        """Mark the stream as read further, by the first `by` bytes of what `read` returned."""
-        # A short head is all that was read, so what comes now follows it directly.
-        head = self.head if len(self.head) == HEAD_BYTES else (self.head + data[:by])[:HEAD_BYTES]
-        tail = (self.tail + data[max(0, by - TAIL_BYTES) : by])[-TAIL_BYTES:]
-        return Mark(head, self.offset + by, tail)
+    @property
+    def _known(self) -> bytes:
+        """What a read is checked against: a short stream's head is all of it."""
+        return self.head if self.offset <= HEAD_BYTES else self.tail
+
+    def moved(self, data: bytes, end: int) -> Mark:
+        """Mark the stream as read further, up to `end` in the bytes that `read` returned."""
+        head = self.head if len(self.head) == HEAD_BYTES else data[: min(end, HEAD_BYTES)]
+        # What `read` returns begins with a whole tail, or with all there is.
+        return Mark(
+            head, self.offset + end - len(self._known), data[max(0, end - TAIL_BYTES) : end]
+        )
 
 
 def head_of(descriptor: int) -> bytes:

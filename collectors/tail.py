@@ -194,22 +194,28 @@ class Tail:
         if file is None or not stream.has_news:
             return None
         try:
-            data = stream.mark.read(file.descriptor, self._read_bytes)
+            data, begin = stream.mark.read(file.descriptor, self._read_bytes)
         except (StaleMarkError, OSError):
             # Before it is called truncated, all files are looked at once more: what was in it
             # may have been copied.
             self._files.lose(stream)
             self._next_look = self._monotonic()
             return None
-        full = len(data) == self._read_bytes
-        part = cut(data, line_bytes_max=self._line_bytes_max, skipping=stream.skipping, full=full)
+        full = len(data) - begin == self._read_bytes
+        part = cut(
+            data,
+            begin,
+            line_bytes_max=self._line_bytes_max,
+            skipping=stream.skipping,
+            full=full,
+        )
         if not full:
             stream.drained = file.version
-        if not part.used:
+        if part.end == begin:
             return None
         self._turn += 1
         stream.turn = self._turn
-        stream.mark = stream.mark.moved(data, part.used)
+        stream.mark = stream.mark.moved(data, part.end)
         stream.skipping = part.skipping
         return self._chunk(stream, part.lines, part.skipped)
 

@@ -103,11 +103,9 @@ def categories(values: Sequence[Any]) -> CategoryColumn:
         invalid = tuple([row for row, fit in enumerate(fits) if not fit])
         values = [_text(value) if fit else None for value, fit in zip(values, fits, strict=True)]
         distinct = set(values)
-    distinct.discard(None)
-    changed = {value: clean for value in distinct if (clean := clean_text(value)) is not value}
-    if changed:
-        values = [changed.get(value, value) for value in values]
-    return CategoryColumn(values, invalid)
+    # One object a category: what was decoded is let go at once, and counting compares identities.
+    clean = {value: None if value is None else clean_text(value) for value in distinct}
+    return CategoryColumn([clean[value] for value in values], invalid)
 
 
 def _text(value: object) -> str | None:
