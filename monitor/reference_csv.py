@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,9 @@ from monitor.reference_tables import (
     number_column,
     require_columns,
 )
+
+if TYPE_CHECKING:
+    from pandas.io.parsers import TextFileReader
 
 #: Spellings of a missing number, in lower case.
 MISSING_NUMBERS: Final = frozenset({"", "na", "n/a", "nan", "null", "none"})
@@ -43,15 +46,8 @@ def csv_pieces(path: Path, columns: Collection[str]) -> Iterator[Piece]:
     kinds: dict[str, _Kind] = {}
     size = max(1, path.stat().st_size)
     try:
-        with path.open("rb") as file:
-            for frame in pd.read_csv(
-                file,
-                chunksize=ROWS_AT_ONCE,
-                dtype=str,
-                keep_default_na=False,
-                skipinitialspace=True,
-                encoding="utf-8-sig",
-            ):
+        with path.open("rb") as file, _frames(file) as frames:
+            for frame in frames:
                 names = [str(name) for name in frame.columns]
                 require_columns(path, columns, names)
                 read = {
@@ -63,6 +59,17 @@ def csv_pieces(path: Path, columns: Collection[str]) -> Iterator[Piece]:
                 yield Piece(read, file.tell() / size)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
         raise TableError(f"cannot read {path} as CSV: {error}") from error
+
+
+def _frames(file: BinaryIO) -> TextFileReader:
+    return pd.read_csv(
+        file,
+        chunksize=ROWS_AT_ONCE,
+        dtype=str,
+        keep_default_na=False,
+        skipinitialspace=True,
+        encoding="utf-8-sig",
+    )
 
 
 def _column(name: str, texts: Any, kinds: dict[str, _Kind]) -> Column | None:  # noqa: ANN401 - a pandas series

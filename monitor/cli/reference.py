@@ -133,7 +133,7 @@ def _progress(paths: Sequence[Path], *, shown: bool) -> Iterator[Callable[[int, 
     from rich.console import Console  # noqa: PLC0415 - only for a terminal
     from rich.progress import Progress  # noqa: PLC0415 - only for a terminal
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Progress(console=Console(stderr=True, force_terminal=True), transient=True) as bar:
         tasks = [bar.add_task(path.name, total=1.0) for path in paths]
         yield lambda number, share: bar.update(tasks[number], completed=share)
 
