@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 
 import click
@@ -27,11 +25,6 @@ def command(*, config: Path) -> int:
     from monitor.settings import load  # noqa: PLC0415 - not to print help
 
     settings = load(config)
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-    )
     from monitor.loop import run  # noqa: PLC0415 - a faulty configuration needs none of it
 
     return run(settings)

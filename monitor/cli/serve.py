@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 
 import click
@@ -93,11 +91,9 @@ def command(
         poll_s=_duration("--poll", poll),
         cache=cache,
     )
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-    )
+    from monitor import logs  # noqa: PLC0415 - not for wrong use
+
+    logs.configure()
     from scoring.serve import run  # noqa: PLC0415 - not for wrong use
 
     return run(settings)

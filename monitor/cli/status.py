@@ -11,6 +11,8 @@ from monitor.cli.options import CONFIGURATION, json_option
 
 #: How long the daemon may take to answer.
 TIMEOUT_S = 5.0
+#: What every daemon's status has.
+KEYS = frozenset({"model", "versions", "rules", "rollback", "totals"})
 DEFAULT_URL = "http://127.0.0.1:9464"
 
 
@@ -39,6 +41,8 @@ def command(*, config: Path | None, url: str | None, as_json: bool) -> None:
         raise click.UsageError("give --config or --url, not both")
     base = (url or _address(config)).rstrip("/")
     status = fetch(f"{base}/api/v1/status")
+    if not status.keys() >= KEYS:
+        raise click.ClickException(f"{base} is not a Kedge: its status lacks what we look for")
     status["rollbacks"] = fetch(f"{base}/api/v1/rollbacks?limit=5").get("rollbacks", [])
     if as_json:
         import json  # noqa: PLC0415 - not to print help
