@@ -93,8 +93,8 @@ class Queries:
         whole = self._of_whole_windows([row["id"] for row in rows])
         return [
             {"window_start": rfc3339(row["begins"]), "window_end": rfc3339(row["ends"])}
-            | {key: row[key] for key in _WINDOW_KEYS}
             | whole.get(row["id"], {})
+            | {key: row[key] for key in _WINDOW_KEYS}
             for row in rows
         ]
 
