@@ -132,7 +132,7 @@ def _plain(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, OSError):
-        return text
+        return error.strerror or text
     return f"a fault of Kedge's own: {type(error).__name__}: {text}; --debug shows where"
 
 
