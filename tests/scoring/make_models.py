@@ -4,7 +4,7 @@ A process of its own, because importing mlflow costs seconds and warns. With the
 server, the same models are also registered there, under names that begin with ``scoring-``.
 """
 
-# ruff: noqa: ANN401 - models are fed whatever scikit-learn and mlflow feed them
+# ruff: noqa: ANN401, PLC0415 - models are fed anything; pytest imports this file, and mlflow warns
 
 from __future__ import annotations
 
@@ -13,43 +13,48 @@ import time
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
-import pandas as pd
-from mlflow.models import ModelSignature, infer_signature
-from mlflow.types import ParamSchema, ParamSpec
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.compose import ColumnTransformer
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
 
 COLUMNS = list("abcd")
 #: Without it mlflow loads every model in a process of its own, to see what it imports.
 NO_INFERENCE: dict[str, Any] = {"pip_requirements": ["scikit-learn"]}
 
 
-class Slow(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklearn has no types
-    """Takes its time."""
+def slow_model() -> Any:
+    """Return a model that takes its time."""
+    from sklearn.base import BaseEstimator, ClassifierMixin
 
-    def fit(self, features: Any, _labels: Any) -> Slow:
-        self.n_features_in_ = np.shape(features)[1]
-        return self
+    class Slow(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklearn has no types
+        n_features_in_ = len(COLUMNS)
 
-    def predict(self, features: Any) -> Any:
-        time.sleep(0.5)
-        return np.zeros(len(features))
+        def fit(self, _features: Any, _labels: Any) -> Any:
+            return self
+
+        def predict(self, features: Any) -> Any:
+            time.sleep(0.5)
+            return np.zeros(len(features))
+
+    return Slow()
 
 
-class Scale(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined] # mlflow has no types
-    """Multiplies by a parameter, and needs mlflow to be loaded."""
+def scale_model() -> Any:
+    """Return a model that multiplies by a parameter, and needs mlflow to be loaded."""
+    import mlflow
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-        return model_input["a"] * params["factor"]
+    class Scale(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined] # no types
+        # A type hint would become a signature.
+        def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+            return model_input["a"] * params["factor"]
+
+    return Scale()
 
 
 def sklearn_models() -> dict[str, dict[str, Any]]:
     """Return the arguments of mlflow.sklearn.save_model by name."""
+    import pandas as pd
+    from mlflow.models import infer_signature
+    from sklearn.linear_model import LinearRegression, LogisticRegression
+
     random = np.random.default_rng(7)
     frame = pd.DataFrame(random.normal(size=(200, 4)), columns=COLUMNS)
     labels = (frame["a"] + frame["b"] > 0).astype(int)
@@ -74,7 +79,7 @@ def sklearn_models() -> dict[str, dict[str, Any]]:
         "unsigned": {"sk_model": framed},
         "nan": {"sk_model": broken, "signature": signature},
         "slow": {
-            "sk_model": Slow().fit(frame.to_numpy(), labels),
+            "sk_model": slow_model(),
             "signature": signature,
             "serialization_format": "cloudpickle",
         },
@@ -84,6 +89,13 @@ def sklearn_models() -> dict[str, dict[str, Any]]:
 
 def mixed_model(random: np.random.Generator) -> dict[str, Any]:
     """Return a pipeline over columns of four types."""
+    import pandas as pd
+    from mlflow.models import infer_signature
+    from sklearn.compose import ColumnTransformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
     frame = pd.DataFrame(
         {
             "age": random.integers(18, 90, 200),
@@ -106,13 +118,18 @@ def mixed_model(random: np.random.Generator) -> dict[str, Any]:
 
 def save(folder: Path) -> None:
     """Write every model to a folder of its own."""
+    import mlflow
+    import pandas as pd
+    from mlflow.models import ModelSignature, infer_signature
+    from mlflow.types import ParamSchema, ParamSpec
+
     for name, arguments in sklearn_models().items():
         mlflow.sklearn.save_model(path=str(folder / name), **NO_INFERENCE, **arguments)
     columns = infer_signature(pd.DataFrame({"a": [1.0]}), pd.Series([1.0]))
     params = ParamSchema([ParamSpec("factor", "double", 2.0)])
     mlflow.pyfunc.save_model(
         path=str(folder / "scale"),
-        python_model=Scale(),
+        python_model=scale_model(),
         **NO_INFERENCE,
         signature=ModelSignature(columns.inputs, columns.outputs, params),
     )
@@ -120,6 +137,8 @@ def save(folder: Path) -> None:
 
 def register(uri: str) -> None:
     """Register some of the models, two versions of one of them."""
+    import mlflow
+
     mlflow.set_tracking_uri(uri)
     models = sklearn_models()
     versions = [("plain", "plain"), ("plain", "inverted"), ("plain", "plain"), ("plain", "plain")]
