@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import quote
 
 from scoring.model import Model, load_model
-from scoring.warm import ModelCheckError, check_example, warm
+from scoring.warm import check_example, warm
 
 #: Below this, a request is scored on the event loop: handing it to a thread costs a third of
 #: the throughput, and other requests wait no longer than the model takes.
@@ -73,6 +73,3 @@ class Live:
     def replace(self, served: Served) -> None:
         """Answer with another version from the next request on."""
         self.current = served
-
-
-__all__ = ["INLINE_MS_MAX", "Live", "ModelCheckError", "Served", "load_served"]
