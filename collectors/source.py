@@ -16,7 +16,7 @@ class Chunk:
     stream
         Identifies the stream (a file, a spool) within its source for as long as it lives.
     lines
-        Bytes of whole lines, each ended by ``\\n``; empty when only the position moved
+        Bytes of whole lines, each ended by a newline; empty when only the position moved
         (a line longer than the limit was skipped).
     position
         What to store, in the transaction that counts these lines, so that a restart reads on

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from collectors.batch import Schema
-from detectors.pane import Pane, reordered
+from detectors.pane import Pane
 from detectors.pane_store import PaneKey, PaneStore
 from detectors.window_spec import AddResult, ClosedWindow, WindowSpec
 from detectors.window_state import (
@@ -217,7 +217,7 @@ class Windows:
         if in_time.all():
             return batch, 0
         kept = np.flatnonzero(in_time)
-        return reordered(batch, kept), batch.rows - kept.size
+        return batch.pick(kept), batch.rows - kept.size
 
     def _cut_by_time(
         self, batch: PredictionBatch, _version: VersionState
@@ -228,7 +228,7 @@ class Windows:
             return
         if (index[1:] < index[:-1]).any():
             order = index.argsort(kind="stable")
-            index, batch = index[order], reordered(batch, order)
+            index, batch = index[order], batch.pick(order)
         starts = np.flatnonzero(np.concatenate(([True], index[1:] != index[:-1]))).tolist()
         for start, stop in zip(starts, [*starts[1:], batch.rows], strict=True):
             yield int(index[start]), batch.take(slice(start, stop))

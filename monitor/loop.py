@@ -59,6 +59,10 @@ async def _run(settings: Settings) -> int:
         daemon = Daemon(settings, parts, stop)
         daemon.catch_signals(asyncio.get_running_loop())
         await daemon.run()
+    except Exception:
+        # Nobody may be looking: the whole story goes to the log, whatever the caller prints.
+        log.exception("ended by a fault; what was committed stands")
+        raise
     finally:
         await parts.close()
     log.info("stopped: everything counted is committed")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import html
+import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,9 @@ from aiohttp import web
 from monitor import openapi
 from monitor.metrics import Metrics
 from monitor.queries import LIMIT_DEFAULT, LIMIT_MAX, Filter, Queries
+from monitor.secret import SecretUnreadableError
+
+log = logging.getLogger("kedge.web")
 
 #: Threads that read the store for the API.
 READERS = 2
@@ -162,7 +166,13 @@ class Web:
         return _json(openapi.description())
 
     def _authorize(self, request: web.Request) -> None:
-        expected = self._token()
+        try:
+            expected = self._token()
+        except SecretUnreadableError as error:
+            log.error("a change over HTTP was refused: %s", error)
+            raise web.HTTPServiceUnavailable(
+                text="the token that this needs cannot be read just now; the log says why"
+            ) from error
         if expected is None:
             raise web.HTTPForbidden(
                 text="no token is configured, so nothing can be changed over HTTP; "
