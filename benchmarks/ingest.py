@@ -176,7 +176,9 @@ def count(log: bytes, reference: Reference) -> Callable[[], object]:
     return run
 
 
-def whole_path(log_path: Path, reference_path: Path, folder: Path) -> Callable[[], object]:
+def whole_path(
+    log_path: Path, reference_path: Path, folder: Path, spec: WindowSpec = WINDOWS_SPEC
+) -> Callable[[], object]:
     """From the log's file to windows, PSI and KS of every column, rules and positions in SQLite."""
     log = log_path.read_bytes()
     lines, now = log.count(b"\n"), log_end(log)
@@ -192,7 +194,7 @@ def whole_path(log_path: Path, reference_path: Path, folder: Path) -> Callable[[
                 KedgeFormat(MODEL, references.schema()),
             )
         ],
-        windows=Windows(WINDOWS_SPEC, MODEL),
+        windows=Windows(spec, MODEL),
         references=references,
         judge=Judge(rules=RULES, confidence=0.95, psi_bins=10),
         store=store,
