@@ -127,12 +127,17 @@ class Store:
         ------
         StoreInUse, StoreSchemaError, StoreCorrupt
             As their names say; nothing was changed.
+        StoreUnavailable
+            The database cannot be read, or a fresh one not be made (no room on the disk).
         """
         lock = _lock_file(url)
         try:
             engine = _engine(url)
             _check_integrity(engine)
-            _check_schema(engine, now=clock())
+            try:
+                _check_schema(engine, now=clock())
+            except sa.exc.DBAPIError as error:
+                raise _classified(error, engine.url) from error
         except BaseException:
             if lock is not None:
                 lock.close()
@@ -401,9 +406,10 @@ def _lock_file(url: str) -> IO[str] | None:
             f"another Kedge (process {holder}) works on the store {path}. Stop it, "
             "or give this one a [store] url of its own"
         ) from error
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
+    # The lock holds without a name in it, where the disk is too full for one.
+    with contextlib.suppress(OSError):
+        os.truncate(lock.fileno(), 0)
+        os.write(lock.fileno(), f"{os.getpid()}\n".encode())
     return lock
 
 
