@@ -128,12 +128,13 @@ class Meter:
         at = self._wall()
         try:
             usage = self._usage.read()
-        except ResourceError as error:
+        except (ResourceError, OSError) as error:
+            # An OSError is weather too: no file descriptor left, for instance.
             self._before = None
             return ResourceSample(
                 at,
                 gpus=gpus,
-                failures=(error.reason, *failures),
+                failures=(getattr(error, "reason", "unreadable"), *failures),
                 trouble="; ".join([str(error), *troubles]),
             )
         if usage.failures:
