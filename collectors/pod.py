@@ -5,7 +5,8 @@ namespace each. What can be seen is looked for in this order:
 
 1. the *pod's* control group, where the host's groups are mounted: all containers together;
 2. the *processes of the other containers*, where the pod has ``shareProcessNamespace: true``;
-3. *our container's* control group, where something runs in it besides Kedge.
+3. *our container's* control group, where something runs in it besides Kedge; its processes,
+   where control groups are of version 1.
 
 Otherwise the served container cannot be measured from here, and the message says what to do.
 """
@@ -30,6 +31,9 @@ _POD_FOLDER: Final = re.compile(r"(.*-)?pod[0-9a-f_-]{32,}(\.slice)?")
 
 #: The process that holds a pod's namespaces, and does nothing.
 _PAUSE: Final = "pause"
+
+#: A thread of the kernel, always with id 2: whoever sees it sees the host, and not a pod.
+_KERNEL: Final = (2, "kthreadd")
 
 
 def in_container(environ: Mapping[str, str] = os.environ) -> bool:
@@ -75,10 +79,10 @@ class Shared:
         how, folder = self._look()
         # A reader remembers, so it is kept for as long as the answer is the same.
         if self._found is None or self._found[0] != how:
-            self._found = (how, self._reader(folder))
+            self._found = (how, self._reader(how, folder))
         return self._found[1].read()
 
-    def _reader(self, folder: Path | None) -> UsageReader:
+    def _reader(self, how: str, folder: Path | None) -> UsageReader:
         if folder is not None:
             return Cgroup(folder, proc=self._proc)
         from collectors.processes import (  # noqa: PLC0415 - psutil, where it is needed
@@ -86,7 +90,7 @@ class Shared:
             by_ids,
         )
 
-        return ProcessGroup(by_ids(self.others))
+        return ProcessGroup(by_ids(self.others if how == "others" else self.company))
 
     def _look(self) -> tuple[str, Path | None]:
         """Tell how the target is seen, and its control group unless it is seen by processes."""
@@ -100,9 +104,10 @@ class Shared:
         if pod is not None:
             return "pod", pod
         if self.others():
-            return "processes", None
+            return "others", None
         if self.company():
-            return "container", self._cgroups
+            version_2 = (self._cgroups / "cpu.stat").is_file()
+            return ("container", self._cgroups) if version_2 else ("company", None)
         raise ResourceError(
             "the served container cannot be seen from this one: set shareProcessNamespace: true "
             "in the pod, or name the target by pid, process or cgroup",
@@ -120,7 +125,13 @@ class Shared:
         return None
 
     def others(self) -> frozenset[int]:
-        """Return the ids of the processes in other control groups than ours: other containers."""
+        """Return the ids of the processes in other control groups than ours: other containers.
+
+        None in a pod with ``hostPID``: they would be those of the whole machine.
+        """
+        kernel, name = _KERNEL
+        if self._text(kernel, "comm") == name:
+            return frozenset()
         ours = self._group_of(self._pid)
         return frozenset(
             pid

@@ -8,6 +8,7 @@ import pytest
 
 from collectors.pod import Shared, in_container
 from collectors.resource_sample import ResourceError
+from tests.collectors.laborer import laborer
 from tests.collectors.test_resources_cgroup import MIB, group
 
 KEDGE = 7
@@ -73,6 +74,31 @@ def test_a_container_that_kedge_shares_with_the_server_is_measured_as_a_whole(
     usage = container.shared().read()
 
     assert usage.threads == 17
+
+
+def test_where_groups_are_of_version_1_the_containers_processes_are_measured(
+    container: Container,
+) -> None:
+    with laborer() as server:
+        container.process(1, parent=0, name="tini")
+        container.process(KEDGE, parent=1)
+        container.process(server.pid, parent=1, name="uvicorn")
+        server.open(6)
+
+        usage = container.shared().read()
+
+    assert usage.open_files == 3 + 6
+
+
+def test_a_pod_that_sees_the_hosts_processes_does_not_take_them_for_its_own(
+    container: Container,
+) -> None:
+    container.process(1, parent=0, group="/../../init.scope", name="systemd")
+    container.process(2, parent=0, group="/../../..", name="kthreadd")
+    container.process(KEDGE, parent=1)
+    container.process(900, parent=1, group="/../../system.slice/sshd", name="sshd")
+
+    assert container.shared().others() == frozenset()
 
 
 def test_a_sidecar_that_sees_only_itself_says_what_to_do(container: Container) -> None:
