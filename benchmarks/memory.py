@@ -206,7 +206,7 @@ def report(samples: list[Sample], columns: int, seconds: float) -> None:
         print(f"(goal {FLAT_MB:g}: {'met' if spread <= FLAT_MB else 'not met'})")
     print(f"at most {most:.1f} MB", end="")
     goal = f" (goal {TOTAL_MB:g} with 100 columns: {'met' if most <= TOTAL_MB else 'not met'})"
-    print(goal if columns == 100 else "")  # noqa: PLR2004 - what the goal says
+    print(goal if columns == 100 else "")
 
 
 def main() -> None:

@@ -16,16 +16,19 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 #: PSI as most write it by hand: ten bins at the quantiles of the reference, empty ones floored.
 BINS, FLOOR = 10, 1e-4
 
+#: A frame or an array of a package that is not in our environment.
+Foreign: TypeAlias = Any
+
 #: Takes a batch as a frame, and returns how many statistics were made of it.
-Compare = Callable[[Any], int]
+Compare = Callable[[Foreign], int]
 
 
-def frames(path: str, events: int) -> Iterator[Any]:
+def frames(path: str, events: int) -> Iterator[Foreign]:
     """The log's events as frames of so many rows: features and prediction."""
     pandas = importlib.import_module("pandas")
     rows = []
@@ -38,7 +41,7 @@ def frames(path: str, events: int) -> Iterator[Any]:
                 rows = []
 
 
-def by_hand(reference: Any) -> Compare:
+def by_hand(reference: Foreign) -> Compare:
     """KS by scipy and PSI by numpy, column by column."""
     numpy = importlib.import_module("numpy")
     stats = importlib.import_module("scipy.stats")
@@ -50,18 +53,18 @@ def by_hand(reference: Any) -> Compare:
         for name in numbers
     }
 
-    def index(expected: Any, actual: Any) -> float:
+    def index(expected: Foreign, actual: Foreign) -> float:
         expected, actual = numpy.maximum(expected, FLOOR), numpy.maximum(actual, FLOOR)
         return float(((actual - expected) * numpy.log(actual / expected)).sum())
 
-    def binned(frame: Any, name: str) -> Any:
+    def binned(frame: Foreign, name: str) -> Foreign:
         cells = numpy.digitize(frame[name], edges[name])
         return numpy.bincount(cells, minlength=BINS) / len(frame)
 
     kept = {name: binned(reference, name) for name in numbers}
     named = {name: shares(reference[name], normalize=True) for name in others}
 
-    def compare(batch: Any) -> int:
+    def compare(batch: Foreign) -> int:
         for name in numbers:
             stats.ks_2samp(reference[name], batch[name])
             index(kept[name], binned(batch, name))
@@ -73,7 +76,7 @@ def by_hand(reference: Any) -> Compare:
     return compare
 
 
-def by_evidently(reference: Any) -> Compare:
+def by_evidently(reference: Foreign) -> Compare:
     """Its drift of a value, by KS and by PSI, and nothing that it would only draw."""
     evidently = importlib.import_module("evidently")
     drift = importlib.import_module("evidently.metrics").ValueDrift
@@ -84,7 +87,7 @@ def by_evidently(reference: Any) -> Compare:
     asked = [drift(column=name, method=method) for name in numbers for method in ("ks", "psi")]
     asked += [drift(column=name, method="psi") for name in others]
 
-    def compare(batch: Any) -> int:
+    def compare(batch: Foreign) -> int:
         now = evidently.Dataset.from_pandas(batch, data_definition=kinds)
         report = evidently.Report(asked).run(now, before)
         return len(report.dict()["metrics"])
@@ -92,20 +95,20 @@ def by_evidently(reference: Any) -> Compare:
     return compare
 
 
-def by_whylogs(reference: Any) -> Compare:
+def by_whylogs(reference: Foreign) -> Compare:
     """A profile of each batch, and the drift scores of its columns (KS, chi-square)."""
     whylogs = importlib.import_module("whylogs")
     scores = importlib.import_module("whylogs.viz.drift.column_drift_algorithms")
     before = whylogs.log(reference).profile().view()
 
-    def compare(batch: Any) -> int:
+    def compare(batch: Foreign) -> int:
         view = whylogs.log(batch).profile().view()
         return len(scores.calculate_drift_scores(target_view=view, reference_view=before))
 
     return compare
 
 
-PEERS: dict[str, Callable[[Any], Compare]] = {
+PEERS: dict[str, Callable[[Foreign], Compare]] = {
     "pandas": by_hand,
     "evidently": by_evidently,
     "whylogs": by_whylogs,

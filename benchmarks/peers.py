@@ -110,7 +110,9 @@ def compared(environments: Path, events: int) -> None:
         log = ingest.log_bytes(events)
         path.write_bytes(log)
         kedge = of_kedge(log, path)
-        print(f"{events:,} events, {ingest.NUMBERS + ingest.CATEGORIES} features, batches of 10,000")
+        print(
+            f"{events:,} events, {ingest.NUMBERS + ingest.CATEGORIES} features, batches of 10,000"
+        )
         print(f"{'':<22}{'us of CPU an event':>20}{'statistics':>12}{'of Kedge':>10}")
         show("Kedge", kedge, kedge)
         for peer in PINNED:

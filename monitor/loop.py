@@ -32,6 +32,7 @@ from monitor.engine import RETRY_S
 from monitor.judging import Judged
 from monitor.settings import ConfigurationError, Settings, load
 from monitor.store import StoreUnavailable
+from monitor.watchdog import Watchdog
 
 log = logging.getLogger("kedge.loop")
 
@@ -89,6 +90,8 @@ class Daemon:
     async def run(self) -> None:
         """Serve, count and decide until asked to stop; then commit and let go, in order."""
         self._main = asyncio.current_task()
+        watchdog = Watchdog(asyncio.get_running_loop())
+        watchdog.start()
         runner = await self._listen()
         try:
             await self._parts.deciding.resume()
@@ -103,6 +106,7 @@ class Daemon:
                 sampling.cancel()
         finally:
             await asyncio.wait_for(self._let_go(runner), STOP_TIMEOUT_S)
+            watchdog.stop()
 
     async def _stopped_or(self, counting: asyncio.Task[None]) -> None:
         waiting = asyncio.create_task(self._stop.wait())

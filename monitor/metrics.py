@@ -220,7 +220,7 @@ class Metrics:
         self.limited = self._counter(
             "kedge_limit_reached",
             "What a limit cost, by limit (skipped_windows, evicted_versions, evicted_panes, "
-            "overflowing_columns, unkept_rejections).",
+            "overflowing_columns, unkept_rejections, forgotten_versions).",
             "limit",
         )
         self.commits = self._counter(
