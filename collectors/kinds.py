@@ -9,6 +9,7 @@ from collectors.batch import Schema
 from collectors.format import Format
 from collectors.formats.kedge import KedgeFormat
 from collectors.source import Source
+from collectors.spool_source import SpoolSettings
 from collectors.tail import TailSettings
 
 
@@ -35,6 +36,7 @@ class FormatKind(Protocol):
 #: ``type = "…"`` of a ``[[collect]]`` table, and the keys of that table.
 SOURCES: Mapping[str, type[SourceSettings]] = {
     "tail": TailSettings,
+    "http": SpoolSettings,
 }
 
 #: ``format = "…"`` of a ``[[collect]]`` table.
