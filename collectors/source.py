@@ -66,4 +66,4 @@ class KeepingSource(Protocol):
         """Everything handed out so far is counted, and in the store: it may be let go."""
 
     def costs(self) -> Mapping[str, int]:
-        """What limits and faults have cost by now, by name; only ever more."""
+        """Return what limits and faults have cost by now, by name; only ever more."""

@@ -156,6 +156,11 @@ class Engine:
         self._committed = self._standing()
 
     @property
+    def streams(self) -> Sequence[Stream]:
+        """The sources that are read."""
+        return self._streams
+
+    @property
     def committed(self) -> Committed:
         """What the store holds."""
         return self._committed

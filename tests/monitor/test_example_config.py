@@ -33,8 +33,10 @@ def _keys(table: Mapping[str, Any], at: str) -> Iterator[tuple[str, object]]:
         match value:
             case dict():
                 yield from _keys(value, there)
-            case [{"type": kind}, *_]:
-                yield from _keys(value[0], f"{there}[{kind}]")
+            case [{"type": _}, *_]:
+                # Of each kind the first table.
+                for kind, first in {one["type"]: one for one in reversed(value)}.items():
+                    yield from _keys(first, f"{there}[{kind}]")
             case [dict() as first, *_]:
                 yield from _keys(first, f"{there}[]")
             case _:
