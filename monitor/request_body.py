@@ -14,7 +14,7 @@ from aiohttp import web
 #: From the first to the last byte of a body, seconds.
 BODY_TIMEOUT_S: Final = 10.0
 #: Bodies that are held at a time, all together.
-HELD_BYTES_MAX: Final = 64 << 20
+HELD_BYTES_MAX: Final = 32 << 20
 #: A sender that is refused for now comes again after so long, seconds.
 RETRY_AFTER_S: Final = 1
 #: Parts that a gzip body may have been put together from.
