@@ -135,10 +135,10 @@ class Metrics:
         self.window_events = self._gauge(
             "kedge_window_events", "Events in the last closed window.", "model", "version"
         )
-        self.window_quantile = self._gauge(
+        self.window_percentile = self._gauge(
             "kedge_window_latency_seconds",
-            "Latency quantile of the last closed window.",
-            *("model", "version", "quantile"),
+            "Latency percentile of the last closed window.",
+            *("model", "version", "percentile"),
         )
         self.window_throughput = self._gauge(
             "kedge_window_requests_per_second",
@@ -278,8 +278,8 @@ class Metrics:
         value = _number(one["value"])
         metric = one["metric"]
         if metric.startswith("latency_p"):
-            quantile = str(float(f"0.{metric.removeprefix('latency_p')}"))
-            self.window_quantile.labels(model, version, quantile).set(value / 1000)
+            percentile = metric.removeprefix("latency_p")
+            self.window_percentile.labels(model, version, percentile).set(value / 1000)
         elif metric == "throughput":
             self.window_throughput.labels(model, version).set(value)
         elif metric == "error_ratio":
