@@ -7,36 +7,37 @@ What is promised:
   and what was not read of it is counted as lost, exactly, also over restarts;
 * the same event sent twice within the last `ids_max` events is kept once, also over a restart
   as far back as `KEPT_BYTES` of read segments reach. Events without an id are not compared.
-
-The errors::
-
-    SpoolError              the folder cannot be used, or the disk did not take the lines
-    └── SpoolClosedError    the daemon is stopping
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from collectors.event_key import NotAnObjectError, RecentKeys, event_key
+from collectors.spool_files import (
+    Place,
+    Segment,
+    SpoolClosedError,
+    SpoolError,
+    begin_segment,
+    find_segments,
+    lock_folder,
+    take_up,
+)
 from collectors.spool_segment import (
     HEADER_BYTES,
     Header,
     Kind,
     Record,
-    pack_header,
     pack_record,
     packed,
     records,
-    unpack_header,
     write_whole,
 )
 
@@ -50,50 +51,6 @@ SEGMENTS_MIN = 8
 RECORD_BYTES = 256 << 10
 #: Segments that were read are kept, up to so many bytes, to know their ids after a restart.
 KEPT_BYTES = 32 << 20
-
-_SUFFIX = ".spool"
-
-
-class SpoolError(Exception):
-    """The spool cannot be opened, or lines could not be made durable."""
-
-
-class SpoolClosedError(SpoolError):
-    """The spool takes no more lines."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
-    """A place in a spool: in which segment, at which byte, and how many lines lie before it."""
-
-    sequence: int
-    offset: int
-    lines: int
-
-    @classmethod
-    def of(cls, position: Mapping[str, Any]) -> Place:
-        """Return the place that a stored position means."""
-        return cls(position["segment"], position["offset"], position["lines"])
-
-    @property
-    def position(self) -> dict[str, int]:
-        """What is stored of it."""
-        return {"segment": self.sequence, "offset": self.offset, "lines": self.lines}
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A file of the spool as it stands: `size` bytes of it are durable."""
-
-    sequence: int
-    path: Path
-    lines_before: int
-    size: int
-
-    @property
-    def begin(self) -> Place:
-        """Its first record's place."""
-        return Place(self.sequence, HEADER_BYTES, self.lines_before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +110,7 @@ class Spool:
         #: Bytes cut from the end after a crash, and segments that could not be read to the end.
         self.torn_bytes = self.damaged_segments = 0
         try:
-            self._lock = _locked(folder)
+            self._lock = lock_folder(folder)
             self._load(after)
         except OSError as error:
             raise SpoolError(f"could not open the spool {folder}: {error.strerror}") from error
@@ -303,25 +260,12 @@ class Spool:
 
     def _begin(self, header: Header) -> None:
         """Begin a segment; the one before stays the last one if the disk does not take it."""
-        path = self._folder / f"{header.sequence:012d}{_SUFFIX}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o600)
-        try:
-            write_whole(descriptor, pack_header(header))
-            os.fsync(descriptor)
-            _flush_folder(self._folder)
-        except OSError:
-            os.close(descriptor)
-            with contextlib.suppress(OSError):
-                path.unlink()
-            raise
+        segment, descriptor = begin_segment(self._folder, header)
         self._close_descriptor()
         self._descriptor = descriptor
-        self._size, self._lines = HEADER_BYTES, header.lines_before
+        self._size, self._lines = segment.size, segment.lines_before
         with self._state:
-            self._segments[header.sequence] = Segment(
-                header.sequence, path, header.lines_before, HEADER_BYTES
-            )
+            self._segments[segment.sequence] = segment
 
     def _close_descriptor(self) -> None:
         if self._descriptor >= 0:
@@ -337,52 +281,21 @@ class Spool:
 
     def _load(self, after: Place | None) -> None:
         """Take up the segments that are there, and cut a torn end off the last one."""
-        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
-            with path.open("rb") as file:
-                header = unpack_header(file.read(HEADER_BYTES))
-            if header is None:
-                self._set_aside(path)
-            else:
-                size = path.stat().st_size
-                self._segments[header.sequence] = Segment(
-                    header.sequence, path, header.lines_before, size
-                )
-        if self._segments:
-            self._take_up()
-        if after is not None and self._end() < (after.sequence, after.offset):
+        found, self.damaged_segments = find_segments(self._folder)
+        self._segments = {segment.sequence: segment for segment in found}
+        end = (0, 0)
+        if found:
+            last, self._lines, self._descriptor = take_up(found[-1])
+            self.torn_bytes = found[-1].size - last.size
+            self._segments[last.sequence], self._size = last, last.size
+            end = last.sequence, last.size
+        if after is not None and end < (after.sequence, after.offset):
             # The folder is older than the store, or new: what comes now is not to be taken for
             # what was read then.
             self._begin(Header(after.sequence + 1, max(after.lines, self._lines)))
-        elif not self._segments:
+        elif not found:
             self._begin(Header(1, 0))
         self._durable_lines = self._lines
-
-    def _end(self) -> tuple[int, int]:
-        return next(reversed(self._segments), 0), self._size
-
-    def _take_up(self) -> None:
-        last = self._segments[next(reversed(self._segments))]
-        end, lines = HEADER_BYTES, last.lines_before
-        for record, ends in records(last.path.read_bytes(), HEADER_BYTES):
-            end, lines = ends, lines + record.lines
-        self._descriptor = os.open(last.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        if end < last.size:
-            torn = last.size - end
-            log.warning("%s: %d bytes that were not written to their end are cut", last.path, torn)
-            self.torn_bytes += torn
-            os.ftruncate(self._descriptor, end)
-            os.fsync(self._descriptor)
-        self._size, self._lines = end, lines
-        self._segments[last.sequence] = replace(last, size=end)
-
-    def _set_aside(self, path: Path) -> None:
-        """Pass over a file that is no segment; an empty one is left of a crash, and goes."""
-        if path.stat().st_size <= HEADER_BYTES:
-            path.unlink()
-            return
-        log.warning("%s is damaged; what was not read of it is lost", path)
-        self.damaged_segments += 1
-        path.replace(path.with_suffix(".damaged"))
 
     def _remember(self) -> None:
         """Learn the ids of the last events again, from the segments that are still there."""
@@ -407,25 +320,3 @@ class Spool:
                 key = event_key(line)
                 if key is not None:
                     self._keys.add(key)
-
-
-def _locked(folder: Path) -> int:
-    """Make the folder, and keep other processes out of it."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise SpoolError(
-            f"the spool {folder} is in use. Stop the other Kedge, or give this one another path"
-        ) from error
-    return descriptor
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

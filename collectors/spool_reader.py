@@ -6,7 +6,8 @@ import logging
 import os
 from dataclasses import dataclass
 
-from collectors.spool import Place, Segment, Spool
+from collectors.spool import Spool
+from collectors.spool_files import Place, Segment
 from collectors.spool_segment import (
     HEADER_BYTES,
     RECORD_HEAD_BYTES,

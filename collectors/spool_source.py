@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from collectors.source import Chunk, Source
-from collectors.spool import Batch, Place, Spool, SpoolClosedError, SpoolError
+from collectors.spool import Batch, Spool
+from collectors.spool_files import Place, SpoolClosedError, SpoolError
 from collectors.spool_reader import SpoolReader
 
 #: Bytes handed out by one poll, about.

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from collectors.cloud_event import cloud_events
 from collectors.posted_lines import Posted, UnreadableBodyError, posted
-from collectors.spool import SpoolError
+from collectors.spool_files import SpoolError
 from collectors.spool_source import SpoolSource
 from monitor.metrics import Metrics
 from monitor.request_body import RETRY_AFTER_S, Bodies

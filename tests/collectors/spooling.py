@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from collectors.event_key import event_key
-from collectors.spool import Batch, Place, Spool
+from collectors.spool import Batch, Spool
+from collectors.spool_files import Place
 from collectors.spool_reader import SpoolReader
 
 KIB = 1024

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectors.spool import Batch, Place, Spool, SpoolClosedError, SpoolError
+from collectors.spool import Batch, Spool
+from collectors.spool_files import Place, SpoolClosedError, SpoolError
 from collectors.spool_reader import SpoolReader
 from collectors.spool_segment import HEADER_BYTES
 from tests.collectors.spooling import KIB, batch, event, open_spool, read_all, segments, spooled
