@@ -23,6 +23,7 @@ GZIP_MEMBERS_MAX: Final = 100
 AT_ONCE_BYTES: Final = 64 << 10
 
 _GZIP_WBITS = 31
+_PIECE_BYTES = 64 << 10
 
 T = TypeVar("T")
 
@@ -152,17 +153,31 @@ def inflate(data: bytes, bytes_max: int) -> bytes:
         It is damaged, ends too early, or has too many members.
     """
     out = bytearray()
-    for _ in range(GZIP_MEMBERS_MAX):
-        inflater = zlib.decompressobj(_GZIP_WBITS)
+    at, members = 0, 0
+    while at < len(data):
+        members += 1
+        if members > GZIP_MEMBERS_MAX:
+            raise ValueError(f"it has more than {GZIP_MEMBERS_MAX} members")
+        at = _inflate_member(data, at, out, bytes_max)
+    if not members:
+        raise ValueError("it is empty")
+    return bytes(out)
+
+
+def _inflate_member(data: bytes, at: int, out: bytearray, bytes_max: int) -> int:
+    """Append what the member that begins there holds; return where the next one begins."""
+    inflater = zlib.decompressobj(_GZIP_WBITS)
+    while not inflater.eof:
+        # In small pieces: all at once, zlib would hold the whole output twice more.
+        piece = inflater.unconsumed_tail
+        if not piece:
+            piece, at = data[at : at + _PIECE_BYTES], at + _PIECE_BYTES
+        if not piece:
+            raise ValueError("it ends too early")
         try:
-            out += inflater.decompress(data, bytes_max + 1 - len(out))
+            out += inflater.decompress(piece, _PIECE_BYTES)
         except zlib.error as error:
             raise ValueError(str(error)) from error
         if len(out) > bytes_max:
             raise TooLargeError
-        if not inflater.eof:
-            raise ValueError("it ends too early")
-        data = inflater.unused_data.lstrip(b"\0")
-        if not data:
-            return bytes(out)
-    raise ValueError(f"it has more than {GZIP_MEMBERS_MAX} members")
+    return min(at, len(data)) - len(inflater.unused_data)
