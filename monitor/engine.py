@@ -12,7 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ from collectors.batch import Decoded, PredictionBatch, Rejection, Schema
 from collectors.format import Format
 from collectors.quarantine import Quarantine
 from collectors.source import Chunk, KeepingSource, Source
+from detectors.measurement import Measurement
 from detectors.pane import PaneError
 from detectors.rule import RuleSpec
 from detectors.window import ClosedWindow, Windows, WindowStateError
@@ -51,6 +52,13 @@ class Stream:
     name: str
     source: Source
     format: Format
+
+
+class Sampler(Protocol):
+    """Knows what was sampled while a window lasted."""
+
+    def measurements(self, window: ClosedWindow, *, serving: bool) -> Sequence[Measurement]:
+        """Measure a window; `serving` is whether most of its time's events were its version's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +120,8 @@ class Engine:
         re-reads at most this much, and counts nothing twice.
     idle_s
         After so long without a line, event time goes on by the clock, and windows close.
+    sampler
+        Measures windows by something else than their events; None without any.
     wall, monotonic
         Clocks, seconds: of event time, and of intervals.
     """
@@ -129,6 +139,7 @@ class Engine:
         quarantine: Quarantine,
         commit_interval_s: float,
         idle_s: float,
+        sampler: Sampler | None = None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -142,6 +153,7 @@ class Engine:
         self._quarantine = quarantine
         self._commit_interval_s = commit_interval_s
         self._idle_s = idle_s
+        self._sampler = sampler
         self._wall = wall
         self._monotonic = monotonic
         self._event_time = Watermark()
@@ -338,12 +350,14 @@ class Engine:
 
     def _conclude(self, window: ClosedWindow) -> None:
         since, self._since_window = self._since_window, Totals()
+        events = self._events_between(window.begins, window.ends)
         judged = self._judge.conclude(
             window,
             self._references.of(window.version),
             rejected=since.rejected,
             late=since.late,
-            events_by_version=self._events_between(window.begins, window.ends),
+            events_by_version=events,
+            sampled=self._sampled(window, events),
         )
         change = self._pending.change
         change.windows.append(judged.row)
@@ -373,6 +387,15 @@ class Engine:
             if begins <= moment <= ends:
                 events[version] = events.get(version, 0) + rows
         return events
+
+    def _sampled(self, window: ClosedWindow, events: Mapping[str, int]) -> Sequence[Measurement]:
+        if self._sampler is None:
+            return ()
+        # Resources are those of a process, which may serve two versions one after the other:
+        # they are told of the version that most events between the window's ends were of.
+        most = max(events.values(), default=0)
+        serving = events.get(window.version, 0) == most
+        return self._sampler.measurements(window, serving=serving)
 
     def _commit(self) -> Sequence[Judged]:
         pending = self._pending

@@ -109,8 +109,9 @@ class Judge:
         rejected: int,
         late: int,
         events_by_version: Mapping[str, int],
+        sampled: Sequence[Measurement] = (),
     ) -> Judged:
-        """Measure a window and move every rule on."""
+        """Measure a window and move every rule on; `sampled` is measured already."""
         pane = window.pane
         found = measure(
             pane,
@@ -119,6 +120,7 @@ class Judge:
             confidence=self._confidence,
             psi_bins=self._psi_bins,
         )
+        found.extend(sampled)
         reports, incidents, states = [], [], {}
         for rule in self._rules:
             judgement = judge(found, pane.events, rule)

@@ -34,9 +34,8 @@ def _keys(table: Mapping[str, Any], at: str) -> Iterator[tuple[str, object]]:
             case dict():
                 yield from _keys(value, there)
             case [{"type": _}, *_]:
-                # Of each kind the first table.
-                for kind, first in {one["type"]: one for one in reversed(value)}.items():
-                    yield from _keys(first, f"{there}[{kind}]")
+                for one in value:
+                    yield from _keys(one, f"{there}[{one['type']}]")
             case [dict() as first, *_]:
                 yield from _keys(first, f"{there}[]")
             case _:
