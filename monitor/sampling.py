@@ -24,6 +24,9 @@ from monitor.model_age import ModelAge
 
 log = logging.getLogger("kedge.sampling")
 
+#: Troubles of one target that are told of until all is well again.
+TROUBLES_TOLD_MAX = 10
+
 #: Samples kept of a target: 27 hours of one every ten seconds, about 3 MB.
 KEPT_MAX: Final = 10_000
 
@@ -98,7 +101,7 @@ class Sampling:
         self._wall = wall
         self._monotonic = monotonic
         self._kept = {target.name: deque[ResourceSample](maxlen=KEPT_MAX) for target in targets}
-        self._troubles: dict[str, str] = {}
+        self._troubles: dict[str, set[str]] = {}
         self._lock = threading.Lock()
 
     async def run(self, live_version: Callable[[], str | None]) -> None:
@@ -140,12 +143,15 @@ class Sampling:
         with self._lock:
             self._kept[target.name].append(sample)
         self._metrics.set_resources(target.name, sample)
-        before = self._troubles.get(target.name, "")
-        if sample.trouble and sample.trouble != before:
+        told = self._troubles.setdefault(target.name, set())
+        if not sample.trouble:
+            if told:
+                log.info("resources of %s are told again", target.name)
+            told.clear()
+        elif sample.trouble not in told and len(told) < TROUBLES_TOLD_MAX:
+            # Each once until all is well: two troubles may take turns for as long as they last.
             log.warning("resources of %s: %s", target.name, sample.trouble)
-        elif before and not sample.trouble:
-            log.info("resources of %s are told again", target.name)
-        self._troubles[target.name] = sample.trouble
+            told.add(sample.trouble)
 
     def measurements(self, window: ClosedWindow, *, serving: bool) -> list[Measurement]:
         """Measure a window by the samples that were taken while it lasted.
