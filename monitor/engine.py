@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -21,7 +21,7 @@ from collectors.batch import Decoded, PredictionBatch, Rejection, Schema
 from collectors.format import Format
 from collectors.portions import portions
 from collectors.quarantine import Quarantine
-from collectors.source import Chunk, Source
+from collectors.source import Chunk, KeepingSource, Source
 from detectors.measurement import Measurement
 from detectors.pane import PaneError
 from detectors.rule import RuleSpec
@@ -159,6 +159,11 @@ class Engine:
         self._committed = self._standing()
 
     @property
+    def streams(self) -> Sequence[Stream]:
+        """The sources that are read."""
+        return self._streams
+
+    @property
     def committed(self) -> Committed:
         """What the store holds."""
         return self._committed
@@ -270,6 +275,10 @@ class Engine:
     def _take(self, stream: Stream, chunk: Chunk) -> None:
         too_long = [Rejection("too_long", line) for line in chunk.skipped]
         self._count_all(stream, chunk.stream, Decoded((), too_long))
+        if chunk.shed:
+            self._totals[stream.name] += Totals(shed=chunk.shed)
+            self._since_window += Totals(shed=chunk.shed)
+            self._metrics.shed.labels(stream.name).inc(chunk.shed)
         for lines in portions(chunk.lines, lambda: len(stream.format.schema.columns)):
             self._count_all(stream, chunk.stream, stream.format.decode(lines))
         self._metrics.bytes.labels(stream.name).inc(len(chunk.lines))
@@ -388,6 +397,9 @@ class Engine:
         self._next_commit = began + max(self._commit_interval_s, took / COMMIT_SHARE)
         self._pending = _Pending()
         self._committed = self._standing()
+        for stream in self._streams:
+            if isinstance(stream.source, KeepingSource):
+                stream.source.committed()
         for judged in pending.judged:
             self._metrics.set_window(judged.row.window, list(judged.row.measurements))
         for standing in self._committed.rules:
@@ -403,8 +415,17 @@ class Engine:
         follow("forgotten_versions", self._versions.forgotten)
         follow("unkept_rejections", self._quarantine.dropped)
         follow("overflowing_columns", sum(s.format.columns_overflow for s in self._streams))
+        for limit, cost in self._source_costs().items():
+            follow(limit, cost)
         for stream in self._streams:
             self._metrics.backlog.labels(stream.name).set(stream.source.lag_bytes())
+
+    def _source_costs(self) -> Counter[str]:
+        costs: Counter[str] = Counter()
+        for stream in self._streams:
+            if isinstance(stream.source, KeepingSource):
+                costs.update(stream.source.costs())
+        return costs
 
     def _complete(self, change: Change) -> None:
         """Add what is written as a whole: panes, totals, versions, learned columns."""

@@ -24,12 +24,19 @@ from monitor.model_age import ModelAge
 
 log = logging.getLogger("kedge.sampling")
 
+#: Troubles of one target that are told of until all is well again.
+TROUBLES_TOLD_MAX = 10
+
 #: Samples kept of a target: 27 hours of one every ten seconds, about 3 MB.
 KEPT_MAX: Final = 10_000
 
 #: A window with no sample in it takes the last one before its end, if it began no longer after
 #: that sample than so many intervals.
 REACH_INTERVALS: Final = 2
+
+#: A sample that takes longer than this, and than the interval, is taken for one that hangs: a
+#: busy machine alone must not blank the page.
+SLOW_S: Final = 5.0
 
 #: Figures of a target that a window measures, by the name of the metric, which is the attribute's.
 _ALWAYS: Final = ("cpu_ratio", "memory_bytes", "threads", "open_files")
@@ -77,6 +84,8 @@ class Sampling:
         Of the bounds of means, in ``(0, 1)``.
     age
         Knows when versions were made; None without a registry.
+    slow_s
+        A sample that takes longer, and longer than the interval, hangs.
     wall, monotonic
         Clocks, seconds.
     """
@@ -88,6 +97,7 @@ class Sampling:
         *,
         confidence: float,
         age: ModelAge | None = None,
+        slow_s: float = SLOW_S,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -95,10 +105,11 @@ class Sampling:
         self._metrics = metrics
         self._confidence = confidence
         self._age = age
+        self._slow_s = slow_s
         self._wall = wall
         self._monotonic = monotonic
         self._kept = {target.name: deque[ResourceSample](maxlen=KEPT_MAX) for target in targets}
-        self._troubles: dict[str, str] = {}
+        self._troubles: dict[str, set[str]] = {}
         self._lock = threading.Lock()
 
     async def run(self, live_version: Callable[[], str | None]) -> None:
@@ -120,13 +131,14 @@ class Sampling:
                 target.meter.close()
 
     async def _follow(self, target: Target) -> None:
+        patience_s = max(target.interval_s, self._slow_s)
         while True:
             began = self._monotonic()
             sampling = asyncio.create_task(asyncio.to_thread(target.meter.sample))
             try:
-                while not (await asyncio.wait({sampling}, timeout=target.interval_s))[0]:
+                while not (await asyncio.wait({sampling}, timeout=patience_s))[0]:
                     # The last sample must not stay on the page as if it were of now.
-                    late = f"no answer within {target.interval_s:g} s"
+                    late = f"no answer within {patience_s:g} s"
                     self.take(
                         target, ResourceSample(self._wall(), failures=("slow",), trouble=late)
                     )
@@ -140,12 +152,15 @@ class Sampling:
         with self._lock:
             self._kept[target.name].append(sample)
         self._metrics.set_resources(target.name, sample)
-        before = self._troubles.get(target.name, "")
-        if sample.trouble and sample.trouble != before:
+        told = self._troubles.setdefault(target.name, set())
+        if not sample.trouble:
+            if told:
+                log.info("resources of %s are told again", target.name)
+            told.clear()
+        elif sample.trouble not in told and len(told) < TROUBLES_TOLD_MAX:
+            # Each once until all is well: two troubles may take turns for as long as they last.
             log.warning("resources of %s: %s", target.name, sample.trouble)
-        elif before and not sample.trouble:
-            log.info("resources of %s are told again", target.name)
-        self._troubles[target.name] = sample.trouble
+            told.add(sample.trouble)
 
     def measurements(self, window: ClosedWindow, *, serving: bool) -> list[Measurement]:
         """Measure a window by the samples that were taken while it lasted.

@@ -103,7 +103,8 @@ def test_a_running_process_is_on_the_page_in_the_windows_and_under_the_rules(
         and row["n"] >= 1
         for row in measured
     )
-    assert any(0.2 < row["value"] < 1.5 for row in loads if row["value"] is not None)
+    # How much of a core it got is the machine's to decide; that it worked is not.
+    assert any(0 < row["value"] < 1.5 for row in loads if row["value"] is not None)
     assert 'kedge_resource_memory_bytes{target="server"} NaN' in page
     assert 'kedge_resource_failures_total{reason="not_found",target="server"}' in page
     assert status == 0
