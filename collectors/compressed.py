@@ -189,6 +189,7 @@ class Inflated:
     def _inflate(self) -> bool:
         """Decompress a bit more; False if there is no more, for now or for good."""
         while self.fault is None:
+            hungry = self._member is None or self._member.needs_input
             raw = self._raw()
             if self._member is None:
                 if not raw:
@@ -207,7 +208,7 @@ class Inflated:
             if made:
                 self._keep(made)
                 return True
-            if not raw:
+            if hungry and not raw:
                 return False
         return False
 

@@ -236,7 +236,7 @@ class CompressedFiles:
             return False
         head, size = inflated.head(), inflated.ends
         return any(
-            stream.file is None and stream.mark.passed(inflated, size)
+            stream.astray and stream.mark.passed(inflated, size)
             for stream in list(self._table.streams.values())
             if not stream.sealed and stream.mark.outlasts(head, size)
         )

@@ -178,6 +178,11 @@ class Stream:
         return self.mark.offset > 0 and self.mark.fits(content, content.head(), size)
 
     @property
+    def astray(self) -> bool:
+        """Whether it has no file, or one that no longer holds what was read."""
+        return self.file is None or not self.fits(self.file)
+
+    @property
     def has_news(self) -> bool:
         """Whether its file was written since it was read to the end."""
         return self.file is not None and self.file.version != self.drained

@@ -287,13 +287,13 @@ class TailedFiles:
             self._bind(self._table.new(file.agreed), file)  # a copy that both have gone on from
         elif not longer or now - file.changed_at >= COPY_WAIT_S:
             stale = copied is not None or any(
-                stream.file is None and stream.mark.passed(content, size) for stream in longer
+                stream.astray and stream.mark.passed(content, size) for stream in longer
             )
             self._start(file, self._read_before(file) if stale else self._passed_over(file))
 
     def _continue(self, stream: Stream, file: OpenFile, now: float) -> None:
         """Decide on a file that holds all that was read of a stream."""
-        if stream.file is not None and not stream.fits(stream.file):
+        if stream.file is not None and stream.astray:
             self.lose(stream)  # cut, and not yet noticed
         if stream.file is None:
             self._bind(stream, file)
