@@ -34,6 +34,10 @@ class Chunk:
 class Source(Protocol):
     """A source that is polled. Implementations do I/O, keep no statistics, and never block long."""
 
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """What cannot be read at present (a file without permission, a damaged one): why."""
+
     def restore(self, positions: Mapping[str, Mapping[str, object]]) -> None:
         """Take up the stored positions (stream to position). Called once, before `poll`."""
 

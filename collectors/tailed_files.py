@@ -188,7 +188,9 @@ class TailedFiles:
             file = open_found(found, now)
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
-                return self._close_one_at_rest() and self._open(found, now)
+                # Listing folders needs descriptors too, and so does the rest of the process.
+                self._files_open_max = max(1, self._files_open * 3 // 4)
+                return False
             self._unreadable[found.path] = os.strerror(error.errno or 0)
             return True
         if file is None:
@@ -200,10 +202,16 @@ class TailedFiles:
         self._loose[file.id] = file
         return True
 
+    @property
+    def _files_open(self) -> int:
+        return len(self._loose) + len(self._table.bound) + self._compressed.open_files
+
     def _has_room(self) -> bool:
-        """Whether one more file may be open, if need be after closing one at rest."""
-        files = len(self._loose) + len(self._table.bound) + self._compressed.open_files
-        return files < self._files_open_max or self._close_one_at_rest()
+        """Whether one more file may be open, if need be after closing some at rest."""
+        while self._files_open >= self._files_open_max:
+            if not self._close_one_at_rest():
+                return False
+        return True
 
     def _close_one_at_rest(self) -> bool:
         """Close the file that has been at rest longest, if one is at rest."""

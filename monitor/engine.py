@@ -147,6 +147,7 @@ class Engine:
         self._totals: dict[str, Totals] = {stream.name: Totals() for stream in streams}
         self._versions: dict[str, VersionSeen] = {}
         self._schemas: dict[str, Schema] = {}
+        self._unreadable: dict[str, Mapping[str, str]] = {}
         self._next_commit = monotonic()
         self._last_line, self._watermark = monotonic(), windows.watermark
         self._since_window = Totals()
@@ -227,6 +228,7 @@ class Engine:
             for chunk in stream.source.poll():
                 self._take(stream, chunk)
                 busy = True
+            self._tell_unreadable(stream)
             for gone in stream.source.retired():
                 self._pending.change.retired.append((stream.name, gone))
                 self._pending.change.positions.pop((stream.name, gone), None)
@@ -240,6 +242,16 @@ class Engine:
             self._conclude(window)
         due = self._pending.dirty and self._monotonic() >= self._next_commit
         return Turn(busy, self._commit() if closed or due else ())
+
+    def _tell_unreadable(self, stream: Stream) -> None:
+        """Log, once, what a source has found that it cannot read."""
+        known, found = self._unreadable.get(stream.name), stream.source.unreadable
+        if found == known:
+            return
+        for what in found.keys() - (known or {}).keys():
+            log.warning("%s: %s cannot be read: %s", stream.name, what, found[what])
+        self._unreadable[stream.name] = found
+        self._metrics.unreadable.labels(stream.name).set(len(found))
 
     def _let_time_pass(self) -> None:
         """Close windows although no line comes.
