@@ -31,6 +31,8 @@ from collectors.stream_table import StreamTable
 FILES_OPEN_MAX = 512
 #: A file that begins like a stream is taken for a copy being written until it rests so long.
 COPY_WAIT_S = 2.0
+#: Listings of one look at most, while files are being renamed.
+LISTINGS_MAX = 4
 #: Key under which it is stored that the very first look is behind us.
 LOOKED = "first-look"
 
@@ -102,7 +104,7 @@ class TailedFiles:
 
     def look(self, now: float, wall: float) -> None:
         """List the log's files, open those that are new or changed, and sort them out."""
-        found = find(self._pattern)
+        found = self._list()
         if self._first_look and self._history is None:
             # Rotated files that are there at the very first look are history.
             self._history = {one.id for one in found if self._from_end or one.rotated}
@@ -168,6 +170,24 @@ class TailedFiles:
         self._loose = {}
 
     # Opening and closing.
+
+    def _list(self) -> list[Found]:
+        """List the log's files; if there are new ones, until a listing brings no more of them.
+
+        A file that is renamed while a folder is listed may be missing in the list. Newer files
+        must not be read before it.
+        """
+        known = {*self._table.bound, *self._table.parked, *self._loose}
+        known |= {one.id for one in self.unopened.values()}
+        found = find(self._pattern)
+        for _ in range(LISTINGS_MAX - 1):
+            before = {one.id for one in found}
+            if before <= known:
+                break
+            found = find(self._pattern)
+            if {one.id for one in found} <= before:
+                break
+        return found
 
     def _known(self, found: Found, now: float) -> bool:
         """Whether a listed file is open, or closed and unchanged."""
