@@ -311,8 +311,9 @@ def test_a_file_truncated_and_filled_beyond_the_old_offset_is_read_from_its_star
     assert found(following) == list(range(200))
 
 
+@pytest.mark.parametrize("down", [False, True], ids=["running", "down"])
 def test_a_hole_left_by_a_writer_that_was_not_told_of_a_truncation_is_passed_over(
-    log: Path, follow: Callable[..., Following]
+    log: Path, follow: Callable[..., Following], *, down: bool
 ) -> None:
     following = follow(log, max_event_bytes=1000)
     with log.open("w") as writer:
@@ -322,6 +323,8 @@ def test_a_hole_left_by_a_writer_that_was_not_told_of_a_truncation_is_passed_ove
         os.truncate(log, 0)
         writer.write("\n".join(ids(100, 110)) + "\n")
 
+    if down:
+        following.restart()
     following.look()
 
     assert found(following) == list(range(110))
