@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from collectors.compressed import Inflated
 from collectors.log_files import FileId, Found, Version
 from collectors.stream import OpenFile, Stream, open_found
-from collectors.stream_identity import Mark, Plain
+from collectors.stream_identity import Mark, Plain, alike
 from collectors.stream_table import StreamTable
 
 #: Bytes decompressed by one look in search of where reading stopped: a fraction of a second.
@@ -174,7 +174,7 @@ class CompressedFiles:
             self._give_up(file.id, file.version, file.path, inflated.fault)
             self._drop(file)
             return 0
-        if self._copies_unread(head, unsorted):
+        if self._copies_unread(head, unsorted, now):
             return 0
         before = inflated.ends
         compared = self._compare(one, head, bytes_max)
@@ -188,15 +188,10 @@ class CompressedFiles:
             self._bind(self._table.new(Mark()), file)
         return abs(inflated.ends - before)
 
-    def _copies_unread(self, head: bytes, unsorted: Iterable[OpenFile]) -> bool:
+    def _copies_unread(self, head: bytes, unsorted: Iterable[OpenFile], now: float) -> bool:
         """Whether an open file, of which nothing was read yet, begins like this one."""
-        unread = [
-            stream.file
-            for stream in self._table.bound.values()
-            if stream.file is not None and not stream.mark.offset and not stream.file.inflated
-        ]
-        heads = (file.content.head() for file in (*unread, *unsorted))
-        return any(_alike(head, other) for other in heads)
+        heads = (file.content.head() for file in (*self._table.unread_files(now), *unsorted))
+        return any(alike(head, other) for other in heads)
 
     def _compare(self, one: _Comparison, head: bytes, bytes_max: int) -> bool:
         """Compare with streams, the shortest first; False if it takes another look."""
@@ -248,7 +243,7 @@ class CompressedFiles:
         if now - one.file.changed_at >= WRITING_WAIT_S:
             return False
         return any(
-            _alike(head, stream.mark.head)
+            alike(head, stream.mark.head)
             for stream in self._table.streams.values()
             if not stream.sealed
         )
@@ -303,12 +298,6 @@ class CompressedFiles:
         for known in (self._waiting, self._given_up):
             for key in [key for key in known if key not in listed]:
                 del known[key]
-
-
-def _alike(one: bytes, other: bytes) -> bool:
-    """Whether two beginnings agree as far as both go, and go anywhere."""
-    shared = min(len(one), len(other))
-    return shared > 0 and one[:shared] == other[:shared]
 
 
 def _furthest(stream: Stream) -> tuple[bool, int]:

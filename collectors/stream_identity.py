@@ -175,5 +175,11 @@ def same_bytes(one: Content, other: Content, size: int) -> bool:
     return one.pread(size - start, start) == other.pread(size - start, start)
 
 
+def alike(one: bytes, other: bytes) -> bool:
+    """Whether two beginnings agree as far as both go, and go anywhere."""
+    shared = min(len(one), len(other))
+    return shared > 0 and one[:shared] == other[:shared]
+
+
 def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=9).hexdigest()

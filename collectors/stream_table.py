@@ -99,6 +99,14 @@ class StreamTable:
         retired, self._retired = self._retired, []
         return retired
 
+    def unread_files(self, now: float) -> list[OpenFile]:
+        """Return the open files, not compressed ones, of which nothing was read yet."""
+        return [
+            stream.file
+            for stream in self.freshly_bound(now)
+            if not stream.mark.offset and stream.file is not None and not stream.file.inflated
+        ]
+
     def freshly_bound(self, now: float) -> list[Stream]:
         """Return the streams whose files are open, freshly looked at."""
         bound = list(self.bound.values())

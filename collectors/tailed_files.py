@@ -24,7 +24,7 @@ from typing import Any
 from collectors.compressed_files import CompressedFiles
 from collectors.log_files import FileId, Found, find
 from collectors.stream import OpenFile, Stream, open_found
-from collectors.stream_identity import Content, Mark, same_bytes
+from collectors.stream_identity import Content, Mark, alike, same_bytes
 from collectors.stream_table import StreamTable
 
 #: Files open at a time; those at rest are closed for others, and opened again when they grow.
@@ -304,6 +304,9 @@ class TailedFiles:
         if fitting:
             self._continue(max(fitting, key=_furthest), file, now)
             return
+        unread = [one for one in self._table.unread_files(now) if one.size >= size]
+        if any(alike(head, one.content.head()) for one in unread):
+            return  # perhaps a copy of that one: told when something was read of it
         longer = [stream for stream in known if stream.mark.outlasts(head, size)]
         for stream in longer:
             if stream.file is not None and self._is_copy(file, stream.file):
