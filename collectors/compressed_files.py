@@ -73,10 +73,9 @@ class CompressedFiles:
         """Files that cannot be read on, with the reason."""
         return {path: reason for _, path, reason in self._given_up.values()}
 
-    @property
-    def open_files(self) -> int:
-        """Files open that no stream is bound to."""
-        return len(self._comparing)
+    def comparing(self) -> list[OpenFile]:
+        """Return the open files that no stream is bound to."""
+        return [one.file for one in self._comparing.values()]
 
     def look(
         self,

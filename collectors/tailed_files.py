@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collectors.compressed_files import CompressedFiles
@@ -156,9 +156,10 @@ class TailedFiles:
         """Streams forgotten since the last call."""
         return self._table.retired()
 
-    def waiting(self) -> Iterator[OpenFile]:
-        """Open files that may turn out to be new streams."""
-        return (file for file in self._loose.values() if file.copy_of is None)
+    def waiting(self) -> list[OpenFile]:
+        """Return the open files that may turn out to be new streams."""
+        loose = [file for file in self._loose.values() if file.copy_of is None]
+        return loose + self._compressed.comparing()
 
     def close(self) -> None:
         """Close all files."""
@@ -224,7 +225,7 @@ class TailedFiles:
 
     @property
     def _files_open(self) -> int:
-        return len(self._loose) + len(self._table.bound) + self._compressed.open_files
+        return len(self._loose) + len(self._table.bound) + len(self._compressed.comparing())
 
     def _has_room(self) -> bool:
         """Whether one more file may be open, if need be after closing some at rest."""
