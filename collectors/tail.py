@@ -18,9 +18,10 @@ from __future__ import annotations
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from collectors.formats.options import FormatOptions
 from collectors.line_cutting import cut
 from collectors.source import Chunk, Source
 from collectors.stream import Stream
@@ -48,7 +49,8 @@ class TailSettings:
     Nothing matching is no error: Kedge waits for the file."""
 
     format: str = "kedge"
-    """Format of the lines. Kedge's own event is what its scoring server writes."""
+    """Format of the lines, or ``auto`` to tell it by the first of them. Kedge's own event is what
+    its scoring server writes; docs/formats.md lists the others."""
 
     start: Literal["beginning", "end"] = "beginning"
     """Where to start in files that are there when Kedge looks for the very first time; after
@@ -64,6 +66,9 @@ class TailSettings:
     """How long a file that was renamed out of sight or deleted stays open after its last
     change, in seconds, for a writer that still has it open. Most writers reopen within
     seconds; a deleted file takes up disk space for as long."""
+
+    decoding: FormatOptions = field(default_factory=FormatOptions, metadata={"flat": True})
+    """How its lines are read."""
 
     def __post_init__(self) -> None:
         if not self.path:

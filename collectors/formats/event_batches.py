@@ -57,7 +57,7 @@ class Rows:
         The types that occur among the predictions.
     """
 
-    keys: Mapping[str, tuple[Any, ...]]
+    keys: Mapping[str, Sequence[Any]]
     ts: Floats
     prediction_types: frozenset[type]
 
@@ -90,7 +90,16 @@ def pieces(
     structs = rows.keys["features"]
     if type(None) in set(map(type, structs)):
         structs = tuple(types.no_features if struct is None else struct for struct in structs)
-    features = _transposed(structs, types.feature_names)
+    return grouped(rows, _transposed(structs, types.feature_names), vocabulary, unknown)
+
+
+def grouped(
+    rows: Rows,
+    features: Mapping[str, Sequence[Any]],
+    vocabulary: Vocabulary,
+    unknown: Counter[str],
+) -> dict[Group, Piece]:
+    """Make the columns of rows whose features, by name, are columns already."""
     _count_present(rows.keys, vocabulary.ignored_keys, "", unknown)
     _count_present(features, vocabulary.ignored_features, "features.", unknown)
     groups = _groups(rows.keys)
@@ -102,12 +111,21 @@ def pieces(
     }
 
 
-def joined(model: str, group: Group, parts: Sequence[Piece]) -> PredictionBatch:
+def joined(
+    model: str, group: Group, parts: Sequence[Piece], *, requests_only: bool = False
+) -> PredictionBatch:
     """Join the pieces of one group, in order; a column that a piece lacks is missing there."""
     if len(parts) == 1:
         part = parts[0]
         return PredictionBatch(
-            model, *group, part.ts, part.latency_ms, part.status, part.weight, part.columns
+            model,
+            *group,
+            part.ts,
+            part.latency_ms,
+            part.status,
+            part.weight,
+            part.columns,
+            requests_only=requests_only,
         )
     names = dict.fromkeys(name for part in parts for name in part.columns)
     return PredictionBatch(
@@ -118,6 +136,7 @@ def joined(model: str, group: Group, parts: Sequence[Piece]) -> PredictionBatch:
         status=np.concatenate([part.status for part in parts]),
         weight=np.concatenate([part.weight for part in parts]),
         columns={name: _joined_column(name, parts) for name in names},
+        requests_only=requests_only,
     )
 
 
@@ -140,12 +159,12 @@ def _times(values: Sequence[float | datetime]) -> Floats:
         return np.array(seconds, dtype=np.float64)
 
 
-def _taken(columns: Mapping[str, tuple[Any, ...]], at: Sequence[int]) -> dict[str, tuple[Any, ...]]:
+def _taken(columns: Mapping[str, Sequence[Any]], at: Sequence[int]) -> dict[str, tuple[Any, ...]]:
     return {name: tuple([values[i] for i in at]) for name, values in columns.items()}
 
 
 def _count_present(
-    columns: Mapping[str, tuple[Any, ...]], names: Iterable[str], prefix: str, to: Counter[str]
+    columns: Mapping[str, Sequence[Any]], names: Iterable[str], prefix: str, to: Counter[str]
 ) -> None:
     for name in names:
         present = len(columns[name]) - columns[name].count(None)
@@ -153,7 +172,7 @@ def _count_present(
             to[prefix + name] += present
 
 
-def _groups(keys: Mapping[str, tuple[Any, ...]]) -> dict[Group, list[int]]:
+def _groups(keys: Mapping[str, Sequence[Any]]) -> dict[Group, list[int]]:
     """Rows of each group; with one group alone, which is the rule, its rows are not listed."""
     parts = (keys["version"], keys["role"], keys["latency_kind"])
     if all(part.count(part[0]) == len(part) for part in parts):
@@ -175,7 +194,7 @@ def _group(version: str | None, role: Role | None, latency_kind: LatencyKind | N
     )
 
 
-def _piece(rows: Rows, features: Mapping[str, tuple[Any, ...]], vocabulary: Vocabulary) -> Piece:
+def _piece(rows: Rows, features: Mapping[str, Sequence[Any]], vocabulary: Vocabulary) -> Piece:
     latency_ms = floats(rows.keys["latency_ms"])
     latency_ms[latency_ms < 0] = math.nan  # a clock that stepped back is no measurement
     columns = feature_columns(features, vocabulary)
