@@ -28,6 +28,7 @@ from monitor.judging import Judge, Judged, RuleStanding
 from monitor.metrics import Metrics
 from monitor.references import References
 from monitor.store import Change, Snapshot, Store, StoreUnavailable, Totals
+from monitor.watermark import Watermark
 
 log = logging.getLogger("kedge.engine")
 
@@ -143,6 +144,7 @@ class Engine:
         self._idle_s = idle_s
         self._wall = wall
         self._monotonic = monotonic
+        self._event_time = Watermark()
         self._pending = _Pending()
         self._totals: dict[str, Totals] = {stream.name: Totals() for stream in streams}
         self._versions: dict[str, VersionSeen] = {}
@@ -228,10 +230,12 @@ class Engine:
                 self._take(stream, chunk)
                 busy = True
             for gone in stream.source.retired():
+                self._event_time.retire(stream.name, gone)
                 self._pending.change.retired.append((stream.name, gone))
                 self._pending.change.positions.pop((stream.name, gone), None)
                 self._pending.dirty = True
         if busy:
+            self._advance()
             self._last_line, self._watermark = self._monotonic(), self._windows.watermark
         else:
             self._let_time_pass()
@@ -240,6 +244,12 @@ class Engine:
             self._conclude(window)
         due = self._pending.dirty and self._monotonic() >= self._next_commit
         return Turn(busy, self._commit() if closed or due else ())
+
+    def _advance(self) -> None:
+        """Move event time on, as far as every log that has a backlog has come."""
+        lagging = frozenset(s.name for s in self._streams if s.source.lag_bytes())
+        come = self._event_time.end_turn(lagging)
+        self._windows.advance(come - self._windows.spec.lateness_s)
 
     def _let_time_pass(self) -> None:
         """Close windows although no line comes.
@@ -267,7 +277,7 @@ class Engine:
         )
         counted = Totals(rejected=len(rejections))
         for batch in decoded.batches:
-            counted += self._count(stream, batch)
+            counted += self._count(stream, chunk.stream, batch)
         self._reject(name, rejections)
         self._metrics.bytes.labels(name).inc(len(chunk.lines))
         unknown_keys = sum(decoded.unknown_keys.values())
@@ -278,7 +288,7 @@ class Engine:
         self._pending.change.positions[name, chunk.stream] = chunk.position
         self._pending.dirty = True
 
-    def _count(self, stream: Stream, batch: PredictionBatch) -> Totals:
+    def _count(self, stream: Stream, part: str, batch: PredictionBatch) -> Totals:
         self._export(stream.name, batch)
         if batch.role != "live":
             return Totals(events=batch.rows)
@@ -288,8 +298,10 @@ class Engine:
         if rest is not None:
             if rest is not batch:
                 self._fix_schema()
-            added = self._windows.add(rest, self._references.of(batch.version), self._wall())
+            reference = self._references.of(batch.version)
+            added = self._windows.add(rest, reference, self._wall(), advance=False)
             late = added.late
+            self._event_time.note(stream.name, part, added.newest)
             if added.late:
                 self._metrics.late.labels(stream.name).inc(added.late)
             if added.ahead:
