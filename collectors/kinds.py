@@ -20,6 +20,7 @@ from collectors.formats.cloud_events import CLOUDEVENTS, KSERVE, SELDON
 from collectors.formats.csv_table import CSV
 from collectors.formats.databricks import DATABRICKS
 from collectors.formats.kedge import KedgeFormat
+from collectors.formats.line_format import EXCHANGE
 from collectors.formats.logged_bodies import MLFLOW, V2
 from collectors.formats.options import FormatOptions
 from collectors.formats.sagemaker import SAGEMAKER
@@ -171,4 +172,6 @@ SOURCES: Mapping[str, type[SourceSettings]] = {
 }
 
 #: ``format = "…"`` of a ``[[collect]]`` table.
-FORMATS: Mapping[str, FormatKind] = Formats({**_TOLD, "cloudevents": CLOUDEVENTS, "auto": _auto})
+FORMATS: Mapping[str, FormatKind] = Formats(
+    {**_TOLD, "cloudevents": CLOUDEVENTS, "exchange": EXCHANGE, "auto": _auto}
+)

@@ -1,4 +1,4 @@
-"""Parquet files dropped into a folder: each is read once, its rows as prediction events.
+"""Parquet files dropped into a folder: each is read once, row by row.
 
 A file is known by its path, size and time of its last change, and its position is the number of
 rows that were handed out, so a restart goes on within it. Parquet files are written once; one
@@ -6,8 +6,8 @@ that is changed after it was read is another file, and is read again. A file tha
 is taken as being written; when it has not changed for `settle`, it is given up and counted as
 malformed.
 
-Rows with a column ``features`` of type struct are events as they stand; other tables are mapped
-by the names of their columns, as CSV is.
+A table with a column ``features`` of type struct is read as Kedge's own events; the columns of
+others are told by their names, as those of CSV are.
 """
 
 from __future__ import annotations
@@ -24,11 +24,9 @@ from typing import Any
 
 import msgspec
 
-from collectors.formats.csv_table import roles
-from collectors.formats.event_line import Unusable
-from collectors.formats.exchange import flat
+from collectors.formats.csv_table import as_text, roles, row_exchange
+from collectors.formats.exchange import Exchange
 from collectors.formats.options import FormatOptions
-from collectors.formats.times import seconds
 from collectors.source import Chunk, Source
 
 log = logging.getLogger("kedge.collect")
@@ -41,6 +39,8 @@ LOOK_S = 1.0
 #: A file that is gone for so long is forgotten; not at once, because a folder that is not mounted
 #: for a moment must not be read again from its beginning.
 GONE_S = 86_400.0
+
+_OK = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ class ParquetSettings:
 
     @property
     def format(self) -> str:
-        """What is handed out are Kedge's own events."""
-        return "kedge"
+        """Rows are handed out as the exchanges that they are."""
+        return "exchange"
 
     def build(self, name: str) -> Source:  # noqa: ARG002 - every kind of source is built so
         """Return the source; it opens nothing before it is polled."""
@@ -93,7 +93,7 @@ class _File:
 
 
 class ParquetFolder:
-    """Source of the rows of Parquet files, as lines of prediction events.
+    """Source of the rows of Parquet files, as lines of exchanges.
 
     Parameters
     ----------
@@ -172,9 +172,8 @@ class ParquetFolder:
             file = self._files[path] = (
                 _File(status.st_size, status.st_mtime_ns) if met is None or is_new else met
             )
-            if is_new:
-                if self._reading is not None and self._reading[0] == path:
-                    self._reading = None
+            if is_new and self._reading is not None and self._reading[0] == path:
+                self._reading = None
             if not file.done:
                 self._unread[path] = status.st_size
 
@@ -239,41 +238,35 @@ def _lines(path: str, skip: int, options: FormatOptions) -> Iterator[tuple[bytes
 
 
 def _encoded(batch: Any, options: FormatOptions) -> bytes:  # noqa: ANN401 - pyarrow has no types
-    rows = _plain_times(batch).to_pylist()
-    role_columns = roles(batch.schema.names, options.columns)
-    encode = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode
-    lines = bytearray()
-    for row in rows:
-        lines += encode(_event(row, role_columns, options)) + b"\n"
-    return bytes(lines)
+    import pyarrow as pa  # noqa: PLC0415 - 40 MB, where there is a file to read
 
-
-def _event(
-    row: Mapping[str, Any], role_columns: Mapping[str, str], options: FormatOptions
-) -> dict[str, Any]:
-    if isinstance(row.get("features"), dict):
-        event = {name: value for name, value in row.items() if value is not None}
+    rows: list[dict[str, Any]] = _plain_times(batch).to_pylist()
+    names = batch.schema.names
+    if "features" in names and pa.types.is_struct(batch.schema.field("features").type):
+        exchanges = map(_of_event, rows)
     else:
-        taken = set(role_columns.values())
-        event = {role: row[name] for role, name in role_columns.items() if row[name] is not None}
-        event["features"] = flat({name: one for name, one in row.items() if name not in taken})
-    event["ts"] = _time(event.get("ts"), options.timezone)
-    for key in ("id", "version"):
-        if key in event:
-            event[key] = str(event[key])
-    if options.version:
-        event.setdefault("version", options.version)
-    if isinstance(event.get("status"), float):
-        event["status"] = int(event["status"])
-    return event
+        role_columns = roles(names, options.columns)
+        exchanges = (row_exchange(row, role_columns) for row in rows)
+    encode = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode
+    return b"".join(encode(exchange) + b"\n" for exchange in exchanges)
 
 
-def _time(value: object, zone: str) -> object:
-    """Return seconds; what is no time stays as it is, to be rejected by its reason."""
-    try:
-        return seconds(value, zone)
-    except Unusable:
-        return value if value is None or isinstance(value, int | float) else str(value)
+def _of_event(row: Mapping[str, Any]) -> Exchange:
+    """Return a row of the event's own columns; without a status it succeeded, as an event."""
+    prediction, label = row.get("prediction"), row.get("label")
+    return Exchange(
+        ts=row.get("ts"),
+        id=as_text(row.get("id")),
+        features=[row["features"] or {}],
+        predictions=None if prediction is None else [prediction],
+        labels=None if label is None else [label],
+        version=as_text(row.get("version")),
+        latency_ms=row.get("latency_ms"),
+        latency_kind=row.get("latency_kind") or "server",
+        status=_OK if row.get("status") is None else row["status"],
+        sampling=row.get("sampling"),
+        role=row.get("role") or "live",
+    )
 
 
 def _plain_times(batch: Any) -> Any:  # noqa: ANN401 - pyarrow has no types

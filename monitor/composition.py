@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from collectors.kinds import FORMATS
+from collectors.kinds import FORMATS, options_of
 from collectors.quarantine import Quarantine
 from collectors.registry import MlflowRegistry
 from detectors.rule import RuleSpec
@@ -153,7 +153,10 @@ def _engine(settings: Settings, store: Store, metrics: Metrics) -> Engine:
             source.name,
             source.settings.build(source.name),
             FORMATS[source.settings.format](
-                settings.model.name, schema, columns_max=limits.columns_max
+                settings.model.name,
+                schema,
+                columns_max=limits.columns_max,
+                options=options_of(source.settings),
             ),
         )
         for source in settings.collect

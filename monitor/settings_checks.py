@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from monitor.settings_faults import Fault, alternatives, nearest
-from monitor.settings_kinds import SourceSettings, column_metrics, formats
+from monitor.settings_kinds import SourceSettings, column_metrics, format_trouble, formats
 from monitor.settings_loader import UNUSABLE
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def _source_faults(sources: Mapping[int, SourceSettings]) -> Iterator[Fault]:
             wrong = source.settings.format
             hint = nearest(wrong, known) or f": expected {alternatives(known)}"
             yield Fault(f"collect[{i}].format", f'unknown format "{wrong}"{hint}')
+        elif (trouble := format_trouble(source.settings.format)) is not None:
+            yield Fault(f"collect[{i}].format", trouble)
 
 
 def _rule_faults(rules: Mapping[int, RuleSettings]) -> Iterator[Fault]:

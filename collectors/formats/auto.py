@@ -101,7 +101,7 @@ class AutoFormat:
         )
 
     def encode(self) -> bytes | None:
-        """The format once it is known, what it keeps, and lines held back until then."""
+        """Return the format once it is known, what it keeps, and lines held back until then."""
         inner = self._inner.encode() if isinstance(self._inner, Holding) else None
         if self.name is None and not self._held:
             return None
@@ -116,9 +116,9 @@ class AutoFormat:
         self._held = kept.held
         if kept.name is None or kept.name not in self._kinds:
             return
-        self._become(kept.name)
-        if kept.inner is not None and isinstance(self._inner, Holding):
-            self._inner.restore(kept.inner)
+        inner = self._become(kept.name)
+        if kept.inner is not None and isinstance(inner, Holding):
+            inner.restore(kept.inner)
 
     def _be(self, name: str) -> Decoded:
         held, self._held = self._held, b""

@@ -80,7 +80,7 @@ class BentomlReader:
         )
 
     def encode(self) -> bytes | None:
-        """The schema; None before the first."""
+        """Return the schema; None before the first."""
         return msgspec.msgpack.encode(self._state) if self._state.roles else None
 
     def restore(self, state: bytes) -> None:

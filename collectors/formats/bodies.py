@@ -87,11 +87,11 @@ def predictions(value: object, names: ColumnNames) -> list[Any] | None:
 
 
 def csv_rows(text: str, names: Sequence[str]) -> list[Row]:
-    """Rows of CSV text without a header.
+    r"""Rows of CSV text without a header.
 
     Examples
     --------
-    >>> csv_rows("41,gold\\n23,\\n", ["age"])
+    >>> csv_rows("41,gold\n23,\n", ["age"])
     [{'age': 41.0, '1': 'gold'}, {'age': 23.0, '1': None}]
     """
     return [_row([cell(text) for text in cells], names) for cells in split_csv(text)]

@@ -48,31 +48,24 @@ def roles(columns: Sequence[str], names: ColumnNames) -> dict[str, str]:
 
 
 def row_exchange(row: Mapping[str, Any], role_columns: Mapping[str, str]) -> Exchange:
-    """Return a row of a table as a request.
-
-    Raises
-    ------
-    Unusable
-        It has no time.
-    """
+    """Return a row of a table as a request."""
     own = {role: row[name] for role, name in role_columns.items()}
-    if own.get("ts") is None:
-        raise Unusable("missing_key")
     taken = set(role_columns.values())
     prediction, label = own.get("prediction"), own.get("label")
     return Exchange(
-        ts=own["ts"],
-        id=_text(own.get("id")),
+        ts=own.get("ts"),
+        id=as_text(own.get("id")),
         features=[{name: value for name, value in row.items() if name not in taken}],
         predictions=None if prediction is None else [prediction],
         labels=None if label is None else [label],
-        version=_text(own.get("version")),
+        version=as_text(own.get("version")),
         latency_ms=own.get("latency_ms"),
         status=own.get("status"),
     )
 
 
-def _text(value: object) -> str | None:
+def as_text(value: object) -> str | None:
+    """Return an id or a version of a table as text: 7.0 of a column with gaps is 7."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return None if value is None else str(value)
@@ -104,7 +97,7 @@ class CsvReader:
         yield row_exchange(self._with_texts(row, cells[0]), self._roles)
 
     def encode(self) -> bytes | None:
-        """The line of names; None before the first."""
+        """Return the line of names; None before the first."""
         return msgspec.msgpack.encode(self._header) if self._header else None
 
     def restore(self, state: bytes) -> None:

@@ -58,7 +58,7 @@ class EventHalves:
         self._joiner.expire(wall, silent_s)
 
     def take_events(self) -> tuple[list[Mapping[str, Any]], int, int]:
-        """Return events that are whole by now or were given up; how many were joined, and given up."""
+        """Return events whole by now or given up, and how many were joined and given up."""
         events, self._events = self._events, []
         joined, self._joined = self._joined, 0
         alone = [self._parsed(half) for half in self._joiner.take_alone()]

@@ -118,7 +118,7 @@ def together(request: Exchange, response: Exchange) -> Exchange:
         and isinstance(request.ts, float)
         and isinstance(response.ts, float)
     ):
-        latency_ms = (response.ts - request.ts) * 1000
+        latency_ms = round((response.ts - request.ts) * 1000, 3)  # what a float of today holds
     return Exchange(
         ts=request.ts,
         id=request.id if request.id is not None else response.id,

@@ -99,3 +99,9 @@ class EachLine:
     def read(self, line: bytes) -> Iterable[Exchange]:
         """Return what the function makes of the line."""
         return self._exchanges(line)
+
+
+@json_lines(Exchange)
+def EXCHANGE(line: Exchange, _options: FormatOptions) -> Iterable[Exchange]:  # noqa: N802 - a constant: the format
+    """Read ``format = "exchange"``: exchanges as they are, as Kedge's own sources hand them out."""
+    return (line,)
