@@ -26,6 +26,7 @@ from pathlib import Path
 import msgspec
 
 from collectors.formats.kedge import BLOCK_BYTES, KedgeFormat
+from collectors.formats.options import FormatOptions
 from collectors.quarantine import Quarantine
 from collectors.tail import Tail, TailSettings
 from detectors import reference_file
@@ -175,7 +176,7 @@ def whole_path(log_path: Path, reference_path: Path, folder: Path) -> Callable[[
             Stream(
                 "log",
                 Tail(TailSettings(path=str(log_path))),
-                KedgeFormat(MODEL, references.schema()),
+                KedgeFormat(MODEL, references.schema(), options=FormatOptions()),
             )
         ],
         windows=Windows(WINDOWS_SPEC, MODEL),

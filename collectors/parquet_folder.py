@@ -243,10 +243,10 @@ def _encoded(batch: Any, options: FormatOptions) -> bytes:  # noqa: ANN401 - pya
     rows: list[dict[str, Any]] = _plain_times(batch).to_pylist()
     names = batch.schema.names
     if "features" in names and pa.types.is_struct(batch.schema.field("features").type):
-        exchanges = map(_of_event, rows)
+        exchanges = [_of_event(row) for row in rows]
     else:
         role_columns = roles(names, options.columns)
-        exchanges = (row_exchange(row, role_columns) for row in rows)
+        exchanges = [row_exchange(row, role_columns) for row in rows]
     encode = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode
     return b"".join(encode(exchange) + b"\n" for exchange in exchanges)
 

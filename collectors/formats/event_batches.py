@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -55,21 +55,29 @@ class Rows:
         Event times, seconds since the epoch. Shape ``(rows,)``.
     prediction_types
         The types that occur among the predictions.
+    lacks_features
+        Whether some row may have no features at all.
     """
 
     keys: Mapping[str, Sequence[Any]]
     ts: Floats
     prediction_types: frozenset[type]
+    lacks_features: bool = False
 
     @classmethod
     def of(cls, structs: Sequence[msgspec.Struct], names: Sequence[str]) -> Rows:
         """Turn structures, whose fields are `names`, into columns."""
         keys = _transposed(structs, names)
-        return cls(keys, _times(keys["ts"]), frozenset(map(type, keys["prediction"])))
+        return cls(
+            keys,
+            _times(keys["ts"]),
+            frozenset(map(type, keys["prediction"])),
+            type(None) in set(map(type, keys["features"])),
+        )
 
     def taken(self, at: Sequence[int]) -> Rows:
         """Return some of the rows."""
-        return Rows(_taken(self.keys, at), self.ts[at], self.prediction_types)
+        return replace(self, keys=_taken(self.keys, at), ts=self.ts[at])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,7 @@ def pieces(
 ) -> dict[Group, Piece]:
     """Make the columns of one block of rows, group by group; count the names ignored."""
     structs = rows.keys["features"]
-    if type(None) in set(map(type, structs)):
+    if rows.lacks_features:
         structs = tuple(types.no_features if struct is None else struct for struct in structs)
     return grouped(rows, _transposed(structs, types.feature_names), vocabulary, unknown)
 

@@ -93,7 +93,7 @@ class EventHalves:
 def _sides(rows: Rows) -> dict[int, Half]:
     """Which rows are halves."""
     features, predictions = rows.keys["features"], rows.keys["prediction"]
-    if type(None) not in rows.prediction_types and features.count(None) == 0:
+    if type(None) not in rows.prediction_types and not rows.lacks_features:
         return {}
     found: dict[int, Half] = {}
     keys = (rows.keys["id"], rows.keys["status"], rows.keys["role"])
