@@ -222,15 +222,11 @@ def _lines(path: str, skip: int, options: FormatOptions) -> Iterator[tuple[bytes
     import pyarrow.parquet as pq  # noqa: PLC0415 - 40 MB, where there is a file to read
 
     with pq.ParquetFile(path) as file:
-        groups, before = [], 0
-        for i in range(file.num_row_groups):
-            rows = file.metadata.row_group(i).num_rows
-            if skip >= before + rows:
-                before += rows
-            else:
-                groups.append(i)
-        skip -= before
-        for batch in file.iter_batches(ROWS_AT_A_TIME, row_groups=groups):
+        first, groups = 0, file.num_row_groups
+        while first < groups and skip >= file.metadata.row_group(first).num_rows:
+            skip -= file.metadata.row_group(first).num_rows
+            first += 1
+        for batch in file.iter_batches(ROWS_AT_A_TIME, row_groups=list(range(first, groups))):
             rest = batch.slice(skip) if skip < batch.num_rows else None
             skip = max(0, skip - batch.num_rows)
             if rest is not None:

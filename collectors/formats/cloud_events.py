@@ -59,9 +59,13 @@ class Line(msgspec.Struct):
     def attributes(self) -> dict[str, Any]:
         """Attributes of the event by their names in small letters, without ``ce-``."""
         if self.ce is not None:
-            return {_name(key): value for key, value in self.ce.items()}
+            return {_name(key): one for key, one in self.ce.items() if isinstance(one, str)}
         if self.headers is not None:
-            return {_name(key): one for key, one in self.headers.items() if _is_attribute(key)}
+            return {
+                _name(key): one
+                for key, one in self.headers.items()
+                if isinstance(one, str) and _is_attribute(key)
+            }
         return {
             "id": self.id,
             "type": self.type or self.reqType,
