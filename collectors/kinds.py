@@ -1,4 +1,4 @@
-"""The kinds of source and of format that a configuration can name.
+"""The kinds of source, of meter and of format that a configuration can name.
 
 A format of your own is an entry point of the group ``kedge.formats``; docs/formats.md shows one.
 """
@@ -25,7 +25,9 @@ from collectors.formats.logged_bodies import MLFLOW, V2
 from collectors.formats.options import FormatOptions
 from collectors.formats.sagemaker import SAGEMAKER
 from collectors.parquet_folder import ParquetSettings
+from collectors.resources import Meter, ResourceSettings
 from collectors.source import Source
+from collectors.spool_source import SpoolSettings
 from collectors.tail import TailSettings
 
 #: Entry points of installed packages that hold formats.
@@ -165,9 +167,29 @@ def _auto(
     return AutoFormat(_TOLD, model, schema, columns_max=columns_max, options=options)
 
 
-#: ``type = "…"`` of a ``[[collect]]`` table, and the keys of that table.
+class MeterSettings(Protocol):
+    """The keys of one ``[[collect]]`` table of which come samples, and no lines."""
+
+    @property
+    def interval_s(self) -> float:
+        """Time between two samples, in seconds."""
+
+    def describe(self) -> str:
+        """Name what is sampled for a person."""
+
+    def build(self, name: str) -> Meter:
+        """Make the meter; `name` tells it from the others."""
+
+
+#: ``type = "…"`` of a ``[[collect]]`` table of which come samples, and the keys of that table.
+METERS: Mapping[str, type[MeterSettings]] = {
+    "resources": ResourceSettings,
+}
+
+#: ``type = "…"`` of a ``[[collect]]`` table of which come lines, and the keys of that table.
 SOURCES: Mapping[str, type[SourceSettings]] = {
     "tail": TailSettings,
+    "http": SpoolSettings,
     "parquet": ParquetSettings,
 }
 

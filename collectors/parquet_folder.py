@@ -26,7 +26,7 @@ import msgspec
 
 from collectors.formats.csv_table import as_text, roles, row_exchange
 from collectors.formats.exchange import Exchange
-from collectors.formats.options import FormatOptions
+from collectors.formats.options import ColumnNames, FormatOptions
 from collectors.source import Chunk, Source
 
 log = logging.getLogger("kedge.collect")
@@ -55,12 +55,24 @@ class ParquetSettings:
     """How long a file that cannot be read must stay unchanged before it is given up as damaged.
     Until then it is taken as being written."""
 
-    decoding: FormatOptions = field(default_factory=FormatOptions, metadata={"flat": True})
-    """How its rows are read."""
+    timezone: str = ""
+    """Zone of times that carry none, such as ``UTC``. Without it such rows are rejected."""
+
+    version: str = ""
+    """Version of rows that name none; ``unknown`` otherwise."""
+
+    columns: ColumnNames = field(default_factory=ColumnNames)
+    """What the columns are called."""
 
     def __post_init__(self) -> None:
         if not self.path:
             raise ValueError("path: expected the path of Parquet files, got nothing")
+        FormatOptions(timezone=self.timezone)  # refuses what is no zone
+
+    @property
+    def decoding(self) -> FormatOptions:
+        """How its rows are read."""
+        return FormatOptions(timezone=self.timezone, version=self.version, columns=self.columns)
 
     @property
     def format(self) -> str:
@@ -187,7 +199,7 @@ class ParquetFolder:
         file = self._files[path]
         try:
             if self._reading is None or self._reading[0] != path:
-                self._reading = path, _lines(path, file.rows, self._settings.decoding)
+                self._reading = path, _lines(path, file.rows, self._settings.columns)
             lines, rows = next(self._reading[1], (b"", 0))
         except (pa.ArrowException, OSError, ValueError) as error:
             self._reading = None
@@ -217,7 +229,7 @@ def _found(pattern: str) -> Iterator[tuple[str, os.stat_result]]:
                 yield path, status
 
 
-def _lines(path: str, skip: int, options: FormatOptions) -> Iterator[tuple[bytes, int]]:
+def _lines(path: str, skip: int, names: ColumnNames) -> Iterator[tuple[bytes, int]]:
     """Yield lines of rows behind the first `skip`, with their number."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - 40 MB, where there is a file to read
 
@@ -230,10 +242,10 @@ def _lines(path: str, skip: int, options: FormatOptions) -> Iterator[tuple[bytes
             rest = batch.slice(skip) if skip < batch.num_rows else None
             skip = max(0, skip - batch.num_rows)
             if rest is not None:
-                yield _encoded(rest, options), rest.num_rows
+                yield _encoded(rest, names), rest.num_rows
 
 
-def _encoded(batch: Any, options: FormatOptions) -> bytes:  # noqa: ANN401 - pyarrow has no types
+def _encoded(batch: Any, column_names: ColumnNames) -> bytes:  # noqa: ANN401 - pyarrow has no types
     import pyarrow as pa  # noqa: PLC0415 - 40 MB, where there is a file to read
 
     rows: list[dict[str, Any]] = _plain_times(batch).to_pylist()
@@ -241,7 +253,7 @@ def _encoded(batch: Any, options: FormatOptions) -> bytes:  # noqa: ANN401 - pya
     if "features" in names and pa.types.is_struct(batch.schema.field("features").type):
         exchanges = [_of_event(row) for row in rows]
     else:
-        role_columns = roles(names, options.columns)
+        role_columns = roles(names, column_names)
         exchanges = [row_exchange(row, role_columns) for row in rows]
     encode = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode
     return b"".join(encode(exchange) + b"\n" for exchange in exchanges)

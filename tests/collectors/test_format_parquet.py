@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from collectors.formats.options import ColumnNames, FormatOptions
+from collectors.formats.options import ColumnNames
 from collectors.parquet_folder import GONE_S, ROWS_AT_A_TIME, ParquetFolder, ParquetSettings
 from collectors.source import Chunk
 from tests.collectors.decoding import TS, columns, make, reasons, rows
@@ -43,8 +43,10 @@ def numbers(count: int, *, start: int = 0) -> dict[str, Any]:
     }
 
 
-def follow(folder: Path, clock: Clock | None = None, **decoding: Any) -> ParquetFolder:  # noqa: ANN401 - as FormatOptions has them
-    settings = ParquetSettings(str(folder / "*.parquet"), decoding=FormatOptions(**decoding))
+def follow(
+    folder: Path, clock: Clock | None = None, columns: ColumnNames | None = None
+) -> ParquetFolder:
+    settings = ParquetSettings(str(folder / "*.parquet"), columns=columns or ColumnNames())
     return ParquetFolder(settings, monotonic=clock or Clock(), wall=lambda: 4e9)
 
 
