@@ -24,14 +24,14 @@ _DIGEST_CHARACTERS = 8
 
 
 def fit(text: str, characters_max: int | None = None) -> str:
-    """Return a text that every database takes.
+    r"""Return a text that every database takes.
 
     NULs and lone surrogates become U+FFFD. A text that is too long is cut, and ends in a digest
     of the whole, so that two long names stay two.
 
     Examples
     --------
-    >>> fit("a\\0b"), fit("abc" * 100, 12)
+    >>> fit("a\0b"), fit("abc" * 100, 12)
     ('a�b', 'abc~79b88ee4')
     """
     if characters_max is not None and len(text) > characters_max:

@@ -94,7 +94,7 @@ def writer_engine(url: str) -> sa.Engine:
         sa.event.listen(engine, "begin", _begin_immediate)
         return engine
     # A standby answers reads and refuses writes; better to look for the primary at once.
-    arguments = _postgres_arguments(found) | {"target_session_attrs": "read-write"}
+    arguments = _postgres_arguments() | {"target_session_attrs": "read-write"}
     return _postgres_engine(found, arguments, pool_size=1)
 
 
@@ -105,7 +105,7 @@ def reader_engine(url: str, *, connections_max: int) -> sa.Engine:
     if path is not None:
         address = f"sqlite:///file:{path.resolve()}?mode=ro&uri=true"
         return sa.create_engine(address, pool_size=connections_max, max_overflow=0)
-    arguments = _postgres_arguments(found)
+    arguments = _postgres_arguments()
     arguments["options"] += " -c default_transaction_read_only=on"
     return _postgres_engine(found, arguments, pool_size=connections_max, pool_pre_ping=True)
 
@@ -121,7 +121,7 @@ def _postgres_engine(url: sa.URL, arguments: dict[str, Any], **settings: Any) ->
         raise StoreError(_DRIVER_MISSING) from error
 
 
-def _postgres_arguments(url: sa.URL) -> dict[str, Any]:
+def _postgres_arguments() -> dict[str, Any]:
     options = {
         "statement_timeout": STATEMENT_TIMEOUT_MS,
         "lock_timeout": BUSY_TIMEOUT_MS,
@@ -189,9 +189,11 @@ def never_silent(connection: sa.Connection) -> Iterator[None]:
 
 
 def _cut(driver_connection: Any) -> None:  # noqa: ANN401 - psycopg's, which may not be installed
+    # It may have been closed meanwhile: then there is nothing to cut.
     with contextlib.suppress(Exception):
         # A copy of the descriptor: closing ours leaves the driver's to the driver.
-        with socket.socket(fileno=os.dup(driver_connection.pgconn.socket)) as peer:
+        peer = socket.socket(fileno=os.dup(driver_connection.pgconn.socket))
+        with peer:
             peer.shutdown(socket.SHUT_RDWR)
 
 

@@ -128,7 +128,7 @@ class SessionLock:
 
     def _holder(self, connection: sa.Connection) -> str:
         query = (
-            "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
+            "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid) "  # noqa: S608 - our own constants
             f"WHERE l.locktype = 'advisory' AND l.granted AND l.classid = {LOCK_SPACE} "
             f"AND l.objid = {_LOCK_OBJECT}::oid "
             "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -224,4 +224,3 @@ def hold_again(lock: Lock, connection: sa.Connection) -> None:
         lock.hold(connection)
     except StoreInUse as error:
         raise StoreUnavailable(str(error)) from error
-

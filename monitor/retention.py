@@ -38,9 +38,8 @@ def prune_windows(
     Incidents stored before then go, too.
     """
     table = tables.windows
-    old = sa.select(table.c["id", "model", "version", "ends", "stored"]).where(
-        table.c.stored < before
-    )
+    wanted = (table.c.id, table.c.model, table.c.version, table.c.ends, table.c.stored)
+    old = sa.select(*wanted).where(table.c.stored < before)
     rows = connection.execute(old.order_by(table.c.stored, table.c.id).limit(rows_max)).all()
     ids = [row.id for row in rows]
     if keep_hours:
@@ -63,22 +62,21 @@ def prune_hours(connection: sa.Connection, before: float, *, rows_max: int) -> i
     return len(ids)
 
 
-def _by_hour(
-    connection: sa.Connection, rows: Sequence[sa.Row[Any]]
-) -> Mapping[int, Sequence[int]]:
+def _by_hour(connection: sa.Connection, rows: Sequence[Any]) -> Mapping[int, Sequence[int]]:
     """Note the windows in their hours, and return the windows of each hour, both by id."""
-    members: dict[tuple[str, str, float], list[sa.Row[Any]]] = {}
+    members: dict[tuple[str, str, float], list[Any]] = {}
     for row in rows:
         members.setdefault((row.model, row.version, hour_of(row.ends)), []).append(row)
     table = tables.hours
     found: dict[int, Sequence[int]] = {}
     for (model, version, begins), those in members.items():
         key = {"model": model, "version": version, "begins": begins}
-        row = key | {"ends": begins + HOUR_S, "windows": len(those)}
+        facts = {"ends": begins + HOUR_S, "windows": len(those)}
+        facts["stored"] = max(one.stored for one in those)
         upsert(
             connection,
             table,
-            [row | {"stored": max(one.stored for one in those)}],
+            [key | facts],
             keys=list(key),
             merge=lambda new: {
                 "windows": table.c.windows + new.windows,

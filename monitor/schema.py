@@ -41,7 +41,7 @@ def revision(connection: sa.Connection) -> str | None:
 def make(connection: sa.Connection, *, now: float) -> None:
     """Make the tables of this version in a database that has none of ours."""
     tables.metadata.create_all(connection)
-    rows = {
+    rows: dict[sa.Table, dict[str, object]] = {
         tables.schema: {"version_num": tables.REVISION},
         tables.meta: {"key": "created", "value": repr(now)},
         tables.writer: {"id": 1, "epoch": 0, "commits": 0, "holder": ""},

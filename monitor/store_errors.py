@@ -25,7 +25,7 @@ class StoreSchemaError(StoreError):
     """The store's tables are not those of this version."""
 
 
-class StoreOutdated(StoreSchemaError):
+class StoreOutdated(StoreSchemaError):  # noqa: N818 - a state, named as such
     """The store's tables are those of an older version."""
 
 

@@ -80,12 +80,15 @@ class Transactions:
         self._settle()
         committing = False
         try:
-            with self._engine.connect() as connection, never_silent(connection):
-                with connection.begin():
-                    self._fence.enter(connection)
-                    hold_again(self._lock, connection)
-                    yield connection
-                    committing = True
+            with (
+                self._engine.connect() as connection,
+                never_silent(connection),
+                connection.begin(),
+            ):
+                self._fence.enter(connection)
+                hold_again(self._lock, connection)
+                yield connection
+                committing = True
         except sa.exc.DBAPIError as error:
             if not committing:
                 raise classified(error, self._engine.url) from error

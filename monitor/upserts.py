@@ -52,6 +52,8 @@ def upsert(
 
 def _replaced(table: sa.Table, keys: Sequence[str]) -> Merge:
     def merge(new: Any) -> Mapping[str, Any]:  # noqa: ANN401 - columns of `excluded`
-        return {column.name: new[column.name] for column in table.columns if column.name not in keys}
+        return {
+            column.name: new[column.name] for column in table.columns if column.name not in keys
+        }
 
     return merge

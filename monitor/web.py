@@ -22,6 +22,7 @@ from aiohttp import web
 from monitor import openapi
 from monitor.metrics import Metrics
 from monitor.queries import LIMIT_DEFAULT, LIMIT_MAX, Filter, Queries
+from monitor.store_errors import StoreUnavailable
 
 #: Threads that read the store for the API.
 READERS = 2
@@ -186,6 +187,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     """Turn every refusal into ``application/problem+json``; keep inner errors to ourselves."""
     try:
         return await handler(request)
+    except StoreUnavailable as error:
+        problem = {"type": "about:blank", "title": "Service Unavailable", "status": 503}
+        return _json({**problem, "detail": str(error)}, 503, "application/problem+json")
     except web.HTTPException as error:
         if error.status < web.HTTPBadRequest.status_code:
             raise

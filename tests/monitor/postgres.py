@@ -69,11 +69,11 @@ class Postgres:
             raise PostgresUnavailableError(f"the server does not start: {error}") from error
 
     def _initialise(self) -> None:
-        command = [self._binaries / "initdb", "-D", self.folder / "data", "-U", "kedge"]
-        options = ["--auth=trust", "--encoding=utf8", "--locale=C", "--no-sync"]
-        self._run([*command, *options])
+        folder = ["-D", str(self.folder / "data")]
+        options = ["-U", "kedge", "--auth=trust", "--encoding=utf8", "--locale=C", "--no-sync"]
+        self._run([str(self._binaries / "initdb"), *folder, *options])
 
-    def _run(self, command: Sequence[str | Path]) -> None:
+    def _run(self, command: Sequence[str]) -> None:
         done = subprocess.run(
             command, cwd=self.folder, capture_output=True, text=True, check=False, **self._as
         )
@@ -120,7 +120,11 @@ class Postgres:
         """Stop the server: SIGINT ends sessions, SIGQUIT leaves a crash to recover from."""
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(30)
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.send_signal(signal.SIGQUIT)
+                self._process.wait(10)
             self._process = None
 
     def remove(self) -> None:

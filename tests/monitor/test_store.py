@@ -86,7 +86,7 @@ def test_a_change_that_fails_halfway_leaves_nothing(store: Store) -> None:
     store.commit(Change(positions={("tail", "a"): {"offset": 1}}))
     broken = WindowRow({"model": "m"}, [])
 
-    with pytest.raises(Exception, match="(?i)not.null"):
+    with pytest.raises(Exception, match=r"(?i)not.null"):
         store.commit(Change(positions={("tail", "a"): {"offset": 2}}, windows=[broken]))
 
     assert store.load().positions == {"tail": {"a": {"offset": 1}}}
@@ -212,7 +212,7 @@ def test_a_window_is_answered_with_what_was_measured_of_it_as_a_whole(
 def test_the_queries_cannot_write(url: str, store: Store) -> None:
     queries = Queries(url)
 
-    with pytest.raises(Exception, match="read.?only"), queries._engine.begin() as connection:
+    with pytest.raises(Exception, match=r"read.?only"), queries._engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM kedge_meta")
 
     queries.close()
@@ -306,6 +306,8 @@ def test_a_missing_driver_is_told_with_what_to_type() -> None:
         "from monitor.store import Store; Store.open('postgresql://localhost/kedge')"
     )
 
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
 
     assert "pip install 'kedge[postgres]'" in done.stderr.splitlines()[-1]
