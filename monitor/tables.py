@@ -158,7 +158,8 @@ hours = sa.Table(
     sa.Column("windows", sa.BigInteger, nullable=False),
     # When the last of its windows was written.
     sa.Column("stored", sa.Float, nullable=False),
-    sa.UniqueConstraint("model", "version", "begins", name="kedge_hours_key"),
+    # The time first: an index of one model would tempt SQLite to sort the whole year.
+    sa.UniqueConstraint("begins", "version", "model", name="kedge_hours_key"),
     sa.Index("kedge_hours_ends", "ends", "id"),
     sa.Index("kedge_hours_version", "version", "ends", "id"),
     sa.Index("kedge_hours_stored", "stored"),

@@ -311,3 +311,43 @@ def test_a_missing_driver_is_told_with_what_to_type() -> None:
     )
 
     assert "pip install 'kedge[postgres]'" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Filter(),
+        Filter(column="age", metric="psi"),
+        Filter(column="age"),
+        Filter(metric="psi"),
+        Filter(version="7"),
+        Filter(version="7", column="age", metric="psi", since=BEGIN, until=BEGIN + 60),
+        Filter(model="m", metric="throughput"),
+    ],
+    ids=["all", "series", "column", "metric", "version", "range", "of windows"],
+)
+def test_a_question_walks_windows_and_neither_reads_nor_sorts_every_measurement(
+    sqlite_url: str, wanted: Filter
+) -> None:
+    store, queries = Store.open(sqlite_url), Queries(sqlite_url)
+    store.commit(Change(windows=[window(BEGIN)]))
+    asked: list[tuple[str, object]] = []
+    sa.event.listen(
+        queries._engine,
+        "before_cursor_execute",
+        lambda _c, _cursor, text, values, *_: asked.append((text, values)),
+    )
+
+    queries.measurements(wanted)
+
+    with queries._engine.connect() as connection:
+        plans = [
+            str(step[3])
+            for text, values in list(asked)
+            for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)  # type: ignore[arg-type] # as the driver got them
+        ]
+    assert any(plan.startswith("SEARCH kedge_measurements") for plan in plans)
+    assert [plan for plan in plans if plan.startswith("SCAN kedge_measurements")] == []
+    assert [plan for plan in plans if "ORDER BY" in plan] == []
+    queries.close()
+    store.close()

@@ -81,7 +81,7 @@ def _make_hours() -> None:
         sa.Column("ends", sa.Float, nullable=False),
         sa.Column("windows", sa.BigInteger, nullable=False),
         sa.Column("stored", sa.Float, nullable=False),
-        sa.UniqueConstraint("model", "version", "begins", name="kedge_hours_key"),
+        sa.UniqueConstraint("begins", "version", "model", name="kedge_hours_key"),
     )
     op.create_index("kedge_hours_ends", "kedge_hours", ["ends", "id"])
     op.create_index("kedge_hours_version", "kedge_hours", ["version", "ends", "id"])
