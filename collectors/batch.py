@@ -19,6 +19,9 @@ LatencyKind: TypeAlias = Literal["model", "server", "client"]
 UNKNOWN_VERSION = "unknown"
 PREDICTION = "prediction"
 
+#: HTTP statuses from here on are failed requests: the caller's fault or ours, it got no answer.
+ERROR_STATUS_MIN = 400
+
 
 @dataclass(frozen=True, slots=True)
 class NumberColumn:
@@ -39,6 +42,10 @@ class NumberColumn:
     def take(self, rows: slice) -> NumberColumn:
         """Return the rows of a slice without a step."""
         return NumberColumn(self.values[rows], _shifted(self.invalid_rows, rows, len(self.values)))
+
+    def pick(self, rows: Ints) -> NumberColumn:
+        """Return the rows at the indices `rows`, in that order."""
+        return NumberColumn(self.values[rows], _picked(self.invalid_rows, rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,16 @@ class CategoryColumn:
         return CategoryColumn(
             self.values[rows], _shifted(self.invalid_rows, rows, len(self.values))
         )
+
+    def pick(self, rows: Ints) -> CategoryColumn:
+        """Return the rows at the indices `rows`, in that order."""
+        values = [self.values[row] for row in rows.tolist()]
+        return CategoryColumn(values, _picked(self.invalid_rows, rows))
+
+
+def _picked(indices: tuple[int, ...], rows: Ints) -> tuple[int, ...]:
+    """Return where in `rows` the indices stand."""
+    return tuple(np.flatnonzero(np.isin(rows, indices)).tolist()) if indices else ()
 
 
 def _shifted(indices: tuple[int, ...], rows: slice, length: int) -> tuple[int, ...]:
@@ -120,6 +137,26 @@ class PredictionBatch:
             weight=self.weight[rows],
             columns={name: column.take(rows) for name, column in self.columns.items()},
         )
+
+    def pick(self, rows: Ints) -> PredictionBatch:
+        """Return the rows at the indices `rows`, in that order."""
+        return replace(
+            self,
+            ts=self.ts[rows],
+            latency_ms=self.latency_ms[rows],
+            status=self.status[rows],
+            weight=self.weight[rows],
+            columns={name: column.pick(rows) for name, column in self.columns.items()},
+        )
+
+    def answered(self) -> PredictionBatch:
+        """Return the rows whose request did not fail; the batch itself when none did.
+
+        A failed request has no answer to measure, and its features were often never read: its
+        row says something about errors, and nothing about any column.
+        """
+        failed = self.status >= ERROR_STATUS_MIN
+        return self.pick(np.flatnonzero(~failed)) if failed.any() else self
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
-from collectors.batch import CategoryColumn, LatencyKind, NumberColumn, Schema
+from collectors.batch import ERROR_STATUS_MIN, LatencyKind, Schema
 from detectors.column_counts import (
     ColumnCounts,
     ColumnState,
@@ -24,11 +23,9 @@ from detectors.packing import PackingError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from collectors.batch import Column, Ints, PredictionBatch
+    from collectors.batch import Ints, PredictionBatch
     from detectors.reference import Reference
 
-#: A request failed when its status is this or more: to the caller, a 422 is no prediction either.
-ERROR_STATUS_MIN = 400
 #: Weights are summed as whole multiples of a millionth part or so of a request, because sums
 #: of floating-point numbers depend on their order and a pane's must not.
 _WEIGHT_UNITS = 1 << 20
@@ -47,6 +44,7 @@ class _PaneState(msgspec.Struct, array_like=True, frozen=True):
     format: int
     digest: str
     events: int
+    answered: int
     requests: int
     errors: int
     weight_units: int
@@ -77,10 +75,12 @@ class Pane:
     ----------
     events
         Rows.
+    answered
+        Rows whose request did not fail: those that the columns are counted in.
     requests
         Rows with a status: a request of several rows carries it once.
     errors
-        Requests with a status of :data:`ERROR_STATUS_MIN` or more.
+        Requests with a status of :data:`collectors.batch.ERROR_STATUS_MIN` or more.
     weight
         Requests that these stand for, where only a share of the traffic is logged.
     statuses
@@ -94,6 +94,7 @@ class Pane:
     """
 
     __slots__ = (
+        "answered",
         "columns",
         "errors",
         "events",
@@ -108,6 +109,7 @@ class Pane:
 
     def __init__(self, reference: Reference | None, columns: Schema) -> None:
         self.events = 0
+        self.answered = 0
         self.requests = 0
         self.errors = 0
         self.weight_units = 0
@@ -138,18 +140,22 @@ class Pane:
         if isinstance(rows, slice):
             batch = batch.take(rows)
         elif rows is not None:
-            batch = reordered(batch, rows)
+            batch = batch.pick(rows)
         if not batch.rows:
             return
+        self._add_columns(batch.answered())
+        self.events += batch.rows
+        self.first_ts = min(self.first_ts, float(batch.ts.min()))
+        self.last_ts = max(self.last_ts, float(batch.ts.max()))
+        self._add_requests(batch)
+
+    def _add_columns(self, batch: PredictionBatch) -> None:
         for name, column in batch.columns.items():
             add_column(self._counts(name), column)
         for name, counts in self.columns.items():
             if name not in batch.columns:
                 counts.miss(batch.rows)
-        self.events += batch.rows
-        self.first_ts = min(self.first_ts, float(batch.ts.min()))
-        self.last_ts = max(self.last_ts, float(batch.ts.max()))
-        self._add_requests(batch)
+        self.answered += batch.rows
 
     def merge(self, other: Pane) -> None:
         """Add what `other` holds; it stays as it is.
@@ -168,8 +174,9 @@ class Pane:
             merge_column(self._counts(name), counts)
         for name, counts in self.columns.items():
             if name not in other.columns:
-                counts.miss(other.events)
+                counts.miss(other.answered)
         self.events += other.events
+        self.answered += other.answered
         self.requests += other.requests
         self.errors += other.errors
         self.weight_units += other.weight_units
@@ -211,6 +218,7 @@ class Pane:
             format=_FORMAT,
             digest=self.digest,
             events=self.events,
+            answered=self.answered,
             requests=self.requests,
             errors=self.errors,
             weight_units=self.weight_units,
@@ -267,7 +275,8 @@ class Pane:
             return pane
 
     def _restore(self, state: _PaneState) -> None:
-        self.events, self.requests, self.errors = state.events, state.requests, state.errors
+        self.events, self.answered = state.events, state.answered
+        self.requests, self.errors = state.requests, state.errors
         self.weight_units, self.statuses = state.weight_units, dict(state.statuses)
         self.first_ts, self.last_ts = state.first_ts, state.last_ts
         try:
@@ -281,7 +290,7 @@ class Pane:
         """Return the counts of a column; in the rows before it first came, it was missing."""
         if name not in self.columns:
             self.columns[name] = counts_of(self.reference, name)
-            self.columns[name].miss(self.events)
+            self.columns[name].miss(self.answered)
         return self.columns[name]
 
     def _add_requests(self, batch: PredictionBatch) -> None:
@@ -297,27 +306,6 @@ class Pane:
         if not np.isnan(batch.latency_ms).all():
             histogram = self.latency.setdefault(batch.latency_kind, LatencyHistogram())
             histogram.add(batch.latency_ms)
-
-
-def reordered(batch: PredictionBatch, rows: Ints) -> PredictionBatch:
-    """Return the rows of `batch` at the indices `rows`, in that order."""
-    return replace(
-        batch,
-        ts=batch.ts[rows],
-        latency_ms=batch.latency_ms[rows],
-        status=batch.status[rows],
-        weight=batch.weight[rows],
-        columns={name: _reordered(column, rows) for name, column in batch.columns.items()},
-    )
-
-
-def _reordered(column: Column, rows: Ints) -> Column:
-    invalid: tuple[int, ...] = ()
-    if column.invalid_rows:
-        invalid = tuple(np.flatnonzero(np.isin(rows, column.invalid_rows)).tolist())
-    if isinstance(column, NumberColumn):
-        return NumberColumn(column.values[rows], invalid)
-    return CategoryColumn([column.values[row] for row in rows.tolist()], invalid)
 
 
 def _state(data: bytes) -> _PaneState:

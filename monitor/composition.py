@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from collectors.kinds import FORMATS
+from collectors.kinds import FORMATS, METERS
 from collectors.quarantine import Quarantine
 from collectors.registry import MlflowRegistry
+from collectors.source import Source
+from collectors.spool_source import SpoolSettings, SpoolSource
 from detectors.rule import RuleSpec
 from detectors.window import Windows, WindowSpec
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
@@ -19,9 +21,11 @@ from monitor.engine import Engine, Stream
 from monitor.journal import StoreJournal
 from monitor.judging import Judge
 from monitor.metrics import Metrics
+from monitor.model_age import ModelAge
 from monitor.queries import Queries
 from monitor.references import FileReferences, FirstEvents, NoReference, References
-from monitor.settings import EventSpan, Settings, TimeSpan
+from monitor.sampling import Sampling, Target
+from monitor.settings import EventSpan, Settings, SourceSettings, TimeSpan
 from monitor.store import Change, Store, sqlite_path
 from monitor.version import VERSION
 from monitor.view import DaemonView
@@ -44,6 +48,7 @@ class Parts:
     queries: Queries
     engine: Engine
     deciding: Deciding
+    sampling: Sampling
     web: Web
     registry: MlflowRegistry | None
     changes_allowed: bool
@@ -75,9 +80,10 @@ async def compose(settings: Settings) -> Parts:
         columns_max=settings.limits.columns_max, versions_max=settings.limits.versions_max
     )
     metrics.build.labels(VERSION).set(1)
-    engine = _engine(settings, store, metrics)
-    await writer.run(lambda: engine.restore(snapshot))
     registry = _registry(settings)
+    sampling = _sampling(settings, metrics, registry)
+    engine = _engine(settings, store, metrics, sampling)
+    await writer.run(lambda: engine.restore(snapshot))
     deciding = _deciding(
         settings,
         store,
@@ -94,6 +100,7 @@ async def compose(settings: Settings) -> Parts:
         metrics=metrics,
         token=_token(settings),
         max_body_bytes=settings.http.max_body_bytes,
+        sources=[s.source for s in engine.streams if isinstance(s.source, SpoolSource)],
     )
     return Parts(
         writer,
@@ -101,6 +108,7 @@ async def compose(settings: Settings) -> Parts:
         queries,
         engine,
         deciding,
+        sampling,
         web,
         registry,
         changes_allowed=settings.http.token is not None,
@@ -145,19 +153,34 @@ def window_spec(settings: Settings) -> WindowSpec:
     raise ValueError("the settings let a window of events slide by time")
 
 
-def _engine(settings: Settings, store: Store, metrics: Metrics) -> Engine:
+def _sampling(settings: Settings, metrics: Metrics, registry: MlflowRegistry | None) -> Sampling:
+    model = settings.model
+    return Sampling(
+        [
+            Target(source.name, source.settings.interval_s, source.settings.build(source.name))
+            for source in settings.collect
+            if source.type in METERS
+        ],
+        metrics,
+        confidence=settings.detectors.confidence,
+        age=None if registry is None else ModelAge(model.name, model.alias, registry, metrics),
+    )
+
+
+def _engine(settings: Settings, store: Store, metrics: Metrics, sampling: Sampling) -> Engine:
     references = _references(settings)
     limits = settings.limits
     schema = references.schema()
     streams = [
         Stream(
             source.name,
-            source.settings.build(source.name),
+            _source(source, settings),
             FORMATS[source.settings.format](
                 settings.model.name, schema, columns_max=limits.columns_max
             ),
         )
         for source in settings.collect
+        if source.type not in METERS
     ]
     spec = window_spec(settings)
     return Engine(
@@ -175,6 +198,7 @@ def _engine(settings: Settings, store: Store, metrics: Metrics) -> Engine:
         quarantine=Quarantine(_quarantine_path(settings), limits.quarantine_bytes),
         commit_interval_s=settings.store.commit_interval_s,
         idle_s=settings.windows.idle_s,
+        sampler=sampling,
     )
 
 
@@ -185,6 +209,16 @@ def _references(settings: Settings) -> References:
     if reference.origin == "first":
         return FirstEvents(reference.events, reference.points_max)
     return NoReference()
+
+
+def _source(source: SourceSettings, settings: Settings) -> Source:
+    own = source.settings
+    if isinstance(own, SpoolSettings) and not own.path:
+        beside = sqlite_path(settings.store.url) or settings.path
+        folder = beside.parent if beside else Path()
+        own = replace(own, path=str(folder / "spool" / source.name))
+    built: Source = own.build(source.name)
+    return built
 
 
 def _quarantine_path(settings: Settings) -> Path:

@@ -9,25 +9,30 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import msgspec
 import numpy as np
 
 from collectors.batch import Decoded, PredictionBatch, Rejection, Schema
 from collectors.format import Format
+from collectors.portions import portions
 from collectors.quarantine import Quarantine
-from collectors.source import Chunk, Source
+from collectors.source import Chunk, KeepingSource, Source
+from detectors.measurement import Measurement
 from detectors.pane import PaneError
 from detectors.rule import RuleSpec
 from detectors.window import ClosedWindow, Windows, WindowStateError
+from monitor.forward_clock import ForwardClock
 from monitor.judging import Judge, Judged, RuleStanding
 from monitor.metrics import Metrics
 from monitor.references import References
 from monitor.store import Change, Snapshot, Store, StoreUnavailable, Totals
+from monitor.versions import Versions, VersionSeen
+from monitor.watermark import Watermark
 
 log = logging.getLogger("kedge.engine")
 
@@ -50,6 +55,13 @@ class Stream:
     name: str
     source: Source
     format: Format
+
+
+class Sampler(Protocol):
+    """Knows what was sampled while a window lasted."""
+
+    def measurements(self, window: ClosedWindow, *, serving: bool) -> Sequence[Measurement]:
+        """Measure a window; `serving` is whether most of its time's events were its version's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +90,6 @@ class _Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class VersionSeen:
-    """What was seen of a version: live events since the store was made, and when.
-
-    Times are event time, seconds since the epoch; `last_window` is the end of its last window.
-    """
-
-    version: str
-    events: int
-    first_seen: float
-    last_seen: float
-    last_window: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Committed:
     """What the last commit says, whole: replaced at once, so that any thread may read it."""
 
@@ -111,6 +109,8 @@ class Engine:
         re-reads at most this much, and counts nothing twice.
     idle_s
         After so long without a line, event time goes on by the clock, and windows close.
+    sampler
+        Measures windows by something else than their events; None without any.
     wall, monotonic
         Clocks, seconds: of event time, and of intervals.
     """
@@ -128,6 +128,7 @@ class Engine:
         quarantine: Quarantine,
         commit_interval_s: float,
         idle_s: float,
+        sampler: Sampler | None = None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -141,11 +142,13 @@ class Engine:
         self._quarantine = quarantine
         self._commit_interval_s = commit_interval_s
         self._idle_s = idle_s
-        self._wall = wall
+        self._sampler = sampler
+        self._wall = ForwardClock(wall, monotonic)
         self._monotonic = monotonic
+        self._event_time = Watermark()
         self._pending = _Pending()
         self._totals: dict[str, Totals] = {stream.name: Totals() for stream in streams}
-        self._versions: dict[str, VersionSeen] = {}
+        self._versions = Versions()
         self._schemas: dict[str, Schema] = {}
         self._next_commit = monotonic()
         self._last_line, self._watermark = monotonic(), windows.watermark
@@ -154,6 +157,11 @@ class Engine:
         self._trouble: str | None = None
         self._last_turn = monotonic()
         self._committed = self._standing()
+
+    @property
+    def streams(self) -> Sequence[Stream]:
+        """The sources that are read."""
+        return self._streams
 
     @property
     def committed(self) -> Committed:
@@ -175,11 +183,7 @@ class Engine:
         self._references.restore(snapshot.states)
         self._judge.restore(snapshot.rules)
         self._totals |= snapshot.totals
-        self._versions = {
-            row["version"]: VersionSeen(**{k: v for k, v in row.items() if k != "model"})
-            for row in snapshot.versions
-            if row["model"] == self._model
-        }
+        self._versions.restore(row for row in snapshot.versions if row["model"] == self._model)
         fixed = self._references.schema()
         for stream in self._streams:
             stream.source.restore(snapshot.positions.get(stream.name, {}))
@@ -228,10 +232,12 @@ class Engine:
                 self._take(stream, chunk)
                 busy = True
             for gone in stream.source.retired():
+                self._event_time.retire(stream.name, gone)
                 self._pending.change.retired.append((stream.name, gone))
                 self._pending.change.positions.pop((stream.name, gone), None)
                 self._pending.dirty = True
         if busy:
+            self._advance()
             self._last_line, self._watermark = self._monotonic(), self._windows.watermark
         else:
             self._let_time_pass()
@@ -240,6 +246,14 @@ class Engine:
             self._conclude(window)
         due = self._pending.dirty and self._monotonic() >= self._next_commit
         return Turn(busy, self._commit() if closed or due else ())
+
+    def _advance(self) -> None:
+        """Move event time on, as far as every log that has a backlog has come."""
+        lagging = frozenset(s.name for s in self._streams if s.source.lag_bytes())
+        come = self._event_time.end_turn(lagging)
+        # An event a little ahead of us belongs to a window that others have yet to fill.
+        come = min(come, self._wall())
+        self._windows.advance(come - self._windows.spec.lateness_s)
 
     def _let_time_pass(self) -> None:
         """Close windows although no line comes.
@@ -259,26 +273,31 @@ class Engine:
         return judged
 
     def _take(self, stream: Stream, chunk: Chunk) -> None:
+        too_long = [Rejection("too_long", line) for line in chunk.skipped]
+        self._count_all(stream, chunk.stream, Decoded((), too_long))
+        if chunk.shed:
+            self._totals[stream.name] += Totals(shed=chunk.shed)
+            self._since_window += Totals(shed=chunk.shed)
+            self._metrics.shed.labels(stream.name).inc(chunk.shed)
+        for lines in portions(chunk.lines, lambda: len(stream.format.schema.columns)):
+            self._count_all(stream, chunk.stream, stream.format.decode(lines))
+        self._metrics.bytes.labels(stream.name).inc(len(chunk.lines))
+        self._pending.change.positions[stream.name, chunk.stream] = chunk.position
+        self._pending.dirty = True
+
+    def _count_all(self, stream: Stream, part: str, decoded: Decoded) -> None:
         name = stream.name
-        decoded = stream.format.decode(chunk.lines) if chunk.lines else Decoded(())
-        rejections = (
-            *(Rejection("too_long", line) for line in chunk.skipped),
-            *decoded.rejections,
-        )
-        counted = Totals(rejected=len(rejections))
+        counted = Totals(rejected=len(decoded.rejections))
         for batch in decoded.batches:
-            counted += self._count(stream, batch)
-        self._reject(name, rejections)
-        self._metrics.bytes.labels(name).inc(len(chunk.lines))
+            counted += self._count(stream, part, batch)
+        self._reject(name, decoded.rejections)
         unknown_keys = sum(decoded.unknown_keys.values())
         if unknown_keys:
             self._metrics.unknown_keys.labels(name).inc(unknown_keys)
         self._totals[name] += counted
         self._since_window += counted
-        self._pending.change.positions[name, chunk.stream] = chunk.position
-        self._pending.dirty = True
 
-    def _count(self, stream: Stream, batch: PredictionBatch) -> Totals:
+    def _count(self, stream: Stream, part: str, batch: PredictionBatch) -> Totals:
         self._export(stream.name, batch)
         if batch.role != "live":
             return Totals(events=batch.rows)
@@ -288,8 +307,10 @@ class Engine:
         if rest is not None:
             if rest is not batch:
                 self._fix_schema()
-            added = self._windows.add(rest, self._references.of(batch.version), self._wall())
+            reference = self._references.of(batch.version)
+            added = self._windows.add(rest, reference, self._wall(), advance=False)
             late = added.late
+            self._event_time.note(stream.name, part, added.newest)
             if added.late:
                 self._metrics.late.labels(stream.name).inc(added.late)
             if added.ahead:
@@ -319,12 +340,14 @@ class Engine:
 
     def _conclude(self, window: ClosedWindow) -> None:
         since, self._since_window = self._since_window, Totals()
+        events = self._events_between(window.begins, window.ends)
         judged = self._judge.conclude(
             window,
             self._references.of(window.version),
             rejected=since.rejected,
             late=since.late,
-            events_by_version=self._events_between(window.begins, window.ends),
+            events_by_version=events,
+            sampled=self._sampled(window, events),
         )
         change = self._pending.change
         change.windows.append(judged.row)
@@ -332,20 +355,11 @@ class Engine:
         change.rules.update(judged.rule_states)
         self._pending.judged.append(judged)
         self._pending.dirty = True
-        seen = self._versions.get(window.version)
-        if seen is not None:
-            self._versions[window.version] = replace(seen, last_window=window.ends)
+        self._versions.conclude(window.version, window.ends)
 
     def _see(self, batch: PredictionBatch) -> None:
-        first, last = float(batch.ts.min()), float(batch.ts.max())
-        seen = self._versions.get(batch.version) or VersionSeen(batch.version, 0, first, last)
-        self._versions[batch.version] = replace(
-            seen,
-            events=seen.events + batch.rows,
-            first_seen=min(seen.first_seen, first),
-            last_seen=max(seen.last_seen, last),
-        )
-        self._recent.append((last, batch.version, batch.rows))
+        self._versions.see(batch)
+        self._recent.append((float(batch.ts.max()), batch.version, batch.rows))
 
     def _events_between(self, begins: float, ends: float) -> dict[str, int]:
         """Events by version, as far as they are remembered: who shares the traffic with whom."""
@@ -354,6 +368,15 @@ class Engine:
             if begins <= moment <= ends:
                 events[version] = events.get(version, 0) + rows
         return events
+
+    def _sampled(self, window: ClosedWindow, events: Mapping[str, int]) -> Sequence[Measurement]:
+        if self._sampler is None:
+            return ()
+        # Resources are those of a process, which may serve two versions one after the other:
+        # they are told of the version that most events between the window's ends were of.
+        most = max(events.values(), default=0)
+        serving = events.get(window.version, 0) == most
+        return self._sampler.measurements(window, serving=serving)
 
     def _commit(self) -> Sequence[Judged]:
         pending = self._pending
@@ -374,6 +397,9 @@ class Engine:
         self._next_commit = began + max(self._commit_interval_s, took / COMMIT_SHARE)
         self._pending = _Pending()
         self._committed = self._standing()
+        for stream in self._streams:
+            if isinstance(stream.source, KeepingSource):
+                stream.source.committed()
         for judged in pending.judged:
             self._metrics.set_window(judged.row.window, list(judged.row.measurements))
         for standing in self._committed.rules:
@@ -386,10 +412,20 @@ class Engine:
         follow("skipped_windows", windows.skipped)
         follow("evicted_versions", windows.evicted_versions)
         follow("evicted_panes", windows.evicted_panes)
+        follow("forgotten_versions", self._versions.forgotten)
         follow("unkept_rejections", self._quarantine.dropped)
         follow("overflowing_columns", sum(s.format.columns_overflow for s in self._streams))
+        for limit, cost in self._source_costs().items():
+            follow(limit, cost)
         for stream in self._streams:
             self._metrics.backlog.labels(stream.name).set(stream.source.lag_bytes())
+
+    def _source_costs(self) -> Counter[str]:
+        costs: Counter[str] = Counter()
+        for stream in self._streams:
+            if isinstance(stream.source, KeepingSource):
+                costs.update(stream.source.costs())
+        return costs
 
     def _complete(self, change: Change) -> None:
         """Add what is written as a whole: panes, totals, versions, learned columns."""
@@ -398,7 +434,10 @@ class Engine:
         change.dropped_panes.extend(self._windows.dropped_panes())
         change.states.update(self._references.changed())
         change.totals.update(self._totals)
-        change.versions.extend(self._version_row(seen) for seen in self._versions.values())
+        rows, gone = self._versions.changes(self._model)
+        change.versions.extend(rows)
+        change.forgotten.extend(gone)
+        self._judge.forget(gone)
         for stream in self._streams:
             schema = stream.format.schema
             if self._schemas.get(stream.name) != schema:
@@ -406,11 +445,10 @@ class Engine:
                 change.states[f"{SCHEMA}:{stream.name}"] = msgspec.json.encode(schema)
 
     def _standing(self) -> Committed:
-        live = max(self._versions.values(), key=lambda seen: seen.last_seen, default=None)
-        name = live.version if live is not None else None
+        name = self._versions.live
         return Committed(
             totals=dict(self._totals),
-            versions=list(self._versions.values()),
+            versions=self._versions.seen,
             live_version=name,
             rules=self._judge.standings(name),
         )
@@ -419,13 +457,3 @@ class Engine:
         """Judge by other rules from the next window on."""
         self._judge.replace_rules(rules)
         self._committed = self._standing()
-
-    def _version_row(self, seen: VersionSeen) -> dict[str, Any]:
-        return {
-            "model": self._model,
-            "version": seen.version,
-            "events": seen.events,
-            "first_seen": seen.first_seen,
-            "last_seen": seen.last_seen,
-            "last_window": seen.last_window,
-        }

@@ -273,7 +273,8 @@ def _rounded(value: float) -> float:
     (130.0, 0.052)
     """
     digits = 1 - math.floor(math.log10(value))
-    return round(math.ceil(value * 10**digits) / 10**digits, max(digits, 0))
+    scale = 10.0**digits
+    return round(math.ceil(value * scale) / scale, max(digits, 0))
 
 
 def _toml(value: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +93,15 @@ class Judge:
             key: RuleState.from_json(state) for key, state in states.items() if key[0] in names
         }
 
+    def forget(self, versions: Collection[str]) -> None:
+        """Let go of where rules stand with versions that are not remembered any more."""
+        gone = set(versions)
+        if gone:
+            self._states = {key: kept for key, kept in self._states.items() if key[1] not in gone}
+            self._judgements = {
+                key: kept for key, kept in self._judgements.items() if key[1] not in gone
+            }
+
     def standings(self, version: str | None) -> list[RuleStanding]:
         """Where each rule stands with a version; a version never seen stands nowhere yet."""
         keys = [(rule, (rule.name, version or "")) for rule in self._rules]
@@ -109,8 +118,9 @@ class Judge:
         rejected: int,
         late: int,
         events_by_version: Mapping[str, int],
+        sampled: Sequence[Measurement] = (),
     ) -> Judged:
-        """Measure a window and move every rule on."""
+        """Measure a window and move every rule on; `sampled` is measured already."""
         pane = window.pane
         found = measure(
             pane,
@@ -119,6 +129,7 @@ class Judge:
             confidence=self._confidence,
             psi_bins=self._psi_bins,
         )
+        found.extend(sampled)
         reports, incidents, states = [], [], {}
         for rule in self._rules:
             judgement = judge(found, pane.events, rule)

@@ -1,10 +1,11 @@
 """The daemon. Start reading here.
 
-Three things go on at once, and one thread writes:
+Four things go on at once, and one thread writes:
 
 * *counting* (:mod:`monitor.engine`): a turn reads what has arrived, counts it, closes windows,
   judges them and commits; turns follow one another on the writer's thread;
 * *deciding* (:mod:`monitor.deciding`): takes the judged windows, in order, after their commit;
+* *sampling* (:mod:`monitor.sampling`): looks at what serves, for windows to ask about;
 * *answering* (:mod:`monitor.web`): pages, metrics and the API, from what was committed.
 
 Bad data is counted and passed over. Bad weather (a locked database, a full disk, a registry that
@@ -23,14 +24,14 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
-from aiohttp import web
-
 from monitor import logs
 from monitor.composition import Parts, compose, rule_specs
 from monitor.engine import RETRY_S
+from monitor.http_guard import Guard, Listening, listen
 from monitor.judging import Judged
 from monitor.settings import ConfigurationError, Settings, load
 from monitor.store import StoreUnavailable
+from monitor.watchdog import Watchdog
 
 log = logging.getLogger("kedge.loop")
 
@@ -60,6 +61,10 @@ async def _run(settings: Settings) -> int:
         daemon = Daemon(settings, parts, stop)
         daemon.catch_signals(asyncio.get_running_loop())
         await daemon.run()
+    except Exception:
+        # Nobody may be looking: the whole story goes to the log, whatever the caller prints.
+        log.exception("ended by a fault; what was committed stands")
+        raise
     finally:
         await parts.close()
     log.info("stopped: everything counted is committed")
@@ -85,44 +90,47 @@ class Daemon:
     async def run(self) -> None:
         """Serve, count and decide until asked to stop; then commit and let go, in order."""
         self._main = asyncio.current_task()
-        runner = await self._listen()
+        watchdog = Watchdog(asyncio.get_running_loop())
+        watchdog.start()
+        listening = await self._listen()
         try:
             await self._parts.deciding.resume()
             async with asyncio.TaskGroup() as tasks:
                 counting = tasks.create_task(self._count(), name="counting")
                 tasks.create_task(self._decide(), name="deciding")
                 pruning = tasks.create_task(self._prune(), name="pruning")
+                sampling = tasks.create_task(self._sample(), name="sampling")
                 await self._stopped_or(counting)
                 # Counting and deciding end by themselves, each behind the step it is in.
                 pruning.cancel()
+                sampling.cancel()
         finally:
-            await asyncio.wait_for(self._let_go(runner), STOP_TIMEOUT_S)
+            await asyncio.wait_for(self._let_go(listening), STOP_TIMEOUT_S)
+            watchdog.stop()
 
     async def _stopped_or(self, counting: asyncio.Task[None]) -> None:
         waiting = asyncio.create_task(self._stop.wait())
         await asyncio.wait({waiting, counting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
 
-    async def _let_go(self, runner: web.AppRunner) -> None:
+    async def _let_go(self, listening: Listening) -> None:
         engine = self._parts.engine
         try:
             await self._parts.writer.run(engine.stop)
         except StoreUnavailable as error:
             # Nothing is lost: the positions on disk are those of the last commit.
             log.warning("the last lines were not committed and will be read again: %s", error)
-        await runner.cleanup()
+        await listening.close()
 
-    async def _listen(self) -> web.AppRunner:
-        runner = web.AppRunner(self._parts.web.app, access_log=None, shutdown_timeout=2.0)
-        await runner.setup()
+    async def _listen(self) -> Listening:
         host, port = self._settings.http.address
-        site = web.TCPSite(runner, host, port)
-        await site.start()
-        for address in runner.addresses:
+        guard = Guard(self._parts.web.count_refused)
+        listening = await listen(self._parts.web.app, host, port, guard)
+        for address in listening.addresses:
             log.info("listening on http://%s:%s", *address[:2])
         if not self._parts.changes_allowed:
             log.info("no [http] token: calls that change state answer 403")
-        return runner
+        return listening
 
     async def _count(self) -> None:
         engine, pause = self._parts.engine, PAUSE_MIN_S
@@ -172,6 +180,10 @@ class Daemon:
             await act()
         except StoreUnavailable as error:
             log.error("the journal cannot be written, so nothing acts: %s", error)
+
+    async def _sample(self) -> None:
+        engine = self._parts.engine
+        await self._parts.sampling.run(lambda: engine.committed.live_version)
 
     async def _prune(self) -> None:
         while True:

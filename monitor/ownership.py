@@ -9,6 +9,7 @@ the writer any more.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -91,9 +92,10 @@ def _locked(path: Path) -> IO[str]:
             f"another Kedge (process {holder}) works on the store {path}. Stop it, "
             "or give this one a [store] url of its own"
         ) from error
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
+    # The lock holds without a name in it, where the disk is too full for one.
+    with contextlib.suppress(OSError):
+        os.truncate(lock.fileno(), 0)
+        os.write(lock.fileno(), f"{os.getpid()}\n".encode())
     return lock
 
 

@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from collectors.batch import ColumnKind, PredictionBatch, Schema
+import numpy as np
+
+from collectors.batch import ERROR_STATUS_MIN, ColumnKind, PredictionBatch, Schema
 from detectors.reference import Reference, ReferenceBuilder
 from detectors.reference_file import ReferenceError as BadReference
 from detectors.reference_file import dump, load
@@ -140,7 +142,10 @@ class FirstEvents:
         if self._builder is None:
             return batch
         wanted = self._events - self._builder.rows
-        self._builder.add(batch.take(slice(0, wanted)).columns)
+        # Rows of failed requests tell nothing of what is normal: they neither enter nor count.
+        answered = np.cumsum(batch.status < ERROR_STATUS_MIN)
+        end = int(np.searchsorted(answered, wanted)) + 1
+        self._builder.add(batch.take(slice(0, end)).answered().columns)
         self._changed.add(COLLECTING)
         if self._builder.rows < self._events:
             return None
@@ -148,7 +153,7 @@ class FirstEvents:
         self._builder = None
         self._changed.add(COLLECTED)
         log.info("the first %d events are the reference from here on", self._events)
-        return batch.take(slice(wanted, None)) if wanted < batch.rows else None
+        return batch.take(slice(end, None)) if end < batch.rows else None
 
     def schema(self) -> Schema | None:
         """Columns of the reference once there is one."""

@@ -13,7 +13,7 @@ import dataclasses
 import math
 import os
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -121,6 +121,7 @@ class Loader:
         if value is UNUSABLE:
             return UNUSABLE
         origin = typing.get_origin(hint)
+        read: Callable[[Any, object, str], Any]
         if is_union(hint):
             read = self._optional
         elif dataclasses.is_dataclass(hint):

@@ -151,11 +151,11 @@ class WindowSettings:
     as late, and in no window."""
 
     ahead_max_s: PositiveDuration = 300.0
-    """An event further in the future than this (by the wall clock) is rejected: one wrong clock
-    must not close every window."""
+    """An event further in the future than this (by the wall clock) is counted as of now: one
+    wrong clock must not close every window."""
 
     idle_s: PositiveDuration = 10.0
-    """After so long without a new line, windows close by the wall clock."""
+    """After so long without a new line, event time goes on by the clock, and windows close."""
 
     def __post_init__(self) -> None:
         """Refuse a length that its slide does not divide."""

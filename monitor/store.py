@@ -91,6 +91,7 @@ class Change:
     windows: list[WindowRow] = field(default_factory=list)
     incidents: list[Json] = field(default_factory=list)
     versions: list[Json] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)  # versions, with the states of their rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ class Store:
         StoreInUse, StoreSchemaError, StoreCorrupt
             As their names say; nothing was changed.
         StoreUnavailable
-            The database is away, or locked by something that is not a Kedge.
+            The database is away or locked, or a fresh store cannot be made (no room on the disk).
         """
         lock = lock_of(url)
         try:
@@ -212,6 +213,7 @@ class Store:
                 ],
             )
             upsert(connection, tables.versions, change.versions)
+            self._forget_versions(connection, change.forgotten)
             for row in change.windows:
                 self._write_window(connection, row)
             measured = {_series(one) for row in change.windows for one in row.measurements}
@@ -296,15 +298,25 @@ class Store:
 
     def _write_panes(self, connection: sa.Connection, change: Change) -> None:
         table = tables.panes
-        for version, pane in change.dropped_panes:
-            connection.execute(
-                sa.delete(table).where(table.c.version == version, table.c.pane == pane)
+        if change.dropped_panes:
+            this_one = sa.and_(
+                table.c.version == sa.bindparam("gone"), table.c.pane == sa.bindparam("index")
             )
+            gone = [{"gone": version, "index": pane} for version, pane in change.dropped_panes]
+            connection.execute(sa.delete(table).where(this_one), gone)
         rows = [
             {"version": version, "pane": pane, "payload": payload}
             for (version, pane), payload in change.panes.items()
         ]
         upsert(connection, table, rows)
+
+    def _forget_versions(self, connection: sa.Connection, forgotten: Sequence[str]) -> None:
+        if not forgotten:
+            return
+        gone = [{"gone": version} for version in forgotten]
+        for table in (tables.versions, tables.rules):
+            this_one = table.c.version == sa.bindparam("gone")
+            connection.execute(sa.delete(table).where(this_one), gone)
 
     def _write_window(self, connection: sa.Connection, row: WindowRow) -> None:
         stored = {**row.window, "stored": self._clock()}

@@ -49,7 +49,7 @@ def act(turn: Turn, record: RollbackRecord) -> None:
     if current is None:
         # What is done is verified, however late it was done.
         turn.write(record, "VERIFYING", "every step is done; does the traffic agree?")
-        turn.set(next_try=turn.now + turn.policy.verify_read_s)
+        turn.set(next_try=turn.now + turn.policy.verify_interval_s)
     elif turn.now >= record.expires:
         give_up(turn, record, "evidence", "the time for acting was over")
     elif turn.policy.mode != "act":

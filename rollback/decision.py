@@ -93,7 +93,7 @@ def _registry_read(turn: Turn, read: RegistryRead) -> None:
     if record.undecided:
         ask_gates(turn, record, read)
     elif record.state == "VERIFYING":
-        turn.set(failures=0, next_try=turn.now + turn.policy.verify_read_s)
+        turn.set(failures=0, next_try=turn.now + turn.policy.verify_interval_s)
         if read.alias_version != record.to_version:
             why = (
                 f"the alias was moved to version {read.alias_version} by somebody else; "
@@ -150,7 +150,7 @@ def _tick(turn: Turn) -> None:
         why = f"not verified within {turn.policy.verify_timeout_s:.0f} s: {'; '.join(still)}"
         turn.close(_with_proof(turn, record), "ESCALATED", "escalated", why)
     elif due:
-        turn.set(next_try=turn.now + turn.policy.verify_read_s)
+        turn.set(next_try=turn.now + turn.policy.verify_interval_s)
         turn.commands.append(ReadRegistry())
 
 

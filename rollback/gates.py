@@ -184,7 +184,7 @@ def _choose(case: Case, read: RegistryRead) -> Target | NoTarget:
     unfit = {
         r.from_version
         for r in case.history
-        if r.touched and r.from_version and case.now - r.updated < case.policy.unfit_s
+        if r.touched and r.from_version and case.now - r.updated < case.policy.quarantine_s
     }
     return choose_target(
         from_version,

@@ -34,7 +34,7 @@ class Policy:
         Events of the target that must have been seen after the act.
     verify_share_min
         Share that the target must have of the events of both versions, in [0, 1].
-    verify_read_s
+    verify_interval_s
         How often the alias is read again while verifying.
     evidence_age_max_s
         A window that ended longer ago is never acted on. Twenty minutes is what Kargo allows a
@@ -43,7 +43,7 @@ class Policy:
         From the confirmed breach; no step is begun after that, by anybody.
     attempts_max
         Tries of one step, or of reading the registry, before a person is called.
-    unfit_s
+    quarantine_s
         A version that was rolled back from is no automatic target for so long.
     good_windows_min
         Healthy windows before a version counts as good.
@@ -63,11 +63,11 @@ class Policy:
     verify_timeout_s: float = 600.0
     verify_events_min: int = 100
     verify_share_min: float = 0.5
-    verify_read_s: float = 10.0
+    verify_interval_s: float = 10.0
     evidence_age_max_s: float = 1_200.0
     intent_ttl_s: float = 600.0
     attempts_max: int = 8
-    unfit_s: float = 7 * DAY_S
+    quarantine_s: float = 7 * DAY_S
     good_windows_min: int = 1
     blind_after_s: float = 1_800.0
 
@@ -83,7 +83,7 @@ class Policy:
     @property
     def remembered_s(self) -> float:
         """How far back the journal matters to a decision."""
-        return max(self.unfit_s, self.cooldown_s, 30 * DAY_S)
+        return max(self.quarantine_s, self.cooldown_s, 30 * DAY_S)
 
 
 def pause_s(failures: int) -> float:

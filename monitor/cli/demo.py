@@ -28,7 +28,7 @@ def command(*, data_dir: Path | None, port: int, once: bool) -> int:
     """Show the whole loop on this machine.
 
     Starts a real MLflow registry with two versions of a model, serves one, sends it real rows,
-    lets the world shift, and shows how Kedge finds out and moves back. Takes about two minutes;
+    lets the world shift, and shows how Kedge finds out and moves back. Takes about a minute;
     the pages stay up until Ctrl-C.
 
     \b

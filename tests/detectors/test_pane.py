@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.batch import CategoryColumn, NumberColumn, Schema
+from collectors.batch import CategoryColumn, NumberColumn, PredictionBatch, Schema
 from detectors.category_counts import NEW_NAMES_MAX, CategoryCounts
 from detectors.number_counts import NumberCounts
 from detectors.pane import Pane, PaneError, PaneReferenceError
@@ -20,7 +20,6 @@ from tests.detectors.batches import batch_of, batches, reference_of
 if TYPE_CHECKING:
     from random import Random
 
-    from collectors.batch import PredictionBatch
 
 REFERENCE = reference_of(
     {
@@ -214,3 +213,24 @@ def test_the_kept_names_of_new_categories_are_bounded_exact_and_order_free(
     assert len(forward.new_names) == min(NEW_NAMES_MAX, len(set(every)))
     assert all(rows == every.count(name) for name, rows in forward.new_names.items())
     assert forward.other == len(every)
+
+
+def test_a_failed_request_counts_as_an_error_and_in_no_column() -> None:
+    batch = PredictionBatch(
+        model="m",
+        version="1",
+        role="live",
+        latency_kind="server",
+        ts=np.arange(3.0),
+        latency_ms=np.full(3, 5.0),
+        status=np.array([200, 500, 200]),
+        weight=np.ones(3),
+        columns={"x": NumberColumn(np.array([1.0, np.nan, np.nan]))},
+    )
+    pane = Pane(None, Schema({"x": "number", "y": "number"}))
+
+    pane.add(batch)
+
+    assert (pane.events, pane.answered, pane.requests, pane.errors) == (3, 2, 3, 1)
+    assert pane.columns["x"].missing == 1
+    assert pane.columns["y"].missing == 2

@@ -12,10 +12,16 @@ from aiohttp.test_utils import TestClient, TestServer
 from monitor.metrics import Metrics
 from monitor.openapi import description
 from monitor.queries import Queries
+from monitor.secret import Secret
 from monitor.store import Change, Store
 from monitor.web import Web
 
 TOKEN = "s3cret-canary"
+UNREADABLE = "a file that is not there"
+
+
+def secret(folder: Path) -> Secret:
+    return Secret(file=folder / "no-such-token")
 
 
 class Daemon:
@@ -73,7 +79,7 @@ async def client(
         view=daemon,
         queries=queries,
         metrics=Metrics(columns_max=10, versions_max=10),
-        token=lambda: token[0],
+        token=lambda: secret(tmp_path).reveal() if token[0] is UNREADABLE else token[0],
         max_body_bytes=1000,
     )
     async with TestClient(TestServer(web.app)) as client:
@@ -86,11 +92,14 @@ async def client(
 async def test_every_described_path_answers_and_every_route_is_described(
     client: TestClient[Any, Any],
 ) -> None:
-    described = set(description()["paths"]) | {"/", "/api/v1/openapi.json"}
+    paths = description()["paths"]
+    described = set(paths) | {"/", "/api/v1/openapi.json"}
+    takes_only = {path for path, methods in paths.items() if "get" not in methods}
 
     for path in described:
         answer = await client.get(path.replace("{id}", "none"))
-        assert answer.status == (404 if "{id}" in path else 200), path
+        expected = 405 if path in takes_only else 404 if "{id}" in path else 200
+        assert answer.status == expected, path
     routed = {route.resource.canonical for route in client.app.router.routes() if route.resource}
     assert routed == described
 
@@ -134,6 +143,17 @@ async def test_without_a_configured_token_nothing_can_be_changed(
     answer = await client.post("/api/v1/rollbacks", json={"model": "m", "reason": "test"})
 
     assert answer.status == 403
+    assert daemon.requested == []
+
+
+async def test_a_token_that_cannot_be_read_opens_nothing(
+    client: TestClient[Any, Any], daemon: Daemon, token: list[str | None], tmp_path: Path
+) -> None:
+    token[:] = [UNREADABLE]
+
+    answer = await client.post("/api/v1/rollbacks", json={"model": "m", "reason": "test"})
+
+    assert answer.status == 503
     assert daemon.requested == []
 
 

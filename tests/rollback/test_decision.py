@@ -428,7 +428,7 @@ def test_an_alias_moved_during_the_verification_is_contested_and_freezes() -> No
     world.closes("2", "breach")
     world.alias = "3"
 
-    world.later(ACTING.verify_read_s)
+    world.later(ACTING.verify_interval_s)
     world.now += ACTING.cooldown_s
     world.closes("3", "breach")
 
@@ -441,7 +441,7 @@ def test_a_person_ends_the_freeze() -> None:
     world = World()
     world.closes("2", "breach")
     world.alias = "3"
-    world.later(ACTING.verify_read_s)
+    world.later(ACTING.verify_interval_s)
     world.now += ACTING.cooldown_s
 
     world.tell(HoldCleared())

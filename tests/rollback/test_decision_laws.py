@@ -220,7 +220,7 @@ def test_no_rollback_goes_to_an_unfit_version(world: Unreliable) -> None:
             left = {
                 r.from_version
                 for r in state.history
-                if r.touched and now - r.updated < world.policy.unfit_s
+                if r.touched and now - r.updated < world.policy.quarantine_s
             }
             assert record.to_version not in left
 
