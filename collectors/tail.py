@@ -20,9 +20,10 @@ import resource
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from collectors.formats.options import FormatOptions
 from collectors.framing import recognise, unwrap
 from collectors.line_cutting import cut
 from collectors.source import Chunk, Source
@@ -51,7 +52,8 @@ class TailSettings:
     themselves. Nothing matching is no error: Kedge waits for the file."""
 
     format: str = "kedge"
-    """Format of the lines. Kedge's own event is what its scoring server writes."""
+    """Format of the lines, or ``auto`` to tell it by the first of them. Kedge's own event is what
+    its scoring server writes; docs/formats.md lists the others."""
 
     framing: Literal["auto", "lines", "cri", "docker"] = "auto"
     """How the lines stand in the file: as they are (``lines``), or wrapped by a container
@@ -73,6 +75,9 @@ class TailSettings:
     """How long a file that was renamed out of sight or deleted stays open after its last
     change, in seconds, for a writer that still has it open. Most writers reopen within
     seconds; a deleted file takes up disk space for as long."""
+
+    decoding: FormatOptions = field(default_factory=FormatOptions, metadata={"flat": True})
+    """How its lines are read."""
 
     def __post_init__(self) -> None:
         if not self.path:

@@ -17,8 +17,8 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
-from collectors.batch import Decoded, PredictionBatch, Rejection, Schema
-from collectors.format import Format
+from collectors.batch import STATUS_UNKNOWN, Decoded, PredictionBatch, Rejection, Schema
+from collectors.format import Format, Holding
 from collectors.portions import portions
 from collectors.quarantine import Quarantine
 from collectors.source import Chunk, FilesSource, KeepingSource, Source
@@ -45,7 +45,7 @@ RETRY_S = 1.0
 #: Batches remembered to tell how versions share the traffic: enough for hours of small ones.
 RECENT_BATCHES = 20_000
 
-WINDOWS, SCHEMA = "windows", "schema"
+WINDOWS, SCHEMA, FORMAT = "windows", "schema", "format"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +151,7 @@ class Engine:
         self._versions = Versions()
         self._schemas: dict[str, Schema] = {}
         self._unreadable: dict[str, Mapping[str, str]] = {}
+        self._held: dict[str, bytes | None] = {}
         self._next_commit = monotonic()
         self._last_line, self._watermark = monotonic(), windows.watermark
         self._since_window = Totals()
@@ -193,6 +194,10 @@ class Engine:
                 stream.format.fix(fixed)
             elif name in snapshot.states:
                 stream.format.learn(msgspec.json.decode(snapshot.states[name], type=Schema))
+            held = snapshot.states.get(f"{FORMAT}:{stream.name}")
+            if held is not None and isinstance(stream.format, Holding):
+                stream.format.restore(held)
+                self._held[stream.name] = held
         self._restore_windows(snapshot)
         self._committed = self._standing()
 
@@ -228,6 +233,7 @@ class Engine:
         if self._trouble is not None:
             return Turn(busy=False, judged=self._commit())
         busy = False
+        self._give_up_halves()
         for stream in self._streams:
             for chunk in stream.source.poll():
                 self._take(stream, chunk)
@@ -269,6 +275,21 @@ class Engine:
         self._unreadable[stream.name] = found
         self._metrics.unreadable.labels(stream.name).set(len(found))
 
+    def _give_up_halves(self) -> None:
+        """Count what formats have held back for too long, before its windows close."""
+        silent_s = self._monotonic() - self._last_line
+        silent_s = silent_s if silent_s >= self._idle_s else 0.0
+        for stream in self._streams:
+            if not isinstance(stream.format, Holding):
+                continue
+            decoded = stream.format.expire(self._wall(), silent_s)
+            self._count_all(stream, None, decoded)
+            if silent_s and decoded.batches:
+                # Silence goes on from what came last, though it was counted only now.
+                newest = max(float(batch.ts.max()) for batch in decoded.batches)
+                come = min(newest, self._wall()) - self._windows.spec.lateness_s
+                self._watermark = max(self._watermark, come)
+
     def _let_time_pass(self) -> None:
         """Close windows although no line comes.
 
@@ -299,24 +320,31 @@ class Engine:
         self._pending.change.positions[stream.name, chunk.stream] = chunk.position
         self._pending.dirty = True
 
-    def _count_all(self, stream: Stream, part: str, decoded: Decoded) -> None:
+    def _count_all(self, stream: Stream, part: str | None, decoded: Decoded) -> None:
+        """Count what a format made of the lines of a part, or has held back until now (None)."""
         name = stream.name
         counted = Totals(rejected=len(decoded.rejections))
         for batch in decoded.batches:
             counted += self._count(stream, part, batch)
         self._reject(name, decoded.rejections)
-        unknown_keys = sum(decoded.unknown_keys.values())
-        if unknown_keys:
-            self._metrics.unknown_keys.labels(name).inc(unknown_keys)
+        for counter, count in (
+            (self._metrics.unknown_keys, sum(decoded.unknown_keys.values())),
+            (self._metrics.ignored, decoded.ignored),
+            (self._metrics.joined, decoded.joined),
+            (self._metrics.alone, decoded.alone),
+        ):
+            if count:
+                counter.labels(name).inc(count)
         self._totals[name] += counted
         self._since_window += counted
+        self._pending.dirty |= bool(decoded.batches or decoded.rejections)
 
-    def _count(self, stream: Stream, part: str, batch: PredictionBatch) -> Totals:
+    def _count(self, stream: Stream, part: str | None, batch: PredictionBatch) -> Totals:
         self._export(stream.name, batch)
         if batch.role != "live":
             return Totals(events=batch.rows)
         self._see(batch)
-        rest = self._references.collect(batch)
+        rest = batch if batch.requests_only else self._references.collect(batch)
         late = 0
         if rest is not None:
             if rest is not batch:
@@ -324,7 +352,8 @@ class Engine:
             reference = self._references.of(batch.version)
             added = self._windows.add(rest, reference, self._wall(), advance=False)
             late = added.late
-            self._event_time.note(stream.name, part, added.newest)
+            if part is not None:
+                self._event_time.note(stream.name, part, added.newest)
             if added.late:
                 self._metrics.late.labels(stream.name).inc(added.late)
             if added.ahead:
@@ -342,7 +371,8 @@ class Engine:
         version = self._metrics.version(batch.version)
         statuses, counts = np.unique(batch.status, return_counts=True)
         for status, count in zip(statuses.tolist(), counts.tolist(), strict=True):
-            self._metrics.predictions.labels(batch.model, version, str(status)).inc(count)
+            name = "unknown" if status == STATUS_UNKNOWN else str(status)
+            self._metrics.predictions.labels(batch.model, version, name).inc(count)
         self._metrics.latency.observe((batch.model, version), batch.latency_ms / 1000)
         self._metrics.lag.labels(source).set(max(0.0, self._wall() - float(batch.ts.max())))
 
@@ -457,6 +487,10 @@ class Engine:
             if self._schemas.get(stream.name) != schema:
                 self._schemas[stream.name] = schema
                 change.states[f"{SCHEMA}:{stream.name}"] = msgspec.json.encode(schema)
+            held = stream.format.encode() if isinstance(stream.format, Holding) else None
+            if self._held.get(stream.name) != held:
+                self._held[stream.name] = held
+                change.states[f"{FORMAT}:{stream.name}"] = held
 
     def _standing(self) -> Committed:
         name = self._versions.live

@@ -6,7 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from monitor.settings_faults import Fault, alternatives, nearest
-from monitor.settings_kinds import SourceSettings, column_metrics, formats, meters
+from monitor.settings_kinds import (
+    SourceSettings,
+    column_metrics,
+    format_trouble,
+    formats,
+    meters,
+)
 from monitor.settings_loader import UNUSABLE
 
 if TYPE_CHECKING:
@@ -57,6 +63,8 @@ def _source_faults(sources: Mapping[int, SourceSettings]) -> Iterator[Fault]:
             wrong = source.settings.format
             hint = nearest(wrong, known) or f": expected {alternatives(known)}"
             yield Fault(f"collect[{i}].format", f'unknown format "{wrong}"{hint}')
+        elif (trouble := format_trouble(source.settings.format)) is not None:
+            yield Fault(f"collect[{i}].format", trouble)
 
 
 def _rule_faults(rules: Mapping[int, RuleSettings]) -> Iterator[Fault]:

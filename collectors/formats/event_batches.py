@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -55,21 +55,29 @@ class Rows:
         Event times, seconds since the epoch. Shape ``(rows,)``.
     prediction_types
         The types that occur among the predictions.
+    lacks_features
+        Whether some row may have no features at all.
     """
 
-    keys: Mapping[str, tuple[Any, ...]]
+    keys: Mapping[str, Sequence[Any]]
     ts: Floats
     prediction_types: frozenset[type]
+    lacks_features: bool = False
 
     @classmethod
     def of(cls, structs: Sequence[msgspec.Struct], names: Sequence[str]) -> Rows:
         """Turn structures, whose fields are `names`, into columns."""
         keys = _transposed(structs, names)
-        return cls(keys, _times(keys["ts"]), frozenset(map(type, keys["prediction"])))
+        return cls(
+            keys,
+            _times(keys["ts"]),
+            frozenset(map(type, keys["prediction"])),
+            type(None) in set(map(type, keys["features"])),
+        )
 
     def taken(self, at: Sequence[int]) -> Rows:
         """Return some of the rows."""
-        return Rows(_taken(self.keys, at), self.ts[at], self.prediction_types)
+        return replace(self, keys=_taken(self.keys, at), ts=self.ts[at])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +96,18 @@ def pieces(
 ) -> dict[Group, Piece]:
     """Make the columns of one block of rows, group by group; count the names ignored."""
     structs = rows.keys["features"]
-    if type(None) in set(map(type, structs)):
+    if rows.lacks_features:
         structs = tuple(types.no_features if struct is None else struct for struct in structs)
-    features = _transposed(structs, types.feature_names)
+    return grouped(rows, _transposed(structs, types.feature_names), vocabulary, unknown)
+
+
+def grouped(
+    rows: Rows,
+    features: Mapping[str, Sequence[Any]],
+    vocabulary: Vocabulary,
+    unknown: Counter[str],
+) -> dict[Group, Piece]:
+    """Make the columns of rows whose features, by name, are columns already."""
     _count_present(rows.keys, vocabulary.ignored_keys, "", unknown)
     _count_present(features, vocabulary.ignored_features, "features.", unknown)
     groups = _groups(rows.keys)
@@ -102,12 +119,21 @@ def pieces(
     }
 
 
-def joined(model: str, group: Group, parts: Sequence[Piece]) -> PredictionBatch:
+def joined(
+    model: str, group: Group, parts: Sequence[Piece], *, requests_only: bool = False
+) -> PredictionBatch:
     """Join the pieces of one group, in order; a column that a piece lacks is missing there."""
     if len(parts) == 1:
         part = parts[0]
         return PredictionBatch(
-            model, *group, part.ts, part.latency_ms, part.status, part.weight, part.columns
+            model,
+            *group,
+            part.ts,
+            part.latency_ms,
+            part.status,
+            part.weight,
+            part.columns,
+            requests_only=requests_only,
         )
     names = dict.fromkeys(name for part in parts for name in part.columns)
     return PredictionBatch(
@@ -118,6 +144,7 @@ def joined(model: str, group: Group, parts: Sequence[Piece]) -> PredictionBatch:
         status=np.concatenate([part.status for part in parts]),
         weight=np.concatenate([part.weight for part in parts]),
         columns={name: _joined_column(name, parts) for name in names},
+        requests_only=requests_only,
     )
 
 
@@ -140,12 +167,12 @@ def _times(values: Sequence[float | datetime]) -> Floats:
         return np.array(seconds, dtype=np.float64)
 
 
-def _taken(columns: Mapping[str, tuple[Any, ...]], at: Sequence[int]) -> dict[str, tuple[Any, ...]]:
+def _taken(columns: Mapping[str, Sequence[Any]], at: Sequence[int]) -> dict[str, tuple[Any, ...]]:
     return {name: tuple([values[i] for i in at]) for name, values in columns.items()}
 
 
 def _count_present(
-    columns: Mapping[str, tuple[Any, ...]], names: Iterable[str], prefix: str, to: Counter[str]
+    columns: Mapping[str, Sequence[Any]], names: Iterable[str], prefix: str, to: Counter[str]
 ) -> None:
     for name in names:
         present = len(columns[name]) - columns[name].count(None)
@@ -153,7 +180,7 @@ def _count_present(
             to[prefix + name] += present
 
 
-def _groups(keys: Mapping[str, tuple[Any, ...]]) -> dict[Group, list[int]]:
+def _groups(keys: Mapping[str, Sequence[Any]]) -> dict[Group, list[int]]:
     """Rows of each group; with one group alone, which is the rule, its rows are not listed."""
     parts = (keys["version"], keys["role"], keys["latency_kind"])
     if all(part.count(part[0]) == len(part) for part in parts):
@@ -175,7 +202,7 @@ def _group(version: str | None, role: Role | None, latency_kind: LatencyKind | N
     )
 
 
-def _piece(rows: Rows, features: Mapping[str, tuple[Any, ...]], vocabulary: Vocabulary) -> Piece:
+def _piece(rows: Rows, features: Mapping[str, Sequence[Any]], vocabulary: Vocabulary) -> Piece:
     latency_ms = floats(rows.keys["latency_ms"])
     latency_ms[latency_ms < 0] = math.nan  # a clock that stepped back is no measurement
     columns = feature_columns(features, vocabulary)
