@@ -47,6 +47,12 @@ class Holding(Protocol):
             How long no line has come, in seconds.
         """
 
+    def held_since(self) -> float:
+        """Oldest event time of what is kept back, seconds since the epoch; ``inf`` of nothing.
+
+        Windows stay open for it: it may come out any time, and must not come late.
+        """
+
     def encode(self) -> bytes | None:
         """Return what to keep over a restart; None for nothing."""
 

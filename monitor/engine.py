@@ -8,6 +8,7 @@ back (:class:`Turn`) was committed.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -261,7 +262,12 @@ class Engine:
         come = self._event_time.end_turn(lagging)
         # An event a little ahead of us belongs to a window that others have yet to fill.
         come = min(come, self._wall())
-        self._windows.advance(come - self._windows.spec.lateness_s)
+        self._advance_to(come - self._windows.spec.lateness_s)
+
+    def _advance_to(self, watermark: float) -> None:
+        """Advance the windows, but not past what a format keeps back: it would come late."""
+        held = (s.format.held_since() for s in self._streams if isinstance(s.format, Holding))
+        self._windows.advance(min(watermark, *held, math.inf))
 
     def _tell_unreadable(self, stream: Stream) -> None:
         """Log, once, what a source has found that it cannot read."""
@@ -298,7 +304,7 @@ class Engine:
         """
         silent_s = self._monotonic() - self._last_line
         if silent_s >= self._idle_s:
-            self._windows.advance(self._watermark + silent_s)
+            self._advance_to(self._watermark + silent_s)
 
     def stop(self) -> Sequence[Judged]:
         """Commit what was counted, and let go of the sources; closes no window early."""

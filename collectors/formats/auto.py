@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -99,6 +100,12 @@ class AutoFormat:
         return (
             self._inner.expire(wall, silent_s) if isinstance(self._inner, Holding) else Decoded(())
         )
+
+    def held_since(self) -> float:
+        """Return the oldest event time kept back; anything may stand in lines not yet read."""
+        if self._inner is None:
+            return -math.inf if self._held else math.inf
+        return self._inner.held_since() if isinstance(self._inner, Holding) else math.inf
 
     def encode(self) -> bytes | None:
         """Return the format once it is known, what it keeps, and lines held back until then."""

@@ -57,6 +57,10 @@ class EventHalves:
         """Give up halves that have waited long enough."""
         self._joiner.expire(wall, silent_s)
 
+    def oldest(self) -> float:
+        """Return the smallest event time that waits; ``inf`` of none."""
+        return self._joiner.oldest()
+
     def take_events(self) -> tuple[list[Mapping[str, Any]], int, int]:
         """Return events whole by now or given up, and how many were joined and given up."""
         events, self._events = self._events, []

@@ -39,7 +39,7 @@ class Waiting(msgspec.Struct, array_like=True, frozen=True):
 
 class _State(msgspec.Struct, array_like=True):
     newest: float
-    waiting: list[tuple[float, Waiting]]
+    waiting: list[tuple[float, float, Waiting]]
     met: set[Half]
     alone: dict[Half, int]
 
@@ -68,7 +68,7 @@ class Joiner:
     ) -> None:
         self._join_s = join_s
         self._waiting_max, self._waiting_bytes_max = waiting_max, waiting_bytes_max
-        self._waiting: OrderedDict[tuple[str, Half], tuple[float, Waiting]] = OrderedDict()
+        self._waiting: OrderedDict[tuple[str, Half], tuple[float, float, Waiting]] = OrderedDict()
         self._bytes = 0
         self._newest = 0.0
         self._ahead = float("inf")
@@ -79,7 +79,16 @@ class Joiner:
     def expects(self, side: Half) -> bool:
         """Whether the other half of such a half may come: not in a log of one side only."""
         self._met.add(side)
-        return other(side) in self._met or self._alone_by_side.get(side, 0) < ONE_SIDED_MIN
+        if other(side) in self._met or self._alone_by_side.get(side, 0) < ONE_SIDED_MIN:
+            return True
+        # Nobody moves the time of the halves on any more, so those that wait go now.
+        while self._waiting:
+            self._leave_oldest()
+        return False
+
+    def oldest(self) -> float:
+        """Return the smallest event time that waits, seconds since the epoch; ``inf`` of none."""
+        return min((ts for _, ts, _ in self._waiting.values()), default=float("inf"))
 
     def meet(self, half: Waiting, ts: float) -> Waiting | None:
         """Return the other half, if it waits; otherwise let this one wait.
@@ -95,7 +104,7 @@ class Joiner:
         before = self._take((half.key, half.side))
         if before is not None:
             self._leave(before)
-        self._waiting[half.key, half.side] = self._newest + self._join_s, half
+        self._waiting[half.key, half.side] = self._newest + self._join_s, ts, half
         self._bytes += len(half.payload)
         while len(self._waiting) > self._waiting_max or self._bytes > self._waiting_bytes_max:
             self._leave_oldest()
@@ -113,7 +122,7 @@ class Joiner:
         """
         self._ahead = wall + AHEAD_S
         while self._waiting:
-            due, _ = next(iter(self._waiting.values()))
+            due, _, _ = next(iter(self._waiting.values()))
             if due > self._newest + silent_s:
                 return
             self._leave_oldest()
@@ -142,19 +151,19 @@ class Joiner:
         self._newest, self._met = state.newest, state.met
         self._alone_by_side = state.alone
         self._waiting = OrderedDict(
-            ((half.key, half.side), (due, half)) for due, half in state.waiting
+            ((half.key, half.side), (due, ts, half)) for due, ts, half in state.waiting
         )
-        self._bytes = sum(len(half.payload) for _, half in state.waiting)
+        self._bytes = sum(len(half.payload) for _, _, half in state.waiting)
 
     def _take(self, at: tuple[str, Half]) -> Waiting | None:
         found = self._waiting.pop(at, None)
         if found is None:
             return None
-        self._bytes -= len(found[1].payload)
-        return found[1]
+        self._bytes -= len(found[2].payload)
+        return found[2]
 
     def _leave_oldest(self) -> None:
-        _, (_, half) = self._waiting.popitem(last=False)
+        _, (_, _, half) = self._waiting.popitem(last=False)
         self._bytes -= len(half.payload)
         self._leave(half)
 

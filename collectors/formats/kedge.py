@@ -11,6 +11,7 @@ What it does not do: read `label`, `segment` and `trace_id` (accepted, unused).
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -118,6 +119,10 @@ class KedgeFormat:
             return Decoded(())
         self._halves.expire(wall, silent_s)
         return self._decoded(_Found())
+
+    def held_since(self) -> float:
+        """Return the oldest event time of the halves that wait; ``inf`` of none."""
+        return self._halves.oldest() if self._halves is not None else math.inf
 
     def encode(self) -> bytes | None:
         """Return halves that wait."""

@@ -158,6 +158,10 @@ class MappedFormat:
         self._joiner.expire(wall, silent_s)
         return self._decoded(_Found())
 
+    def held_since(self) -> float:
+        """Return the oldest event time of the halves that wait; ``inf`` of none."""
+        return self._joiner.oldest()
+
     def encode(self) -> bytes | None:
         """Return what waits, and what the reader remembers."""
         remembered = self._reader.encode() if isinstance(self._reader, Remembering) else None
