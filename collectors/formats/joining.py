@@ -105,7 +105,7 @@ class Joiner:
         if before is not None:
             self._leave(before)
         self._waiting[half.key, half.side] = self._newest + self._join_s, ts, half
-        self._bytes += len(half.payload)
+        self._bytes += _size(half)
         while len(self._waiting) > self._waiting_max or self._bytes > self._waiting_bytes_max:
             self._leave_oldest()
         return None
@@ -153,18 +153,18 @@ class Joiner:
         self._waiting = OrderedDict(
             ((half.key, half.side), (due, ts, half)) for due, ts, half in state.waiting
         )
-        self._bytes = sum(len(half.payload) for _, _, half in state.waiting)
+        self._bytes = sum(_size(half) for _, _, half in state.waiting)
 
     def _take(self, at: tuple[str, Half]) -> Waiting | None:
         found = self._waiting.pop(at, None)
         if found is None:
             return None
-        self._bytes -= len(found[2].payload)
+        self._bytes -= _size(found[2])
         return found[2]
 
     def _leave_oldest(self) -> None:
         _, (_, _, half) = self._waiting.popitem(last=False)
-        self._bytes -= len(half.payload)
+        self._bytes -= _size(half)
         self._leave(half)
 
     def _leave(self, half: Waiting) -> None:
@@ -172,6 +172,15 @@ class Joiner:
         self._alone_by_side[half.side] = self._alone_by_side.get(half.side, 0) + 1
 
 
+def may_wait(key: str) -> bool:
+    """Whether a key can be kept in the store: lone surrogates are legal in JSON, not in UTF-8."""
+    return key.isascii() or not any("\ud800" <= char <= "\udfff" for char in key)
+
+
 def other(side: Half) -> Half:
     """Return the side that a half lacks."""
     return "response" if side == "request" else "request"
+
+
+def _size(half: Waiting) -> int:
+    return len(half.key) + len(half.payload)
