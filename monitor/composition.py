@@ -72,7 +72,8 @@ async def compose(settings: Settings) -> Parts:
         The store cannot be used.
     """
     writer = Writer()
-    store = await writer.run(lambda: Store.open(settings.store.url))
+    config = "FILE" if settings.path is None else str(settings.path)
+    store = await writer.run(lambda: Store.open(settings.store.url, config=config))
     snapshot = await writer.run(store.load)
     queries = Queries(settings.store.url)
     metrics = Metrics(

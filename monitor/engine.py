@@ -21,7 +21,7 @@ from collectors.batch import STATUS_UNKNOWN, Decoded, PredictionBatch, Rejection
 from collectors.format import Format, Holding
 from collectors.portions import portions
 from collectors.quarantine import Quarantine
-from collectors.source import Chunk, KeepingSource, Source
+from collectors.source import Chunk, FilesSource, KeepingSource, Source
 from detectors.measurement import Measurement
 from detectors.pane import PaneError
 from detectors.rule import RuleSpec
@@ -150,6 +150,7 @@ class Engine:
         self._totals: dict[str, Totals] = {stream.name: Totals() for stream in streams}
         self._versions = Versions()
         self._schemas: dict[str, Schema] = {}
+        self._unreadable: dict[str, Mapping[str, str]] = {}
         self._held: dict[str, bytes | None] = {}
         self._next_commit = monotonic()
         self._last_line, self._watermark = monotonic(), windows.watermark
@@ -237,6 +238,7 @@ class Engine:
             for chunk in stream.source.poll():
                 self._take(stream, chunk)
                 busy = True
+            self._tell_unreadable(stream)
             for gone in stream.source.retired():
                 self._event_time.retire(stream.name, gone)
                 self._pending.change.retired.append((stream.name, gone))
@@ -260,6 +262,18 @@ class Engine:
         # An event a little ahead of us belongs to a window that others have yet to fill.
         come = min(come, self._wall())
         self._windows.advance(come - self._windows.spec.lateness_s)
+
+    def _tell_unreadable(self, stream: Stream) -> None:
+        """Log, once, what a source has found that it cannot read."""
+        if not isinstance(stream.source, FilesSource):
+            return
+        known, found = self._unreadable.get(stream.name), stream.source.unreadable
+        if found == known:
+            return
+        for what in found.keys() - (known or {}).keys():
+            log.warning("%s: %s cannot be read: %s", stream.name, what, found[what])
+        self._unreadable[stream.name] = found
+        self._metrics.unreadable.labels(stream.name).set(len(found))
 
     def _give_up_halves(self) -> None:
         """Count what formats have held back for too long, before its windows close."""

@@ -40,7 +40,8 @@ PAUSE_MIN_S, PAUSE_MAX_S = 0.01, 0.25
 #: Between two looks of the decision at its deadlines.
 TICK_S = 1.0
 PRUNE_INTERVAL_S = 600.0
-PRUNE_ROWS = 1_000
+#: Windows in one transaction: with 500 measurements each, some tenths of a second.
+PRUNE_ROWS = 50
 #: All of stopping, below the 30 s that Kubernetes gives a pod.
 STOP_TIMEOUT_S = 20.0
 #: Judged windows that may wait for the decision; the counting then waits for it.
@@ -59,7 +60,8 @@ async def _run(settings: Settings) -> int:
     try:
         daemon = Daemon(settings, parts, stop)
         daemon.catch_signals(asyncio.get_running_loop())
-        await daemon.run()
+        with Watchdog(asyncio.get_running_loop()):
+            await daemon.run()
     except Exception:
         # Nobody may be looking: the whole story goes to the log, whatever the caller prints.
         log.exception("ended by a fault; what was committed stands")
@@ -89,8 +91,6 @@ class Daemon:
     async def run(self) -> None:
         """Serve, count and decide until asked to stop; then commit and let go, in order."""
         self._main = asyncio.current_task()
-        watchdog = Watchdog(asyncio.get_running_loop())
-        watchdog.start()
         listening = await self._listen()
         try:
             await self._parts.deciding.resume()
@@ -105,7 +105,6 @@ class Daemon:
                 sampling.cancel()
         finally:
             await asyncio.wait_for(self._let_go(listening), STOP_TIMEOUT_S)
-            watchdog.stop()
 
     async def _stopped_or(self, counting: asyncio.Task[None]) -> None:
         waiting = asyncio.create_task(self._stop.wait())
@@ -186,14 +185,14 @@ class Daemon:
 
     async def _prune(self) -> None:
         while True:
-            before = time.time() - self._settings.store.retention_s
+            now, store = time.time(), self._settings.store
             with contextlib.suppress(StoreUnavailable):
-                await self._prune_until(before)
+                await self._prune_until(now - store.retention_s, now - store.retention_hourly_s)
             await asyncio.sleep(PRUNE_INTERVAL_S)
 
-    async def _prune_until(self, before: float) -> None:
+    async def _prune_until(self, before: float, hours_before: float) -> None:
         def prune() -> int:
-            return self._parts.store.prune(before, rows_max=PRUNE_ROWS)
+            return self._parts.store.prune(before, rows_max=PRUNE_ROWS, hours_before=hours_before)
 
         # One transaction at a time, so that turns come in between.
         while await self._parts.writer.run(prune):

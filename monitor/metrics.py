@@ -202,6 +202,11 @@ class Metrics:
         self.backlog = self._gauge(
             "kedge_ingest_backlog_bytes", "Bytes that stand in the source, not read yet.", "source"
         )
+        self.unreadable = self._gauge(
+            "kedge_unreadable_files",
+            "Files of the source that cannot be read, or not to their end; the log says why.",
+            "source",
+        )
         self.bytes = self._counter("kedge_ingest_bytes", "Bytes read.", "source")
         self.rejected = self._counter(
             "kedge_rejected_events", "Lines that could not be used.", "source", "reason"

@@ -19,6 +19,9 @@ _MEASUREMENT = {
     **dict.fromkeys(("value", "low", "high", "p_value", "threshold"), _NUMBER),
     "n": _COUNT,
     "verdict": {"enum": ["ok", "breach", "unknown"]},
+    # An hour is what is left of windows that retention has taken: the mean of their values, the
+    # lowest low, the highest high; with it come windows, breaches, value_min and value_max.
+    "resolution": {"enum": ["raw", "1h"]},
 }
 _WINDOW = {
     **dict.fromkeys(("window_start", "window_end"), _TIME),

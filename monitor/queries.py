@@ -6,19 +6,24 @@ disk it reads.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from monitor import tables
-from monitor.store import sqlite_path
+from monitor.database import classified, never_silent, reader_engine
 
 #: Rows of an answer when the request names no limit, and at most.
 LIMIT_DEFAULT = 1_000
 LIMIT_MAX = 10_000
+
+CONNECTIONS_MAX = 4
+#: A metric of at most so many columns is looked up in each; one of more is found anywhere.
+COLUMNS_NAMED_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,8 @@ class Filter:
     limit: int = LIMIT_DEFAULT
 
 
+# The rows of an answer share their windows, and writing a time costs as much as the rest of a row.
+@functools.lru_cache(maxsize=4096)
 def rfc3339(seconds: float | None) -> str | None:
     """Return a time as RFC 3339 in UTC with milliseconds.
 
@@ -58,38 +65,35 @@ class Queries:
     """What the API answers from the store. Thread-safe; newest rows first."""
 
     def __init__(self, url: str) -> None:
-        path = sqlite_path(url)
-        if path is not None:
-            # Read-only by the operating system's word, not by ours.
-            url = f"sqlite:///file:{path.resolve()}?mode=ro&uri=true"
-        self._engine = sa.create_engine(url, pool_size=4, max_overflow=0)
+        self._engine = reader_engine(url, connections_max=CONNECTIONS_MAX)
 
     def close(self) -> None:
         """Let the connections go."""
         self._engine.dispose()
 
     def measurements(self, wanted: Filter) -> list[dict[str, Any]]:
-        """Rows of ``/api/v1/measurements``."""
-        table = tables.measurements
-        query = sa.select(table).order_by(table.c.ends.desc(), table.c.id)
-        query = _narrowed(query, table, wanted)
-        if wanted.column is not None:
-            # Metrics of the whole window have no column; they are asked for by an empty one.
-            column = table.c.column
-            query = query.where(column == wanted.column if wanted.column else column.is_(None))
-        if wanted.metric is not None:
-            query = query.where(table.c.metric == wanted.metric)
-        return [
-            {"window_start": rfc3339(row["begins"]), "window_end": rfc3339(row["ends"])}
-            | {key: row[key] for key in _MEASUREMENT_KEYS}
-            for row in self._rows(query)
-        ]
+        """Rows of ``/api/v1/measurements``: of windows, and of hours where windows are gone."""
+        columns = self._columns(wanted)
+        if columns is not None and not columns:
+            return []
+        raw = self._measured(tables.windows, tables.measurements, wanted, columns)
+        rows = [_described(row, "raw") for row in raw]
+        if len(rows) == wanted.limit:
+            # What is older than these has no place in the answer.
+            wanted = replace(wanted, since=rows[-1]["ends"])
+        hours = self._measured(tables.hours, tables.hourly, wanted, columns)
+        rows += [_described(_of_hour(row), "1h") for row in hours]
+        # Stable: each kind is in order already.
+        rows.sort(key=lambda row: row["ends"], reverse=True)
+        for row in rows:
+            del row["ends"]
+        return rows[: wanted.limit]
 
     def windows(self, wanted: Filter) -> list[dict[str, Any]]:
         """Rows of ``/api/v1/windows``: counts, and what was measured of the window as a whole."""
         table = tables.windows
         query = sa.select(table).order_by(table.c.ends.desc(), table.c.id.desc())
-        rows = self._rows(_narrowed(query, table, wanted))
+        rows = self._rows(_narrowed(query, table, wanted).limit(wanted.limit))
         whole = self._of_whole_windows([row["id"] for row in rows])
         return [
             {"window_start": rfc3339(row["begins"]), "window_end": rfc3339(row["ends"])}
@@ -131,27 +135,114 @@ class Queries:
         transitions = self._rows(query.order_by(history.c.id))
         return {**found[0]["record"], "transitions": [row["transition"] for row in transitions]}
 
+    def _measured(
+        self,
+        spans: sa.Table,
+        measured: sa.Table,
+        wanted: Filter,
+        columns: Sequence[str] | None,
+    ) -> list[dict[str, Any]]:
+        sqlite = self._engine.dialect.name == "sqlite"
+        return self._rows(_measured(spans, measured, wanted, columns, sqlite=sqlite))
+
+    def _columns(self, wanted: Filter) -> list[str] | None:
+        """Return the columns to look at, empty for no column at all; None for every one.
+
+        A metric that few columns have (throughput, which is of the whole window) is then looked
+        up in each window, and one that none has is not searched for.
+        """
+        table = tables.series
+        if wanted.column is None and wanted.metric is None:
+            return None
+        query = sa.select(table.c.column).distinct().limit(COLUMNS_NAMED_MAX + 1)
+        if wanted.column is not None:
+            query = query.where(table.c.column == wanted.column)
+        if wanted.metric is not None:
+            query = query.where(table.c.metric == wanted.metric)
+        found = [row["column"] for row in self._rows(query)]
+        return found if len(found) <= COLUMNS_NAMED_MAX else None
+
     def _of_whole_windows(self, ids: Sequence[int]) -> dict[int, dict[str, float | None]]:
         table = tables.measurements
         query = sa.select(table.c.window, table.c.metric, table.c.value).where(
-            table.c.window.in_(ids), table.c.column.is_(None)
+            table.c.window.in_(ids), table.c.column == ""
         )
         whole: dict[int, dict[str, float | None]] = {}
         for row in self._rows(query):
             whole.setdefault(row["window"], {})[row["metric"]] = row["value"]
         return whole
 
-    def _rows(self, query: sa.Select[Any]) -> list[Mapping[str, Any]]:
-        with self._engine.connect() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+    def _rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
+        try:
+            with self._engine.connect() as connection, never_silent(connection):
+                found = connection.execute(query)
+                names = list(found.keys())
+                return [dict(zip(names, row, strict=True)) for row in found]
+        except sa.exc.DBAPIError as error:
+            raise classified(error, self._engine.url) from error
 
 
 _MEASUREMENT_KEYS = (
     *("model", "version", "column", "metric", "value", "low", "high", "p_value"),
     *("n", "threshold", "verdict"),
 )
+_HOUR_KEYS = ("windows", "breaches", "value_min", "value_max")
 _INCIDENT_KEYS = ("id", "kind", "model", "version", "rule", "rollback", "evidence")
 _WINDOW_KEYS = ("model", "version", "events", "requests", "errors", "rejected", "late")
+
+
+def _measured(
+    spans: sa.Table,
+    measured: sa.Table,
+    wanted: Filter,
+    columns: Sequence[str] | None,
+    *,
+    sqlite: bool,
+) -> sa.Select[Any]:
+    """Ask for measurements by walking their windows (or hours), newest first.
+
+    SQLite would rather read every measurement there is and sort them: it takes an inner table
+    with a LIMIT for a small one. Adding nothing to the window's number forbids the lookup that
+    this needs, and leaves it our way.
+    """
+    span_of = next(iter(measured.primary_key))
+    span = spans.c.id + sa.literal_column("0") if sqlite else spans.c.id
+    frame = [spans.c[name] for name in ("model", "version", "begins", "ends")]
+    query = (
+        sa.select(*frame, measured)
+        .join_from(spans, measured, span_of == span)
+        .order_by(spans.c.ends.desc(), spans.c.id.desc(), measured.c.column, measured.c.metric)
+        .limit(wanted.limit)
+    )
+    if columns is not None:
+        query = query.where(measured.c.column.in_(columns))
+    if wanted.metric is not None:
+        query = query.where(measured.c.metric == wanted.metric)
+    return _narrowed(query, spans, wanted)
+
+
+def _of_hour(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an hour's row under the keys of a window's."""
+    decided = "unknown" if row["unknowns"] == row["windows"] else "ok"
+    return {
+        **row,
+        "value": row["value_sum"] / row["valued"] if row["valued"] else None,
+        "low": row["low_min"],
+        "high": row["high_max"],
+        "p_value": None,
+        "verdict": "breach" if row["breaches"] else decided,
+    }
+
+
+def _described(row: dict[str, Any], resolution: str) -> dict[str, Any]:
+    keys = _MEASUREMENT_KEYS if resolution == "raw" else _MEASUREMENT_KEYS + _HOUR_KEYS
+    described = {key: row[key] for key in keys}
+    described["column"] = row["column"] or None
+    described["window_start"] = rfc3339(row["begins"])
+    described["window_end"] = rfc3339(row["ends"])
+    described["resolution"] = resolution
+    described["ends"] = row["ends"]
+    return described
 
 
 def _narrowed(query: sa.Select[Any], table: sa.Table, wanted: Filter) -> sa.Select[Any]:
@@ -159,7 +250,7 @@ def _narrowed(query: sa.Select[Any], table: sa.Table, wanted: Filter) -> sa.Sele
         query = query.where(table.c.model == wanted.model)
     if wanted.version is not None:
         query = query.where(table.c.version == wanted.version)
-    return _between(query.limit(wanted.limit), table.c.ends, wanted)
+    return _between(query, table.c.ends, wanted)
 
 
 def _between(query: sa.Select[Any], moment: sa.Column[Any], wanted: Filter) -> sa.Select[Any]:

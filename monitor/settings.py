@@ -206,6 +206,8 @@ def _numbered(sources: Sequence[SourceSettings]) -> tuple[SourceSettings, ...]:
 
 def _placed(url: str, folder: Path) -> str:
     """Put a relative SQLite file into the folder of the configuration."""
+    if not url.startswith(_SQLITE):
+        return url
     file, question, query = url.removeprefix(_SQLITE).partition("?")
     if file == ":memory:":
         return url

@@ -127,8 +127,9 @@ def _file_oddities(settings: Settings) -> Iterator[str]:
     for key, secret in secrets.items():
         if secret is not None and secret.file is not None and not secret.file.is_file():
             yield f"{key}: {secret.file} does not exist"
-    folder = Path(settings.store.url.removeprefix("sqlite:///").partition("?")[0]).parent
-    if not folder.is_dir():
+    kind, _, file = settings.store.url.partition("?")[0].partition(":///")
+    folder = Path(file).parent
+    if kind == "sqlite" and not folder.is_dir():
         yield f"store.url: the folder {folder} does not exist"
 
 

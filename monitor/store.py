@@ -4,55 +4,51 @@ One :class:`Change` is one transaction. That is what makes the counting exactly-
 before the commit leaves the old positions with the old counts, one after it the new with the
 new, and there is nothing in between to repair.
 
-Errors::
-
-    StoreError
-    ├── StoreInUse        another Kedge holds this store
-    ├── StoreSchemaError  made by another version of Kedge, or not a Kedge store at all
-    ├── StoreCorrupt      the database file is damaged; it is never silently made anew
-    └── StoreUnavailable  this commit failed and may succeed later (locked, disk full)
+This module knows the rows. How a transaction comes to a sure end is :mod:`monitor.transactions`,
+who may write at all :mod:`monitor.ownership`, what becomes of old rows :mod:`monitor.retention`,
+and the errors are in :mod:`monitor.store_errors`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from monitor import tables
+from monitor import retention, schema, tables
+from monitor.column_types import fit
+from monitor.database import classified, sqlite_path, writer_engine
+from monitor.ownership import Fence, lock_of
+from monitor.store_errors import (
+    StoreCorrupt,
+    StoreError,
+    StoreInUse,
+    StoreOutdated,
+    StoreSchemaError,
+    StoreUnavailable,
+)
+from monitor.transactions import Transactions
+from monitor.upserts import upsert
 
-#: A locked database is waited for this long before the commit counts as failed.
-BUSY_TIMEOUT_MS = 5_000
+__all__ = [
+    "Change",
+    "Snapshot",
+    "Store",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreInUse",
+    "StoreOutdated",
+    "StoreSchemaError",
+    "StoreUnavailable",
+    "Totals",
+    "WindowRow",
+    "sqlite_path",
+]
 
 Json: TypeAlias = Mapping[str, Any]
-
-
-class StoreError(RuntimeError):
-    """The store cannot be used; the message says which, why, and what to do."""
-
-
-class StoreInUse(StoreError):  # noqa: N818 - a state, named as such
-    """Another Kedge works on the same store."""
-
-
-class StoreSchemaError(StoreError):
-    """The store's tables are not those of this version."""
-
-
-class StoreCorrupt(StoreError):  # noqa: N818 - a state, named as such
-    """The database is damaged."""
-
-
-class StoreUnavailable(StoreError):  # noqa: N818 - a state, named as such
-    """A transaction was rolled back; the same change may be tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,47 +109,57 @@ class Snapshot:
 class Store:
     """The single writer. Not thread-safe: it belongs to one thread, which does all writing."""
 
-    def __init__(self, engine: sa.Engine, lock: IO[str] | None, clock: Callable[[], float]) -> None:
-        self._engine = engine
-        self._lock = lock
+    def __init__(self, transactions: Transactions, clock: Callable[[], float]) -> None:
+        self._transactions = transactions
         self._clock = clock
+        self._series: set[tuple[str, str]] = set()
 
     @classmethod
-    def open(cls, url: str, *, clock: Callable[[], float] = time.time) -> Store:
+    def open(
+        cls, url: str, *, clock: Callable[[], float] = time.time, config: str = "FILE"
+    ) -> Store:
         """Open the store, make its tables if it is fresh, and keep every other Kedge out.
 
-        `clock` gives seconds since the epoch: when rows are stored, for their retention.
+        Parameters
+        ----------
+        clock
+            Gives seconds since the epoch: when rows are stored, for their retention.
+        config
+            The configuration, as the command that an older store needs is to name it.
 
         Raises
         ------
         StoreInUse, StoreSchemaError, StoreCorrupt
             As their names say; nothing was changed.
         StoreUnavailable
-            The database cannot be read, or a fresh one not be made (no room on the disk).
+            The database is away or locked, or a fresh store cannot be made (no room on the disk).
         """
-        lock = _lock_file(url)
+        lock = lock_of(url)
         try:
-            engine = _engine(url)
-            _check_integrity(engine)
+            engine = writer_engine(url)
+            schema.check_integrity(engine)
             try:
-                _check_schema(engine, now=clock())
+                with engine.connect() as connection, connection.begin():
+                    lock.hold(connection)
+                    schema.ensure(connection, now=clock(), config=config)
+                    fence = Fence.raised(connection)
             except sa.exc.DBAPIError as error:
-                raise _classified(error, engine.url) from error
+                raise classified(error, engine.url) from error
+            except BaseException:
+                engine.dispose()
+                raise
         except BaseException:
-            if lock is not None:
-                lock.close()
+            lock.release()
             raise
-        return cls(engine, lock, clock)
+        return cls(Transactions(engine, lock, fence), clock)
 
     def close(self) -> None:
         """Let the store go."""
-        self._engine.dispose()
-        if self._lock is not None:
-            self._lock.close()
+        self._transactions.close()
 
     def load(self) -> Snapshot:
         """Read what the last commit left."""
-        with self._engine.connect() as connection:
+        with self._transactions.reading() as connection:
 
             def rows(table: sa.Table) -> Sequence[sa.Row[Any]]:
                 return connection.execute(sa.select(table)).all()
@@ -179,22 +185,25 @@ class Store:
         Raises
         ------
         StoreUnavailable
-            Nothing was written; the same change may be committed again.
+            Nothing was written, or that is not known yet; commit the same object again. A change
+            that turns out to have been written is then left as it is.
         """
-        with self._transaction() as connection:
+        if self._transactions.took_effect(change):
+            return
+        with self._transactions.writing(change) as connection:
             self._write_positions(connection, change)
             self._write_panes(connection, change)
             for name, payload in change.states.items():
                 if payload is None:
                     connection.execute(sa.delete(tables.states).where(tables.states.c.name == name))
                 else:
-                    self._upsert(connection, tables.states, [{"name": name, "payload": payload}])
-            self._upsert(
+                    upsert(connection, tables.states, [{"name": name, "payload": payload}])
+            upsert(
                 connection,
                 tables.rules,
                 [{"rule": r, "version": v, "state": s} for (r, v), s in change.rules.items()],
             )
-            self._upsert(
+            upsert(
                 connection,
                 tables.totals,
                 [
@@ -203,12 +212,17 @@ class Store:
                     for s, t in change.totals.items()
                 ],
             )
-            self._upsert(connection, tables.versions, change.versions)
+            upsert(connection, tables.versions, change.versions)
             self._forget_versions(connection, change.forgotten)
             for row in change.windows:
                 self._write_window(connection, row)
+            measured = {_series(one) for row in change.windows for one in row.measurements}
+            new = [{"column": c, "metric": m} for c, m in sorted(measured - self._series)]
+            upsert(connection, tables.series, new)
             if change.incidents:
                 self._write_incidents(connection, change.incidents)
+        # Not before: what was rolled back is not there.
+        self._series |= measured
 
     def write_rollback(self, record: Json, transition: Json | None) -> None:
         """Write the journal's row and its transition, both or neither.
@@ -220,8 +234,8 @@ class Store:
         transition
             What has just been decided, with its time under ``at``; None to change the row only.
         """
-        with self._transaction() as connection:
-            self._upsert(connection, tables.rollbacks, [record])
+        with self._transactions.writing() as connection:
+            upsert(connection, tables.rollbacks, [record])
             if transition is not None:
                 connection.execute(
                     sa.insert(tables.rollback_transitions),
@@ -232,13 +246,13 @@ class Store:
         """Journal records of a model changed since then, oldest first."""
         table = tables.rollbacks
         query = sa.select(table.c.record).where(table.c.model == model, table.c.updated >= since)
-        with self._engine.connect() as connection:
+        with self._transactions.reading() as connection:
             return list(connection.scalars(query.order_by(table.c.created, table.c.id)))
 
     def rollback(self, identity: str) -> Json | None:
         """One journal record; None when there is none."""
         table = tables.rollbacks
-        with self._engine.connect() as connection:
+        with self._transactions.reading() as connection:
             found: Json | None = connection.scalar(
                 sa.select(table.c.record).where(table.c.id == identity)
             )
@@ -246,31 +260,29 @@ class Store:
 
     def add_incidents(self, incidents: Sequence[Json]) -> None:
         """Write incidents that no window closed with (a refusal, an escalation)."""
-        with self._transaction() as connection:
+        with self._transactions.writing() as connection:
             self._write_incidents(connection, incidents)
 
-    def prune(self, before: float, *, rows_max: int) -> int:
-        """Delete windows and incidents stored before then; return how many windows.
+    def prune(self, before: float, *, rows_max: int, hours_before: float | None = None) -> int:
+        """Turn windows stored before then into hours, delete incidents; return how many windows.
 
-        At most `rows_max` at a time, so that a commit never waits long behind it.
+        At most `rows_max` windows at a time, so that a commit never waits long behind it.
+
+        Parameters
+        ----------
+        before
+            Seconds since the epoch, by the clock of the store.
+        hours_before
+            Hours whose windows were all stored before this are deleted; None keeps none at all.
         """
-        table = tables.windows
-        old = (
-            sa.select(table.c.id)
-            .where(table.c.stored < before)
-            .order_by(table.c.id)
-            .limit(rows_max)
-        )
-        with self._transaction() as connection:
-            ids = list(connection.scalars(old))
-            connection.execute(
-                sa.delete(tables.measurements).where(tables.measurements.c.window.in_(ids))
+        with self._transactions.writing() as connection:
+            pruned = retention.prune_windows(
+                connection, before, rows_max=rows_max, keep_hours=hours_before is not None
             )
-            connection.execute(sa.delete(table).where(table.c.id.in_(ids)))
-            connection.execute(
-                sa.delete(tables.incidents).where(tables.incidents.c.stored < before)
+            retention.prune_hours(
+                connection, before if hours_before is None else hours_before, rows_max=rows_max
             )
-        return len(ids)
+        return pruned
 
     def _write_positions(self, connection: sa.Connection, change: Change) -> None:
         table = tables.positions
@@ -282,7 +294,7 @@ class Store:
             {"source": source, "stream": stream, "position": dict(position)}
             for (source, stream), position in change.positions.items()
         ]
-        self._upsert(connection, table, rows)
+        upsert(connection, table, rows)
 
     def _write_panes(self, connection: sa.Connection, change: Change) -> None:
         table = tables.panes
@@ -296,7 +308,7 @@ class Store:
             {"version": version, "pane": pane, "payload": payload}
             for (version, pane), payload in change.panes.items()
         ]
-        self._upsert(connection, table, rows)
+        upsert(connection, table, rows)
 
     def _forget_versions(self, connection: sa.Connection, forgotten: Sequence[str]) -> None:
         if not forgotten:
@@ -309,12 +321,16 @@ class Store:
     def _write_window(self, connection: sa.Connection, row: WindowRow) -> None:
         stored = {**row.window, "stored": self._clock()}
         key = connection.execute(sa.insert(tables.windows), stored).inserted_primary_key
-        if row.measurements:
-            window = key[0] if key is not None else None
-            connection.execute(
-                sa.insert(tables.measurements),
-                [{"window": window, **measurement} for measurement in row.measurements],
-            )
+        if key is None or not row.measurements:
+            return
+        # In the order of their key, which is that of the table: rows are appended.
+        measured = {_series(one): one for one in row.measurements}
+        rows = [
+            {"window": key[0], "column": column, "metric": metric}
+            | {name: measured[column, metric][name] for name in _FIGURES}
+            for column, metric in sorted(measured)
+        ]
+        connection.execute(sa.insert(tables.measurements), rows)
 
     def _write_incidents(self, connection: sa.Connection, incidents: Sequence[Json]) -> None:
         stored = self._clock()
@@ -322,144 +338,13 @@ class Store:
             sa.insert(tables.incidents), [{**incident, "stored": stored} for incident in incidents]
         )
 
-    def _upsert(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Json]) -> None:
-        if not rows:
-            return
-        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        statement = insert(table)
-        keys = [column.name for column in table.primary_key]
-        rest = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
-        connection.execute(
-            statement.on_conflict_do_update(index_elements=keys, set_=rest),
-            [dict(row) for row in rows],
-        )
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        """Like ``engine.begin()``, with errors told apart by what can be done about them."""
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except sa.exc.DBAPIError as error:
-            raise _classified(error, self._engine.url) from error
-
-
-def _classified(error: sa.exc.DBAPIError, url: sa.URL) -> StoreError:
-    place = url.render_as_string(hide_password=True)
-    if "malformed" in str(error.orig) or "not a database" in str(error.orig):
-        return StoreCorrupt(_corrupt_text(place, str(error.orig)))
-    if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
-        return StoreUnavailable(f"could not write to {place}: {error.orig}")
-    return StoreError(f"could not write to {place}: {error.orig}")
-
-
-def _corrupt_text(place: str, why: str) -> str:
+def _series(measurement: Json) -> tuple[str, str]:
+    """Return column and metric as the table keeps them; no column is an empty one."""
     return (
-        f"the store {place} is damaged ({why}). Kedge leaves it as it is. Move it aside, with its "
-        "-wal and -shm files, to start a new one; the logs are then read from their beginning"
+        fit(measurement["column"] or "", tables.COLUMN_CHARACTERS),
+        fit(measurement["metric"], tables.METRIC_CHARACTERS),
     )
 
 
-def _engine(url: str) -> sa.Engine:
-    engine = sa.create_engine(url)
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _configure_sqlite)
-        sa.event.listen(engine, "begin", _begin_immediate)
-    return engine
-
-
-def _configure_sqlite(connection: Any, _record: Any) -> None:  # noqa: ANN401 - SQLAlchemy's hook
-    # The driver's own BEGIN comes too late (before a write, not before the reads that the write
-    # depends on), so it is switched off and `_begin_immediate` sends ours.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in (
-        f"busy_timeout = {BUSY_TIMEOUT_MS}",
-        "journal_mode = WAL",
-        # Costs a few ms a commit, at one commit a second; buys that a power cut loses nothing.
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        "journal_size_limit = 67108864",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_immediate(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def sqlite_path(url: str) -> Path | None:
-    """Return the file that a SQLite URL names; None for other databases."""
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() != "sqlite" or not parsed.database:
-        return None
-    return Path(parsed.database)
-
-
-def _lock_file(url: str) -> IO[str] | None:
-    """Take the lock that keeps a second daemon from counting everything twice."""
-    path = sqlite_path(url)
-    if path is None:
-        return None
-    lock_path = path.with_name(path.name + ".lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = lock_path.open("a+")
-    except OSError as error:
-        raise StoreError(f"could not open {lock_path}: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.seek(0)
-        holder = lock.read().strip() or "unknown"
-        lock.close()
-        raise StoreInUse(
-            f"another Kedge (process {holder}) works on the store {path}. Stop it, "
-            "or give this one a [store] url of its own"
-        ) from error
-    # The lock holds without a name in it, where the disk is too full for one.
-    with contextlib.suppress(OSError):
-        os.truncate(lock.fileno(), 0)
-        os.write(lock.fileno(), f"{os.getpid()}\n".encode())
-    return lock
-
-
-def _check_integrity(engine: sa.Engine) -> None:
-    if engine.dialect.name != "sqlite":
-        return
-    place = engine.url.render_as_string(hide_password=True)
-    try:
-        with engine.connect() as connection:
-            answer = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-    except sa.exc.DatabaseError as error:
-        if isinstance(error, sa.exc.OperationalError):
-            raise StoreUnavailable(f"could not open the store {place}: {error.orig}") from error
-        raise StoreCorrupt(_corrupt_text(place, str(error.orig))) from error
-    if answer != "ok":
-        raise StoreCorrupt(_corrupt_text(place, str(answer)))
-
-
-def _check_schema(engine: sa.Engine, *, now: float) -> None:
-    place = engine.url.render_as_string(hide_password=True)
-    present = {name for name in sa.inspect(engine).get_table_names() if name.startswith("kedge_")}
-    if not present:
-        with engine.begin() as connection:
-            tables.metadata.create_all(connection)
-            facts = {"schema": str(tables.SCHEMA_VERSION), "created": repr(now)}
-            connection.execute(
-                sa.insert(tables.meta), [{"key": k, "value": v} for k, v in facts.items()]
-            )
-        return
-    if tables.meta.name not in present:
-        raise StoreSchemaError(
-            f"{place} holds tables named kedge_… but not kedge_meta: not a store of this program"
-        )
-    with engine.connect() as connection:
-        query = sa.select(tables.meta.c.value).where(tables.meta.c.key == "schema")
-        found = connection.scalar(query)
-    if found != str(tables.SCHEMA_VERSION):
-        raise StoreSchemaError(
-            f"the store {place} has schema {found}; this Kedge needs {tables.SCHEMA_VERSION}. "
-            "Use the Kedge that made it, or a new [store] url"
-        )
+_FIGURES = ("value", "low", "high", "p_value", "n", "threshold", "verdict")

@@ -26,6 +26,7 @@ from monitor.metrics import Metrics
 from monitor.queries import LIMIT_DEFAULT, LIMIT_MAX, Filter, Queries
 from monitor.request_body import BODY_TIMEOUT_S, Bodies
 from monitor.secret import SecretUnreadableError
+from monitor.store_errors import StoreUnavailable
 from monitor.web_ingest import Ingest
 
 log = logging.getLogger("kedge.web")
@@ -219,6 +220,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     """Turn every refusal into ``application/problem+json``; keep inner errors to ourselves."""
     try:
         return await handler(request)
+    except StoreUnavailable as error:
+        problem = {"type": "about:blank", "title": "Service Unavailable", "status": 503}
+        return _json({**problem, "detail": str(error)}, 503, "application/problem+json")
     except web.HTTPException as error:
         if error.status < web.HTTPBadRequest.status_code:
             raise

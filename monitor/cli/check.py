@@ -59,7 +59,9 @@ def _summary(settings: Settings) -> Iterator[str]:
     for rule in settings.rules:
         yield f'rule "{rule.name}": {_rule(rule)}'
     yield f"on a confirmed breach: {_rollback(settings)}"
-    yield f"keeps results in {settings.store.url}, and shows them on {settings.http.listen}"
+    from monitor.database import place  # noqa: PLC0415 - not to print help
+
+    yield f"keeps results in {place(settings.store.url)}, and shows them on {settings.http.listen}"
 
 
 def _reference(settings: Settings) -> str:

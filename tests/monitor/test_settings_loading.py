@@ -195,7 +195,7 @@ def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         ),
         (
             '[store]\nurl = "mysql://x"',
-            'store.url: expected "sqlite:///FILE" (other databases are not supported)',
+            'store.url: expected "sqlite:///FILE" or "postgresql://USER@HOST/DATABASE"',
         ),
         (
             '[http]\nlisten = "nine"',

@@ -1,0 +1,42 @@
+"""``kedge db``: the store's schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from monitor.cli.options import config_option
+
+
+@click.group("db")
+def command() -> None:
+    """Bring the store's schema up to date."""
+
+
+@command.command("upgrade")
+@config_option
+def upgrade(*, config: Path) -> None:
+    """Bring the store to the schema of this version.
+
+    Stop the daemon first; while one uses the store this refuses. All of it is one transaction:
+    it is done, or the store is as it was. Nobody downgrades a store, so copy a SQLite file, or
+    dump a Postgres database, before this. A store that is not there yet is made.
+
+    \b
+    Example:
+      kedge db upgrade -c kedge.toml
+    """  # noqa: D301 - \b is click's mark
+    from monitor.settings import load  # noqa: PLC0415 - not to print help
+
+    settings = load(config)
+    from monitor import migrations  # noqa: PLC0415 - Alembic takes half a second to import
+
+    done = migrations.upgrade(settings.store.url)
+    match done.before:
+        case None:
+            click.echo(f"{done.place}: made, with schema {done.after}")
+        case done.after:
+            click.echo(f"{done.place}: has schema {done.after} already")
+        case before:
+            click.echo(f"{done.place}: schema {before} is now {done.after}")
