@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 
 import msgspec
@@ -12,11 +13,25 @@ from collectors.formats.exchange import Half
 WAITING_MAX = 10_000
 #: Bytes that they take at most: they are written to the store with every commit.
 WAITING_BYTES_MAX = 8 << 20
+#: Longest id that is kept as it is.
+KEY_BYTES_MAX = 256
 #: Times further ahead of our clock than this do not move the clock of the halves on.
 AHEAD_S = 300.0
 #: A log of which so many halves stayed alone, and that never brought one of the other side, has
 #: one side only: then nothing waits any more.
 ONE_SIDED_MIN = 100
+
+
+def join_key(text: str) -> str:
+    r"""Return what stands for an id of any length and of any characters, in the store too.
+
+    Examples
+    --------
+    >>> join_key("loan-7"), join_key("\ud800"), len(join_key("x" * 10_000))
+    ('loan-7', '\\ud800', 64)
+    """
+    data = text.encode(errors="backslashreplace")
+    return data.decode() if len(data) <= KEY_BYTES_MAX else hashlib.sha256(data).hexdigest()
 
 
 class Waiting(msgspec.Struct, array_like=True, frozen=True):
@@ -25,7 +40,7 @@ class Waiting(msgspec.Struct, array_like=True, frozen=True):
     Parameters
     ----------
     key
-        What both halves carry.
+        What both halves carry, as a `join_key`.
     side
         Which half it is.
     payload
