@@ -8,7 +8,7 @@ from typing import Any
 from collectors.formats.event_batches import Rows
 from collectors.formats.event_line import Unusable, parse_line
 from collectors.formats.exchange import Half
-from collectors.formats.joining import Joiner, Waiting, may_wait
+from collectors.formats.joining import Joiner, Waiting, join_key
 
 #: A request that failed has no prediction to wait for.
 _FAILED_STATUS_MIN = 400
@@ -77,9 +77,9 @@ class EventHalves:
         self._joiner.restore(state)
 
     def _wait(self, key: str, side: Half, ts: float, line: bytes) -> bool:
-        if not may_wait(key) or not self._joiner.expects(side):
+        if not self._joiner.expects(side):
             return False
-        half = Waiting(key, side, line)
+        half = Waiting(join_key(key), side, line)
         met = self._joiner.meet(half, ts)
         if met is not None:
             halves = (half, met) if side == "request" else (met, half)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 
 import msgspec
@@ -12,11 +13,25 @@ from collectors.formats.exchange import Half
 WAITING_MAX = 10_000
 #: Bytes that they take at most: they are written to the store with every commit.
 WAITING_BYTES_MAX = 8 << 20
+#: Longest id that is kept as it is.
+KEY_BYTES_MAX = 256
 #: Times further ahead of our clock than this do not move the clock of the halves on.
 AHEAD_S = 300.0
 #: A log of which so many halves stayed alone, and that never brought one of the other side, has
 #: one side only: then nothing waits any more.
 ONE_SIDED_MIN = 100
+
+
+def join_key(text: str) -> str:
+    r"""Return what stands for an id of any length and of any characters, in the store too.
+
+    Examples
+    --------
+    >>> join_key("loan-7"), join_key("\ud800"), len(join_key("x" * 10_000))
+    ('loan-7', '\\ud800', 64)
+    """
+    data = text.encode(errors="backslashreplace")
+    return data.decode() if len(data) <= KEY_BYTES_MAX else hashlib.sha256(data).hexdigest()
 
 
 class Waiting(msgspec.Struct, array_like=True, frozen=True):
@@ -25,7 +40,7 @@ class Waiting(msgspec.Struct, array_like=True, frozen=True):
     Parameters
     ----------
     key
-        What both halves carry.
+        What both halves carry, as a `join_key`.
     side
         Which half it is.
     payload
@@ -105,7 +120,7 @@ class Joiner:
         if before is not None:
             self._leave(before)
         self._waiting[half.key, half.side] = self._newest + self._join_s, ts, half
-        self._bytes += _size(half)
+        self._bytes += len(half.payload)
         while len(self._waiting) > self._waiting_max or self._bytes > self._waiting_bytes_max:
             self._leave_oldest()
         return None
@@ -153,18 +168,18 @@ class Joiner:
         self._waiting = OrderedDict(
             ((half.key, half.side), (due, ts, half)) for due, ts, half in state.waiting
         )
-        self._bytes = sum(_size(half) for _, _, half in state.waiting)
+        self._bytes = sum(len(half.payload) for _, _, half in state.waiting)
 
     def _take(self, at: tuple[str, Half]) -> Waiting | None:
         found = self._waiting.pop(at, None)
         if found is None:
             return None
-        self._bytes -= _size(found[2])
+        self._bytes -= len(found[2].payload)
         return found[2]
 
     def _leave_oldest(self) -> None:
         _, (_, _, half) = self._waiting.popitem(last=False)
-        self._bytes -= _size(half)
+        self._bytes -= len(half.payload)
         self._leave(half)
 
     def _leave(self, half: Waiting) -> None:
@@ -172,15 +187,6 @@ class Joiner:
         self._alone_by_side[half.side] = self._alone_by_side.get(half.side, 0) + 1
 
 
-def may_wait(key: str) -> bool:
-    """Whether a key can be kept in the store: lone surrogates are legal in JSON, not in UTF-8."""
-    return key.isascii() or not any("\ud800" <= char <= "\udfff" for char in key)
-
-
 def other(side: Half) -> Half:
     """Return the side that a half lacks."""
     return "response" if side == "request" else "request"
-
-
-def _size(half: Waiting) -> int:
-    return len(half.key) + len(half.payload)

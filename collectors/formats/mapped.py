@@ -23,7 +23,7 @@ from collectors.formats.event_line import (
 from collectors.formats.event_types import Vocabulary
 from collectors.formats.exchange import Exchange, together
 from collectors.formats.exchange_check import checked
-from collectors.formats.joining import Joiner, Waiting, may_wait
+from collectors.formats.joining import Joiner, Waiting, join_key
 from collectors.formats.options import FormatOptions
 from collectors.formats.reader import Reader, Remembering
 
@@ -204,12 +204,9 @@ class MappedFormat:
     def _joined(self, exchange: Exchange) -> Exchange | None:
         """Return it with its other half; None to wait; itself if nothing is to be waited for."""
         key, side = exchange.joins_on or exchange.id, exchange.half
-        if key is None or side is None or not may_wait(key) or not self._joiner.expects(side):
+        if key is None or side is None or not self._joiner.expects(side):
             return exchange
-        try:
-            half = Waiting(key, side, msgspec.msgpack.encode(exchange))
-        except UnicodeEncodeError:  # a lone surrogate somewhere: it cannot be kept, so not wait
-            return exchange
+        half = Waiting(join_key(key), side, msgspec.msgpack.encode(exchange))
         met = self._joiner.meet(half, exchange.ts if isinstance(exchange.ts, float) else 0.0)
         if met is None:
             return None

@@ -150,6 +150,18 @@ def test_one_event_of_the_far_future_ends_no_wait() -> None:
     assert joiner.take_alone() == []
 
 
+@pytest.mark.parametrize("id_", ["\ud800", "x" * 10_000, "a\0b", "\U0001f680" * 5_000], ids=ascii)
+def test_an_id_of_any_characters_and_length_waits_and_outlives_a_restart(id_: str) -> None:
+    before, after = joining(), joining()
+    before.decode(lines(event(id=id_, **FEATURES)))
+
+    state = before.encode() or b""
+    after.restore(state)
+    decoded = after.decode(lines(event(id=id_, **PREDICTION)))
+
+    assert decoded.joined == 1
+
+
 def test_bytes_of_another_format_are_dropped() -> None:
     for state in (b"", b"nonsense", b"\x93\x01\x02\x03"):
         decoder = joining()
