@@ -9,6 +9,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from collectors.labels import JoinColumns, LabelRows
+
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 
@@ -110,6 +112,8 @@ class PredictionBatch:
         ``1 / sampling``: requests that a row stands for. Shape ``(rows,)``.
     columns
         Watched features by name, and the prediction under ``"prediction"``.
+    joins
+        What labels join on; None unless a format was asked for it, and in a part of a batch.
     """
 
     model: str
@@ -121,6 +125,7 @@ class PredictionBatch:
     status: Ints
     weight: Floats
     columns: Mapping[str, Column] = field(default_factory=dict)
+    joins: JoinColumns | None = None
 
     @property
     def rows(self) -> int:
@@ -136,6 +141,7 @@ class PredictionBatch:
             status=self.status[rows],
             weight=self.weight[rows],
             columns={name: column.take(rows) for name, column in self.columns.items()},
+            joins=None,
         )
 
     def pick(self, rows: Ints) -> PredictionBatch:
@@ -147,6 +153,7 @@ class PredictionBatch:
             status=self.status[rows],
             weight=self.weight[rows],
             columns={name: column.pick(rows) for name, column in self.columns.items()},
+            joins=None,
         )
 
     def answered(self) -> PredictionBatch:
@@ -213,8 +220,11 @@ class Decoded:
         The lines that could not be used, in order.
     unknown_keys
         Keys that the event format does not know (ignored, counted): name to lines.
+    labels
+        Labels that came in lines of their own, from a format that was asked for them.
     """
 
     batches: Sequence[PredictionBatch]
     rejections: Sequence[Rejection] = ()
     unknown_keys: Mapping[str, int] = field(default_factory=dict)
+    labels: Sequence[LabelRows] = ()

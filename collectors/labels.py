@@ -9,12 +9,32 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
-from collectors.batch import Floats
 from collectors.text import TEXT_CHARS_MAX, clean_text
 
 #: A prediction or a label: a finite number, or a text; booleans are ``"true"`` and ``"false"``.
 Scalar: TypeAlias = float | str
+
+
+@dataclass(frozen=True, slots=True)
+class JoinColumns:
+    """What labels join on, a row each.
+
+    Parameters
+    ----------
+    ids
+        As `join_key` gives them; None where the event carried none.
+    predictions
+        None where there is none, or it is an array or an object.
+    labels
+        Labels that stood in the events themselves; None where there was none.
+    """
+
+    ids: Sequence[str | None]
+    predictions: Sequence[Scalar | None]
+    labels: Sequence[Scalar | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +53,7 @@ class LabelRows:
 
     ids: Sequence[str]
     labels: Sequence[Scalar | None]
-    ts: Floats
+    ts: npt.NDArray[np.float64]
 
 
 @runtime_checkable
@@ -41,7 +61,7 @@ class JoinsLabels(Protocol):
     """A format that can hand out what labels join on."""
 
     def join_labels(self) -> None:
-        """From now on fill `PredictionBatch.joins`, and take lines that carry a label only."""
+        """From now on fill `PredictionBatch.joins`, and take lines with a label alone."""
 
 
 def scalar(value: object) -> Scalar | None:

@@ -25,6 +25,7 @@ from collectors.batch import (
 )
 from collectors.formats.event_columns import feature_columns, floats, prediction_columns
 from collectors.formats.event_types import EventTypes, Vocabulary
+from collectors.labels import JoinColumns, LabelRows, Scalar, join_key, scalar
 from collectors.text import clean_text
 
 if TYPE_CHECKING:
@@ -81,12 +82,21 @@ class Piece:
     status: Ints
     weight: Floats
     columns: Mapping[str, Column]
+    joins: JoinColumns | None = None
 
 
 def pieces(
-    rows: Rows, types: EventTypes, vocabulary: Vocabulary, unknown: Counter[str]
+    rows: Rows,
+    types: EventTypes,
+    vocabulary: Vocabulary,
+    unknown: Counter[str],
+    *,
+    joins: bool = False,
 ) -> dict[Group, Piece]:
-    """Make the columns of one block of rows, group by group; count the names ignored."""
+    """Make the columns of one block of rows, group by group; count the names ignored.
+
+    With `joins`, also those that labels join on.
+    """
     structs = rows.keys["features"]
     if type(None) in set(map(type, structs)):
         structs = tuple(types.no_features if struct is None else struct for struct in structs)
@@ -95,9 +105,9 @@ def pieces(
     _count_present(features, vocabulary.ignored_features, "features.", unknown)
     groups = _groups(rows.keys)
     if len(groups) == 1:
-        return {next(iter(groups)): _piece(rows, features, vocabulary)}
+        return {next(iter(groups)): _piece(rows, features, vocabulary, joins=joins)}
     return {
-        group: _piece(rows.taken(at), _taken(features, at), vocabulary)
+        group: _piece(rows.taken(at), _taken(features, at), vocabulary, joins=joins)
         for group, at in groups.items()
     }
 
@@ -107,7 +117,14 @@ def joined(model: str, group: Group, parts: Sequence[Piece]) -> PredictionBatch:
     if len(parts) == 1:
         part = parts[0]
         return PredictionBatch(
-            model, *group, part.ts, part.latency_ms, part.status, part.weight, part.columns
+            model,
+            *group,
+            part.ts,
+            part.latency_ms,
+            part.status,
+            part.weight,
+            part.columns,
+            part.joins,
         )
     names = dict.fromkeys(name for part in parts for name in part.columns)
     return PredictionBatch(
@@ -118,7 +135,14 @@ def joined(model: str, group: Group, parts: Sequence[Piece]) -> PredictionBatch:
         status=np.concatenate([part.status for part in parts]),
         weight=np.concatenate([part.weight for part in parts]),
         columns={name: _joined_column(name, parts) for name in names},
+        joins=_joined_joins([part.joins for part in parts if part.joins is not None]),
     )
+
+
+def label_rows(rows: Rows, at: Sequence[int]) -> LabelRows:
+    """Return the rows `at`, which carry an id and a label alone."""
+    ids, labels = rows.keys["id"], rows.keys["label"]
+    return LabelRows([join_key(ids[i]) for i in at], [scalar(labels[i]) for i in at], rows.ts[at])
 
 
 def _transposed(
@@ -175,12 +199,40 @@ def _group(version: str | None, role: Role | None, latency_kind: LatencyKind | N
     )
 
 
-def _piece(rows: Rows, features: Mapping[str, tuple[Any, ...]], vocabulary: Vocabulary) -> Piece:
+def _piece(
+    rows: Rows, features: Mapping[str, tuple[Any, ...]], vocabulary: Vocabulary, *, joins: bool
+) -> Piece:
     latency_ms = floats(rows.keys["latency_ms"])
     latency_ms[latency_ms < 0] = math.nan  # a clock that stepped back is no measurement
     columns = feature_columns(features, vocabulary)
     columns |= prediction_columns(rows.keys["prediction"], rows.prediction_types, vocabulary)
-    return Piece(rows.ts, latency_ms, _statuses(rows), _weights(rows.keys["sampling"]), columns)
+    weights = _weights(rows.keys["sampling"])
+    join_columns = _join_columns(rows.keys) if joins else None
+    return Piece(rows.ts, latency_ms, _statuses(rows), weights, columns, join_columns)
+
+
+def _join_columns(keys: Mapping[str, tuple[Any, ...]]) -> JoinColumns:
+    return JoinColumns(
+        [join_key(id_) if id_ else None for id_ in keys["id"]],
+        _scalars(keys["prediction"]),
+        _scalars(keys["label"]),
+    )
+
+
+def _scalars(values: tuple[Any, ...]) -> Sequence[Scalar | None]:
+    if values.count(None) == len(values):
+        return values
+    return [None if value is None else scalar(value) for value in values]
+
+
+def _joined_joins(parts: Sequence[JoinColumns]) -> JoinColumns | None:
+    if not parts:
+        return None
+    return JoinColumns(
+        [id_ for part in parts for id_ in part.ids],
+        [prediction for part in parts for prediction in part.predictions],
+        [label for part in parts for label in part.labels],
+    )
 
 
 def _statuses(rows: Rows) -> Ints:

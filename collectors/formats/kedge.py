@@ -5,8 +5,11 @@ Only a block that fails is looked at line by line: there unknown names are learn
 the next block succeeds, wrong values are counted in their column, and what cannot be used is
 rejected with a reason.
 
+`label` is read where labels are joined (`KedgeFormat.join_labels`); then a line with an id and a
+label alone is a label that came later, and otherwise one that lacks a key.
+
 What it does not do: join `features` and `prediction` that arrive as two events (each counts as
-a row with the other missing), and read `label`, `segment` and `trace_id` (accepted, unused).
+a row with the other missing), and read `segment` and `trace_id` (accepted, unused).
 """
 
 from __future__ import annotations
@@ -20,9 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from collectors.batch import Decoded, Floats, Rejection, Schema
-from collectors.formats.event_batches import Group, Piece, Rows, joined, pieces
+from collectors.formats.event_batches import Group, Piece, Rows, joined, label_rows, pieces
 from collectors.formats.event_line import TS_END, Unusable, build_row, parse_line
 from collectors.formats.event_types import EventTypes, Vocabulary
+from collectors.labels import LabelRows
 
 #: Lines decoded at a time. Rows of a block stay in the processor's cache until they have
 #: become columns: twice as quick as a MiB at a time, measured by ``benchmarks/ingest.py``.
@@ -64,6 +68,7 @@ class KedgeFormat:
         self._model = model
         self._columns_max = columns_max
         self._depth_max = depth_max
+        self._joins_labels = False
         self._start_from(schema or Schema({}), learning=schema is None)
 
     @property
@@ -84,35 +89,60 @@ class KedgeFormat:
         """Start from the columns of `schema`, and go on learning."""
         self._start_from(schema, learning=True)
 
+    def join_labels(self) -> None:
+        """From now on fill `PredictionBatch.joins`, and take lines with a label alone."""
+        self._joins_labels = True
+
     def decode(self, lines: bytes) -> Decoded:
         """Make columns of whole lines; blank lines are nothing."""
         parts: dict[Group, list[Piece]] = defaultdict(list)
         rejections: list[Rejection] = []
         unknown: Counter[str] = Counter()
+        labels: list[LabelRows] = []
         for block in _blocks(lines):
-            for group, piece in self._decode_block(block, rejections, unknown).items():
+            rows = self._rows(block, rejections, unknown)
+            if self._joins_labels:
+                rows = self._without_labels(rows, labels)
+            if not len(rows.ts):
+                continue
+            found = pieces(rows, self._types, self._vocabulary, unknown, joins=self._joins_labels)
+            for group, piece in found.items():
                 parts[group].append(piece)
         return Decoded(
             [joined(self._model, group, found) for group, found in parts.items()],
             rejections,
             _bounded(unknown),
+            tuple(labels),
         )
 
     def _start_from(self, schema: Schema, *, learning: bool) -> None:
         self._vocabulary = Vocabulary(schema, learning=learning, columns_max=self._columns_max)
         self._types = EventTypes(self._vocabulary, self._model)
 
-    def _decode_block(
-        self, block: bytes, rejections: list[Rejection], unknown: Counter[str]
-    ) -> Mapping[Group, Piece]:
+    def _rows(self, block: bytes, rejections: list[Rejection], unknown: Counter[str]) -> Rows:
         rows = self._at_once(block)
         if rows is None and self._learn_names(block):
             rows = self._at_once(block)
         if rows is None:
             rows = self._line_by_line(block, rejections, unknown)
-        if not len(rows.ts):
-            return {}
-        return pieces(rows, self._types, self._vocabulary, unknown)
+        return rows
+
+    def _without_labels(self, rows: Rows, labels: list[LabelRows]) -> Rows:
+        """Take the lines that carry a label alone out of the rows, and into `labels`."""
+        alone = _lack_both(rows)
+        if not alone.any():
+            return rows
+        labels.append(label_rows(rows, np.flatnonzero(alone).tolist()))
+        return rows.taken(np.flatnonzero(~alone).tolist())
+
+    def _useless(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which rows say nothing: neither features nor a prediction, nor a label of some id."""
+        lacking = _lack_both(rows)
+        if not self._joins_labels:
+            return lacking
+        for row in np.flatnonzero(lacking).tolist():
+            lacking[row] = not rows.keys["id"][row] or rows.keys["label"][row] is None
+        return lacking
 
     def _at_once(self, block: bytes) -> Rows | None:
         """Decode a block whole; None if any of its lines needs to be looked at."""
@@ -124,7 +154,7 @@ class KedgeFormat:
         if len(structs) != block.count(b"\n"):
             return None
         rows = Rows.of(structs, self._types.keys)
-        if _lack_both(rows).any() or not _plausible(rows.ts).all():
+        if self._useless(rows).any() or not _plausible(rows.ts).all():
             return None
         return rows
 
@@ -167,7 +197,7 @@ class KedgeFormat:
                 structs.append(struct)
                 lines.append(line)
         rows = Rows.of(structs, self._types.keys)
-        lacking, untimely = _lack_both(rows), ~_plausible(rows.ts)
+        lacking, untimely = self._useless(rows), ~_plausible(rows.ts)
         faults += [(lines[i], "missing_key") for i in np.flatnonzero(lacking)]
         faults += [(lines[i], "bad_time") for i in np.flatnonzero(untimely & ~lacking)]
         rejections += [Rejection(reason, line[:REJECTED_BYTES_MAX]) for line, reason in faults]
