@@ -192,6 +192,10 @@ class PerformanceWindows:
         self.evicted, self._versions = kept.evicted_panes, kept.versions
         self._panes = counted
 
+    def forget(self, panes: Iterable[PaneKey]) -> None:
+        """Have panes deleted in the store that cannot be taken up."""
+        self._dropped.update(panes)
+
     def _by_time(self, version: str, end: int) -> ClosedPerformance:
         slide, panes = self.spec.slide, self.spec.panes
         return ClosedPerformance(

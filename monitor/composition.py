@@ -10,14 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from collectors.kinds import FORMATS
+from collectors.labels import JoinsLabels
 from collectors.quarantine import Quarantine
 from collectors.registry import MlflowRegistry
+from detectors.performance import Reading
+from detectors.performance_windows import PerformanceWindows
 from detectors.rule import RuleSpec
 from detectors.window import Windows, WindowSpec
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
 from monitor.engine import Engine, Stream
 from monitor.journal import StoreJournal
 from monitor.judging import Judge
+from monitor.label_settling import JoinSpec
+from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
 from monitor.queries import Queries
 from monitor.references import FileReferences, FirstEvents, NoReference, References
@@ -158,6 +163,10 @@ def _engine(settings: Settings, store: Store, metrics: Metrics) -> Engine:
         )
         for source in settings.collect
     ]
+    labels = _labels(settings)
+    for stream in streams:
+        if labels is not None and isinstance(stream.format, JoinsLabels):
+            stream.format.join_labels()
     spec = window_spec(settings)
     return Engine(
         model=settings.model.name,
@@ -174,6 +183,31 @@ def _engine(settings: Settings, store: Store, metrics: Metrics) -> Engine:
         quarantine=Quarantine(_quarantine_path(settings), limits.quarantine_bytes),
         commit_interval_s=settings.store.commit_interval_s,
         idle_s=settings.windows.idle_s,
+        labels=labels,
+    )
+
+
+def _labels(settings: Settings) -> LabelJoin | None:
+    labels, windows = settings.labels, settings.windows
+    if not labels.join:
+        return None
+    spec = JoinSpec(
+        ttl_s=labels.ttl_s,
+        pending_max=labels.pending_max,
+        task=None if labels.task == "auto" else labels.task,
+        min_pairs=windows.min_events,
+        confidence=settings.detectors.confidence,
+        ahead_max_s=windows.ahead_max_s,
+        idle_s=windows.idle_s,
+    )
+    return LabelJoin(
+        spec,
+        PerformanceWindows(
+            window_spec(settings),
+            settings.model.name,
+            Reading(labels.positive, labels.threshold),
+            versions_max=settings.limits.versions_max,
+        ),
     )
 
 

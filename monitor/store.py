@@ -19,7 +19,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -27,7 +27,7 @@ from typing import IO, Any, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from monitor import tables
+from monitor import pending, tables
 
 #: A locked database is waited for this long before the commit counts as failed.
 BUSY_TIMEOUT_MS = 5_000
@@ -95,6 +95,7 @@ class Change:
     windows: list[WindowRow] = field(default_factory=list)
     incidents: list[Json] = field(default_factory=list)
     versions: list[Json] = field(default_factory=list)
+    labels: pending.LabelChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class Snapshot:
     rules: Mapping[tuple[str, str], Json]
     totals: Mapping[str, Totals]
     versions: Sequence[Json]
+    performance_panes: Mapping[tuple[str, int], bytes] = field(default_factory=dict)
 
 
 class Store:
@@ -165,6 +167,7 @@ class Store:
                     for row in rows(tables.totals)
                 },
                 versions=[dict(row._mapping) for row in rows(tables.versions)],  # noqa: SLF001 - SQLAlchemy's public name
+                performance_panes=pending.panes(connection),
             )
 
     def commit(self, change: Change) -> None:
@@ -202,6 +205,20 @@ class Store:
                 self._write_window(connection, row)
             if change.incidents:
                 self._write_incidents(connection, change.incidents)
+            if change.labels is not None:
+                pending.write(connection, change.labels, stored=self._clock())
+
+    def held(self, ids: Collection[str]) -> Mapping[str, pending.Held]:
+        """Rows of :mod:`monitor.pending` of those ids that have one."""
+        with self._transaction() as connection:
+            return pending.read(connection, ids)
+
+    def oldest_held(
+        self, *, joined: bool, limit: int, before: float | None = None
+    ) -> Sequence[pending.Held]:
+        """Oldest rows of :mod:`monitor.pending`, of pairs or of what waits."""
+        with self._transaction() as connection:
+            return pending.oldest(connection, joined=joined, limit=limit, before=before)
 
     def write_rollback(self, record: Json, transition: Json | None) -> None:
         """Write the journal's row and its transition, both or neither.
@@ -263,7 +280,8 @@ class Store:
             connection.execute(
                 sa.delete(tables.incidents).where(tables.incidents.c.stored < before)
             )
-        return len(ids)
+            labelled = pending.prune(connection, before, rows_max=rows_max)
+        return len(ids) + labelled
 
     def _write_positions(self, connection: sa.Connection, change: Change) -> None:
         table = tables.positions

@@ -162,3 +162,44 @@ versions = sa.Table(
     sa.Column("last_seen", sa.Float, nullable=False),
     sa.Column("last_window", sa.Float),
 )
+
+#: Predictions that wait for their label, labels that wait for their prediction, and pairs that a
+#: correction may still come for. One row an event id; values are JSON texts.
+pending = sa.Table(
+    "kedge_pending",
+    metadata,
+    sa.Column("id", sa.String(128), primary_key=True),
+    sa.Column("joined", sa.SmallInteger, nullable=False),
+    sa.Column("ts", sa.Float, nullable=False),
+    sa.Column("version", sa.String(128)),
+    sa.Column("prediction", sa.Text),
+    sa.Column("label", sa.Text),
+    # When the label became known, and the pane that the pair was counted in.
+    sa.Column("known", sa.Float),
+    sa.Column("pane", sa.BigInteger),
+    sa.Index("kedge_pending_age", "joined", "ts"),
+)
+
+#: Panes of labelled predictions that a window still needs.
+performance_panes = sa.Table(
+    "kedge_performance_panes",
+    metadata,
+    sa.Column("version", sa.String(128), primary_key=True),
+    sa.Column("pane", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+)
+
+#: Closed windows of labelled predictions. Their measurements stand among the others, with no
+#: window of traffic.
+performance_windows = sa.Table(
+    "kedge_performance_windows",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("model", sa.String(256), nullable=False),
+    sa.Column("version", sa.String(128), nullable=False),
+    sa.Column("begins", sa.Float, nullable=False),
+    sa.Column("ends", sa.Float, nullable=False),
+    sa.Column("pairs", sa.BigInteger, nullable=False),
+    sa.Column("stored", sa.Float, nullable=False),
+    sa.Index("kedge_performance_windows_stored", "stored"),
+)
