@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from detectors.performance_windows import PerformanceWindows
 from detectors.window_spec import WindowSpec
 from monitor.label_settling import JoinSpec
 from monitor.labels import LabelJoin
-from monitor.store import Change, Store
+from monitor.pending import Held, LabelChange
+from monitor.queries import Filter, Queries
+from monitor.store import Change, Store, StoreUnavailable
 
 T0 = 1_772_618_400.0
 DAY_S = 86_400.0
@@ -308,6 +310,59 @@ def test_windows_cut_otherwise_after_a_restart_forget_the_pairs_of_the_old_ones(
 
     assert daemon.waiting() == (0, 1, 1)
     assert daemon.store.load().performance_panes.keys() == {("7", 0)}
+
+
+class AwayOnce:
+    """A store that cannot be read the first time."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._away = store, True
+
+    def held(self, ids: Collection[str]) -> Mapping[str, Held]:
+        if self._away:
+            self._away = False
+            raise StoreUnavailable("away")
+        return self._store.held(ids)
+
+    def oldest_held(
+        self, *, joined: bool, limit: int, before: float | None = None
+    ) -> Sequence[Held]:
+        return self._store.oldest_held(joined=joined, limit=limit, before=before)
+
+
+def test_a_store_that_cannot_be_read_costs_a_second_try_and_nothing_else(daemon: Daemon) -> None:
+    daemon.predict(("a", "cat"))
+    daemon.label(("a", "cat"))
+    store = AwayOnce(daemon.store)
+
+    with pytest.raises(StoreUnavailable):
+        daemon.join.settle(store)
+    change = daemon.join.settle(store)
+
+    assert [(held.id, held.joined) for held in change.held] == [("a", True)]
+    assert daemon.last()["accuracy"].n == 1
+
+
+def test_windows_of_labels_are_pruned_with_their_measurements(tmp_path: Path) -> None:
+    moments = iter([0.0, 100.0, 200.0])
+    url = f"sqlite:///{tmp_path / 'kedge.db'}"
+    store = Store.open(url, clock=lambda: next(moments))
+    for ends in (T0, T0 + 60):
+        frame = {"model": "m", "version": "7", "begins": ends - 60, "ends": ends}
+        figures: dict[str, object] = {"value": 0.9, "low": 0.8, "high": 0.95, "p_value": None}
+        judged = {"n": 100, "threshold": None, "verdict": "unknown"}
+        row = {**frame, "column": None, "metric": "accuracy", **figures, **judged}
+        change = LabelChange(windows=[({**frame, "events": 100}, [row])])
+        store.commit(Change(labels=change))
+
+    pruned = store.prune(150.0, rows_max=10)
+
+    queries = Queries(url)
+    assert pruned == 1
+    assert [row["n"] for row in queries.measurements(Filter(metric="accuracy"))] == [100]
+    assert queries.windows(Filter()) == []
+    queries.close()
+    store.close()
 
 
 def test_any_restarts_and_any_order_count_every_pair_once(tmp_path: Path) -> None:
