@@ -1,4 +1,4 @@
-"""The kinds of source and of format that a configuration can name."""
+"""The kinds of source, of meter and of format that a configuration can name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Protocol
 from collectors.batch import Schema
 from collectors.format import Format
 from collectors.formats.kedge import KedgeFormat
+from collectors.resources import Meter, ResourceSettings
 from collectors.source import Source
 from collectors.tail import TailSettings
 
@@ -32,7 +33,26 @@ class FormatKind(Protocol):
         """Return a format that decodes `schema`, or learns up to `columns_max` columns."""
 
 
-#: ``type = "…"`` of a ``[[collect]]`` table, and the keys of that table.
+class MeterSettings(Protocol):
+    """The keys of one ``[[collect]]`` table of which come samples, and no lines."""
+
+    @property
+    def interval_s(self) -> float:
+        """Time between two samples, in seconds."""
+
+    def describe(self) -> str:
+        """Name what is sampled for a person."""
+
+    def build(self, name: str) -> Meter:
+        """Make the meter; `name` tells it from the others."""
+
+
+#: ``type = "…"`` of a ``[[collect]]`` table of which come samples, and the keys of that table.
+METERS: Mapping[str, type[MeterSettings]] = {
+    "resources": ResourceSettings,
+}
+
+#: ``type = "…"`` of a ``[[collect]]`` table of which come lines, and the keys of that table.
 SOURCES: Mapping[str, type[SourceSettings]] = {
     "tail": TailSettings,
 }

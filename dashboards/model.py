@@ -73,9 +73,9 @@ PANELS = (
         unit="percentunit",
     ),
     Panel(
-        "Latency quantiles",
+        "Latency percentiles",
         "Of the last closed window",
-        [(f"kedge_window_latency_seconds{{{_CHOSEN}}}", "{{version}} p{{quantile}}")],
+        [(f"kedge_window_latency_seconds{{{_CHOSEN}}}", "{{version}} p{{percentile}}")],
         unit="s",
     ),
     Panel(

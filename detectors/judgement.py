@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from detectors.kinds import COUNT_METRICS
+from detectors.kinds import COUNT_METRICS, SAMPLED_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,7 +156,8 @@ def judge(measurements: Sequence[Measurement], events: int, spec: RuleSpec) -> J
     events
         Rows in the window.
     """
-    enough = events >= spec.min_events or spec.metric in COUNT_METRICS
+    needs_events = spec.metric not in COUNT_METRICS and spec.metric not in SAMPLED_METRICS
+    enough = events >= spec.min_events or not needs_events
     judged = [_judge_one(m, spec, enough=enough) for m in measurements if spec.covers(m)]
     if not judged:
         judged = [_missing(spec, None)]

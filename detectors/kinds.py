@@ -1,7 +1,7 @@
 """Every metric that Kedge measures of a window, and which columns it applies to.
 
-Adding a metric is adding a line to one of the two tables. Those of predictions and their labels
-stand in :mod:`detectors.performance`.
+Adding a metric is adding a line to one of the tables. Those of predictions and their labels stand
+in :mod:`detectors.performance`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from detectors.profile import CategoryProfile, NumberProfile
 from detectors.psi import psi
 from detectors.rate import rate
 from detectors.ratio import ratio
+from detectors.samples import age_of, mean_of, peak_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from detectors.column_counts import ColumnCounts
     from detectors.pane import Pane
@@ -51,6 +52,7 @@ class Asked:
 
 _OfColumn: TypeAlias = Callable[["ColumnCounts", "Profile | None", Asked], Estimate | None]
 _OfWindow: TypeAlias = Callable[["Pane", Asked], Estimate]
+_OfSamples: TypeAlias = Callable[["Sequence[float]", float], Estimate]
 
 
 def measure(
@@ -102,6 +104,11 @@ def _measurement(metric: str, column: str | None, estimate: Estimate) -> Measure
         estimate.p_value,
         estimate.n,
     )
+
+
+def summarised(metric: str, samples: Sequence[float], *, confidence: float) -> Measurement:
+    """Measure one of `SAMPLED_METRICS` from the samples of a window; untold without any."""
+    return _measurement(metric, None, SAMPLED_METRICS[metric](samples, confidence))
 
 
 def _psi(counts: ColumnCounts, profile: Profile | None, asked: Asked) -> Estimate | None:
@@ -188,7 +195,21 @@ WINDOW_METRICS: dict[str, _OfWindow] = {
     "latency_p99": _latency(0.99),
 }
 
+#: Metrics of the serving process: samples that were taken while the window lasted, and the
+#: confidence, to an estimate. They rest on samples and not on events.
+SAMPLED_METRICS: dict[str, _OfSamples] = {
+    "cpu_ratio": mean_of,  # cores in use
+    "cpu_limit_ratio": mean_of,  # share of the limit
+    "memory_bytes": peak_of,
+    "memory_limit_ratio": peak_of,  # share of the limit
+    "threads": peak_of,
+    "open_files": peak_of,
+    "gpu_ratio": mean_of,  # of the busiest GPU
+    "gpu_memory_bytes": peak_of,  # of the fullest GPU
+    "model_age": age_of,  # seconds
+}
+
 #: Names that a rule may use.
-METRICS = frozenset({*COLUMN_METRICS, *WINDOW_METRICS, *PERFORMANCE_METRICS})
+METRICS = frozenset({*COLUMN_METRICS, *WINDOW_METRICS, *SAMPLED_METRICS, *PERFORMANCE_METRICS})
 #: Metrics in which a small window is what is looked for, so that no minimum of events applies.
 COUNT_METRICS = frozenset({"events", "throughput"})

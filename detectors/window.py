@@ -94,7 +94,14 @@ class Windows:
         # Windows that end at this pane index, or before, are closed.
         self._boundary = _NEVER
 
-    def add(self, batch: PredictionBatch, reference: Reference | None, now: float) -> AddResult:
+    def add(
+        self,
+        batch: PredictionBatch,
+        reference: Reference | None,
+        now: float,
+        *,
+        advance: bool = True,
+    ) -> AddResult:
         """Count the rows of `batch` (live rows of one version) in their panes.
 
         Parameters
@@ -104,12 +111,16 @@ class Windows:
             panes are counted afresh against it; their requests and latencies stay.
         now
             Seconds since the epoch, to tell event times that cannot be.
+        advance
+            Whether these rows move the watermark on. A caller that reads several logs knows
+            better how far they have all come, and calls `advance` itself.
         """
         batch, ahead = self._not_ahead(batch, now)
         if self.spec.kind == "time":
             batch, late = self._not_late(batch)
         else:
             late = 0
+        newest = -math.inf
         if batch.rows:
             version = self._version(batch.version)
             self._refer(batch.version, reference)
@@ -119,9 +130,11 @@ class Windows:
             version.rows += batch.rows
             version.first_ts = min(version.first_ts, float(batch.ts.min()))
             version.last_ts = max(version.last_ts, float(batch.ts.max()))
-            self.advance(float(batch.ts.max()) - self.spec.lateness_s)
+            newest = float(batch.ts.max())
+            if advance:
+                self.advance(newest - self.spec.lateness_s)
             self._limit_panes()
-        return AddResult(late, ahead)
+        return AddResult(late, ahead, newest)
 
     def advance(self, watermark: float) -> None:
         """Move the watermark on, for instance while no rows come; never back."""

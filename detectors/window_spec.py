@@ -69,10 +69,13 @@ class AddResult:
         Rows whose windows were closed already: not used.
     ahead
         Rows from too far in the future: used, as of now.
+    newest
+        Largest event time of the rows that were used, seconds since the epoch; ``-inf`` of none.
     """
 
     late: int = 0
     ahead: int = 0
+    newest: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from collectors.kinds import FORMATS
+from collectors.kinds import FORMATS, METERS
 from collectors.labels import JoinsLabels
 from collectors.quarantine import Quarantine
 from collectors.registry import MlflowRegistry
@@ -24,8 +24,10 @@ from monitor.judging import Judge
 from monitor.label_settling import JoinSpec
 from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
+from monitor.model_age import ModelAge
 from monitor.queries import Queries
 from monitor.references import FileReferences, FirstEvents, NoReference, References
+from monitor.sampling import Sampling, Target
 from monitor.settings import EventSpan, Settings, TimeSpan
 from monitor.store import Change, Store, sqlite_path
 from monitor.version import VERSION
@@ -49,6 +51,7 @@ class Parts:
     queries: Queries
     engine: Engine
     deciding: Deciding
+    sampling: Sampling
     web: Web
     registry: MlflowRegistry | None
     changes_allowed: bool
@@ -79,9 +82,10 @@ async def compose(settings: Settings) -> Parts:
         columns_max=settings.limits.columns_max, versions_max=settings.limits.versions_max
     )
     metrics.build.labels(VERSION).set(1)
-    engine = _engine(settings, store, metrics)
-    await writer.run(lambda: engine.restore(snapshot))
     registry = _registry(settings)
+    sampling = _sampling(settings, metrics, registry)
+    engine = _engine(settings, store, metrics, sampling)
+    await writer.run(lambda: engine.restore(snapshot))
     deciding = _deciding(
         settings,
         store,
@@ -105,6 +109,7 @@ async def compose(settings: Settings) -> Parts:
         queries,
         engine,
         deciding,
+        sampling,
         web,
         registry,
         changes_allowed=settings.http.token is not None,
@@ -149,7 +154,21 @@ def window_spec(settings: Settings) -> WindowSpec:
     raise ValueError("the settings let a window of events slide by time")
 
 
-def _engine(settings: Settings, store: Store, metrics: Metrics) -> Engine:
+def _sampling(settings: Settings, metrics: Metrics, registry: MlflowRegistry | None) -> Sampling:
+    model = settings.model
+    return Sampling(
+        [
+            Target(source.name, source.settings.interval_s, source.settings.build(source.name))
+            for source in settings.collect
+            if source.type in METERS
+        ],
+        metrics,
+        confidence=settings.detectors.confidence,
+        age=None if registry is None else ModelAge(model.name, model.alias, registry, metrics),
+    )
+
+
+def _engine(settings: Settings, store: Store, metrics: Metrics, sampling: Sampling) -> Engine:
     references = _references(settings)
     limits = settings.limits
     schema = references.schema()
@@ -162,6 +181,7 @@ def _engine(settings: Settings, store: Store, metrics: Metrics) -> Engine:
             ),
         )
         for source in settings.collect
+        if source.type not in METERS
     ]
     labels = _labels(settings)
     for stream in streams:
@@ -183,6 +203,7 @@ def _engine(settings: Settings, store: Store, metrics: Metrics) -> Engine:
         quarantine=Quarantine(_quarantine_path(settings), limits.quarantine_bytes),
         commit_interval_s=settings.store.commit_interval_s,
         idle_s=settings.windows.idle_s,
+        sampler=sampling,
         labels=labels,
     )
 

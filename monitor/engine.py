@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ from collectors.batch import Decoded, PredictionBatch, Rejection, Schema
 from collectors.format import Format
 from collectors.quarantine import Quarantine
 from collectors.source import Chunk, Source
+from detectors.measurement import Measurement
 from detectors.pane import PaneError
 from detectors.rule import RuleSpec
 from detectors.window import ClosedWindow, Windows, WindowStateError
@@ -29,6 +30,7 @@ from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
 from monitor.references import References
 from monitor.store import Change, Snapshot, Store, StoreUnavailable, Totals
+from monitor.watermark import Watermark
 
 log = logging.getLogger("kedge.engine")
 
@@ -51,6 +53,13 @@ class Stream:
     name: str
     source: Source
     format: Format
+
+
+class Sampler(Protocol):
+    """Knows what was sampled while a window lasted."""
+
+    def measurements(self, window: ClosedWindow, *, serving: bool) -> Sequence[Measurement]:
+        """Measure a window; `serving` is whether most of its time's events were its version's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,8 @@ class Engine:
         After so long without a line, event time goes on by the clock, and windows close.
     labels
         Joins labels to predictions; None where none are expected.
+    sampler
+        Measures windows by something else than their events; None without any.
     wall, monotonic
         Clocks, seconds: of event time, and of intervals.
     """
@@ -134,6 +145,7 @@ class Engine:
         commit_interval_s: float,
         idle_s: float,
         labels: LabelJoin | None = None,
+        sampler: Sampler | None = None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -148,8 +160,10 @@ class Engine:
         self._commit_interval_s = commit_interval_s
         self._idle_s = idle_s
         self._labels = labels
+        self._sampler = sampler
         self._wall = wall
         self._monotonic = monotonic
+        self._event_time = Watermark()
         self._pending = _Pending()
         self._totals: dict[str, Totals] = {stream.name: Totals() for stream in streams}
         self._versions: dict[str, VersionSeen] = {}
@@ -238,10 +252,12 @@ class Engine:
                 self._take(stream, chunk)
                 busy = True
             for gone in stream.source.retired():
+                self._event_time.retire(stream.name, gone)
                 self._pending.change.retired.append((stream.name, gone))
                 self._pending.change.positions.pop((stream.name, gone), None)
                 self._pending.dirty = True
         if busy:
+            self._advance()
             self._last_line, self._watermark = self._monotonic(), self._windows.watermark
         else:
             self._let_time_pass()
@@ -253,6 +269,12 @@ class Engine:
         full = self._labels is not None and self._labels.full
         due = self._pending.dirty and (full or self._monotonic() >= self._next_commit)
         return Turn(busy, self._commit() if closed or due else ())
+
+    def _advance(self) -> None:
+        """Move event time on, as far as every log that has a backlog has come."""
+        lagging = frozenset(s.name for s in self._streams if s.source.lag_bytes())
+        come = self._event_time.end_turn(lagging)
+        self._windows.advance(come - self._windows.spec.lateness_s)
 
     def _let_time_pass(self) -> None:
         """Close windows although no line comes.
@@ -282,7 +304,9 @@ class Engine:
         for batch in decoded.batches:
             if self._labels is not None and batch.role == "live":
                 self._labels.take(batch)
-            counted += self._count(stream, replace(batch, joins=None) if batch.joins else batch)
+            counted += self._count(
+                stream, chunk.stream, replace(batch, joins=None) if batch.joins else batch
+            )
         for labels in decoded.labels:
             if self._labels is not None:
                 self._labels.take_labels(labels)
@@ -296,7 +320,7 @@ class Engine:
         self._pending.change.positions[name, chunk.stream] = chunk.position
         self._pending.dirty = True
 
-    def _count(self, stream: Stream, batch: PredictionBatch) -> Totals:
+    def _count(self, stream: Stream, part: str, batch: PredictionBatch) -> Totals:
         self._export(stream.name, batch)
         if batch.role != "live":
             return Totals(events=batch.rows)
@@ -306,8 +330,10 @@ class Engine:
         if rest is not None:
             if rest is not batch:
                 self._fix_schema()
-            added = self._windows.add(rest, self._references.of(batch.version), self._wall())
+            reference = self._references.of(batch.version)
+            added = self._windows.add(rest, reference, self._wall(), advance=False)
             late = added.late
+            self._event_time.note(stream.name, part, added.newest)
             if added.late:
                 self._metrics.late.labels(stream.name).inc(added.late)
             if added.ahead:
@@ -337,12 +363,14 @@ class Engine:
 
     def _conclude(self, window: ClosedWindow) -> None:
         since, self._since_window = self._since_window, Totals()
+        events = self._events_between(window.begins, window.ends)
         judged = self._judge.conclude(
             window,
             self._references.of(window.version),
             rejected=since.rejected,
             late=since.late,
-            events_by_version=self._events_between(window.begins, window.ends),
+            events_by_version=events,
+            sampled=self._sampled(window, events),
         )
         change = self._pending.change
         change.windows.append(judged.row)
@@ -372,6 +400,15 @@ class Engine:
             if begins <= moment <= ends:
                 events[version] = events.get(version, 0) + rows
         return events
+
+    def _sampled(self, window: ClosedWindow, events: Mapping[str, int]) -> Sequence[Measurement]:
+        if self._sampler is None:
+            return ()
+        # Resources are those of a process, which may serve two versions one after the other:
+        # they are told of the version that most events between the window's ends were of.
+        most = max(events.values(), default=0)
+        serving = events.get(window.version, 0) == most
+        return self._sampler.measurements(window, serving=serving)
 
     def _commit(self) -> Sequence[Judged]:
         pending = self._pending

@@ -130,8 +130,9 @@ class Judge:
         rejected: int,
         late: int,
         events_by_version: Mapping[str, int],
+        sampled: Sequence[Measurement] = (),
     ) -> Judged:
-        """Measure a window and move every rule on."""
+        """Measure a window and move every rule on; `sampled` is measured already."""
         pane = window.pane
         found = measure(
             pane,
@@ -140,6 +141,7 @@ class Judge:
             confidence=self._confidence,
             psi_bins=self._psi_bins,
         )
+        found.extend(sampled)
         reports, incidents, states = self._move(window, found, pane.events, labelled=False)
         row = WindowRow(
             window=_window_row(window, rejected=rejected, late=late),

@@ -1,10 +1,11 @@
 """The daemon. Start reading here.
 
-Three things go on at once, and one thread writes:
+Four things go on at once, and one thread writes:
 
 * *counting* (:mod:`monitor.engine`): a turn reads what has arrived, counts it, closes windows,
   judges them and commits; turns follow one another on the writer's thread;
 * *deciding* (:mod:`monitor.deciding`): takes the judged windows, in order, after their commit;
+* *sampling* (:mod:`monitor.sampling`): looks at what serves, for windows to ask about;
 * *answering* (:mod:`monitor.web`): pages, metrics and the API, from what was committed.
 
 Bad data is counted and passed over. Bad weather (a locked database, a full disk, a registry that
@@ -95,9 +96,11 @@ class Daemon:
                 counting = tasks.create_task(self._count(), name="counting")
                 tasks.create_task(self._decide(), name="deciding")
                 pruning = tasks.create_task(self._prune(), name="pruning")
+                sampling = tasks.create_task(self._sample(), name="sampling")
                 await self._stopped_or(counting)
                 # Counting and deciding end by themselves, each behind the step it is in.
                 pruning.cancel()
+                sampling.cancel()
         finally:
             await asyncio.wait_for(self._let_go(runner), STOP_TIMEOUT_S)
 
@@ -176,6 +179,10 @@ class Daemon:
             await act()
         except StoreUnavailable as error:
             log.error("the journal cannot be written, so nothing acts: %s", error)
+
+    async def _sample(self) -> None:
+        engine = self._parts.engine
+        await self._parts.sampling.run(lambda: engine.committed.live_version)
 
     async def _prune(self) -> None:
         while True:

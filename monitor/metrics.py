@@ -19,6 +19,8 @@ import prometheus_client as prometheus
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from collectors.resource_sample import GpuSample, ResourceSample
+
 OTHER = "other"
 
 # Half as many series again, for times that nobody asks for.
@@ -113,6 +115,7 @@ class Metrics:
         self._make_performance()
         self._make_decisions()
         self._make_ingest()
+        self._make_resources()
         self.folded = self._counter(
             "kedge_folded_labels", "Label values folded into 'other', by label.", "label"
         )
@@ -136,10 +139,10 @@ class Metrics:
         self.window_events = self._gauge(
             "kedge_window_events", "Events in the last closed window.", "model", "version"
         )
-        self.window_quantile = self._gauge(
+        self.window_percentile = self._gauge(
             "kedge_window_latency_seconds",
-            "Latency quantile of the last closed window.",
-            *("model", "version", "quantile"),
+            "Latency percentile of the last closed window.",
+            *("model", "version", "percentile"),
         )
         self.window_throughput = self._gauge(
             "kedge_window_requests_per_second",
@@ -260,6 +263,46 @@ class Metrics:
         )
         self.build = self._gauge("kedge_build_info", "1, with the version of Kedge.", "version")
 
+    def _make_resources(self) -> None:
+        self.cpu = self._gauge(
+            "kedge_resource_cpu_ratio", "Cores in use by what serves (1: one core).", "target"
+        )
+        self.cpu_limit = self._gauge(
+            "kedge_resource_cpu_limit_ratio", "Share of the limit of cores in use.", "target"
+        )
+        self.memory = self._gauge(
+            "kedge_resource_memory_bytes", "Memory in use (working set).", "target"
+        )
+        self.memory_limit = self._gauge(
+            "kedge_resource_memory_limit_ratio", "Share of the memory limit in use.", "target"
+        )
+        self.threads = self._gauge("kedge_resource_threads", "Threads.", "target")
+        self.open_files = self._gauge("kedge_resource_open_files", "Open files.", "target")
+        self.gpu = self._gauge(
+            "kedge_resource_gpu_ratio", "Share of the time a GPU was busy.", "target", "gpu"
+        )
+        self.gpu_memory = self._gauge(
+            "kedge_resource_gpu_memory_bytes", "Memory in use on a GPU.", "target", "gpu"
+        )
+        self.resource_failures = self._counter(
+            "kedge_resource_failures",
+            "Samples of which all or a part could not be told, by reason (not_found, hidden, "
+            "denied, unreadable, gpu, slow).",
+            *("target", "reason"),
+        )
+        self._gpus: dict[str, dict[str, GpuSample]] = {}
+        self.age = self._gauge(
+            "kedge_model_age_seconds",
+            "Time since the version that serves was registered.",
+            *("model", "version"),
+        )
+        self._aged: tuple[str, str] | None = None
+        self.age_failures = self._counter(
+            "kedge_model_age_failures",
+            "Questions to the registry, about when a version was made, without an answer.",
+            "reason",
+        )
+
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return the page and its content type, at most a second old.
 
@@ -328,12 +371,40 @@ class Metrics:
         for kind, number in standing["waiting"].items():
             self.labels_waiting.labels(kind).set(number)
 
+    def set_resources(self, target: str, sample: ResourceSample) -> None:
+        """Export a sample; what it does not tell becomes NaN, not the value before."""
+        figures = {
+            self.cpu: sample.cpu_ratio,
+            self.cpu_limit: sample.cpu_limit_ratio,
+            self.memory: sample.memory_bytes,
+            self.memory_limit: sample.memory_limit_ratio,
+            self.threads: sample.threads,
+            self.open_files: sample.open_files,
+        }
+        for gauge, figure in figures.items():
+            gauge.labels(target).set(_number(figure))
+        known = self._gpus.setdefault(target, {})
+        for gpu in (known | {one.gpu: one for one in sample.gpus}).values():
+            known[gpu.gpu] = GpuSample(gpu.gpu)
+            self.gpu.labels(target, gpu.gpu).set(_number(gpu.ratio))
+            self.gpu_memory.labels(target, gpu.gpu).set(_number(gpu.memory_bytes))
+        for reason in sample.failures:
+            self.resource_failures.labels(target, reason).inc()
+
+    def set_age(self, model: str, version: str, age_s: float) -> None:
+        """Export the age of the version that serves; that of another one leaves the page."""
+        labels = (model, self.version(version))
+        if self._aged is not None and self._aged != labels:
+            self.age.remove(*self._aged)
+        self.age.labels(*labels).set(age_s)
+        self._aged = labels
+
     def _set_whole(self, model: str, version: str, one: Mapping[str, Any]) -> None:
         value = _number(one["value"])
         metric = one["metric"]
         if metric.startswith("latency_p"):
-            quantile = str(float(f"0.{metric.removeprefix('latency_p')}"))
-            self.window_quantile.labels(model, version, quantile).set(value / 1000)
+            percentile = metric.removeprefix("latency_p")
+            self.window_percentile.labels(model, version, percentile).set(value / 1000)
         elif metric == "throughput":
             self.window_throughput.labels(model, version).set(value)
         elif metric == "error_ratio":

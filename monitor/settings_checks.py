@@ -6,7 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from monitor.settings_faults import Fault, alternatives, nearest
-from monitor.settings_kinds import SourceSettings, column_metrics, formats, label_metrics
+from monitor.settings_kinds import (
+    SourceSettings,
+    column_metrics,
+    formats,
+    label_metrics,
+    meters,
+)
 from monitor.settings_loader import UNUSABLE
 
 if TYPE_CHECKING:
@@ -60,6 +66,8 @@ def _source_faults(sources: Mapping[int, SourceSettings]) -> Iterator[Fault]:
         if source.name and source.name in names:
             yield Fault(f"collect[{i}].name", f'another source is called "{source.name}" already')
         names.add(source.name)
+        if source.type in meters():
+            continue
         known = formats()
         if source.settings.format not in known:
             wrong = source.settings.format

@@ -40,10 +40,17 @@ class StepSettings:
 
 
 def source_kinds() -> Mapping[str, type]:
-    """Return the kinds of sources: type name to the dataclass of its settings."""
-    from collectors.kinds import SOURCES  # noqa: PLC0415 - a source may bring in heavy modules
+    """Return the kinds of sources and meters: type name to the dataclass of its settings."""
+    from collectors.kinds import METERS, SOURCES  # noqa: PLC0415 - they may bring in heavy modules
 
-    return SOURCES
+    return {**SOURCES, **METERS}
+
+
+def meters() -> Collection[str]:
+    """Return the types of which come samples, and no lines in any format."""
+    from collectors.kinds import METERS  # noqa: PLC0415 - they may bring in heavy modules
+
+    return METERS
 
 
 def step_kinds() -> Mapping[str, type]:
@@ -72,6 +79,13 @@ def column_metrics() -> Collection[str]:
     from detectors.kinds import COLUMN_METRICS  # noqa: PLC0415 - it brings in numpy
 
     return COLUMN_METRICS
+
+
+def sampled_metrics() -> Collection[str]:
+    """Return the names of what is sampled while a window lasts, and not counted in its events."""
+    from detectors.kinds import SAMPLED_METRICS  # noqa: PLC0415 - it brings in numpy
+
+    return SAMPLED_METRICS
 
 
 def formats() -> Collection[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from monitor.quantities import EventSpan
 from monitor.settings_faults import nearest
+from monitor.settings_kinds import meters, sampled_metrics
 
 if TYPE_CHECKING:
     from monitor.settings import RuleSettings, Settings
@@ -26,6 +27,7 @@ def oddities(settings: Settings) -> Iterator[str]:
     if not settings.rules:
         yield "no [[rules]]: windows are measured, and nothing is ever called a breach"
     yield from _window_oddities(settings)
+    yield from _sampling_oddities(settings)
     yield from _rollback_oddities(settings)
     yield from _reference_oddities(settings)
     yield from _file_oddities(settings)
@@ -38,12 +40,27 @@ def _window_oddities(settings: Settings) -> Iterator[str]:
     if length.events < settings.windows.min_events and not settings.rules:
         yield f"windows of {length} never have windows.min_events = {settings.windows.min_events}"
     for rule in settings.rules:
+        if rule.metric in sampled_metrics():
+            continue
         needed = settings.windows.min_events if rule.min_events is None else rule.min_events
         if length.events < needed:
             yield (
                 f'rule "{rule.name}" is always unknown: '
                 f"windows of {length} never have min_events = {needed}"
             )
+
+
+def _sampling_oddities(settings: Settings) -> Iterator[str]:
+    sampled = any(source.type in meters() for source in settings.collect)
+    if all(source.type in meters() for source in settings.collect):
+        yield "no [[collect]] table reads predictions, so there will be no windows"
+    for rule in settings.rules:
+        always = f'rule "{rule.name}" is always unknown:'
+        if rule.metric == "model_age":
+            if not settings.model.tracking_uri:
+                yield f"{always} the registry tells how old a model is; set model.tracking_uri"
+        elif rule.metric in sampled_metrics() and not sampled:
+            yield f'{always} {rule.metric} needs a [[collect]] table of type = "resources"'
 
 
 def _rollback_oddities(settings: Settings) -> Iterator[str]:

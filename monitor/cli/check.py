@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from monitor.cli.options import config_option
+from monitor.quantities import render_duration
+from monitor.settings_kinds import meters
 
 if TYPE_CHECKING:
     from monitor.settings import RuleSettings, Settings
@@ -43,6 +45,10 @@ def _summary(settings: Settings) -> Iterator[str]:
     registry = f" of {model.tracking_uri}" if model.tracking_uri else ", without a registry"
     yield f'watches "{model.name}", alias "{model.alias}"{registry}'
     for source in settings.collect:
+        if source.type in meters():
+            every = render_duration(source.settings.interval_s)
+            yield f'samples "{source.name}": {source.settings.describe()}, every {every}'
+            continue
         where = getattr(source.settings, "path", "")
         yield f'reads {source.type} "{source.name}": {where} ({source.settings.format})'
     slide = f", every {windows.slide}" if windows.slide else ""

@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 from pathlib import Path
 
-from collectors.kinds import FORMATS, SOURCES
+from collectors.kinds import FORMATS, METERS, SOURCES
 from tests.collectors.events import event, lines
 
 
@@ -22,7 +22,7 @@ def test_what_a_configuration_names_reads_a_log(tmp_path: Path) -> None:
 
 
 def test_every_key_of_every_source_says_what_it_means() -> None:
-    for settings in SOURCES.values():
+    for settings in [*SOURCES.values(), *METERS.values()]:
         source = inspect.getsource(settings)
         for field in dataclasses.fields(settings):  # type: ignore[arg-type] # a dataclass by contract
             declared = source.index(f"    {field.name}: ")

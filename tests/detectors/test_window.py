@@ -77,7 +77,7 @@ def test_rows_of_a_closed_window_are_late_and_change_nothing() -> None:
     result = windows.add(rows([59, 60, 131, float("nan")]), REFERENCE, LATER)
 
     assert spans(first) == [("1", -60, 60, 1)]
-    assert result == AddResult(late=2, ahead=0)
+    assert result == AddResult(late=2, ahead=0, newest=131.0)
     assert spans(windows.close()) == [("1", 0, 120, 3)]
 
 
@@ -96,7 +96,7 @@ def test_rows_from_the_far_future_count_as_now() -> None:
 
     result = windows.add(rows([100, 129, 131, 9e12, math.inf]), REFERENCE, now=100)
 
-    assert result == AddResult(late=0, ahead=3)
+    assert result == AddResult(late=0, ahead=3, newest=129.0)
     assert windows.watermark == 119
     windows.advance(200)
     assert spans(windows.close()) == [("1", 60, 120, 4), ("1", 120, 180, 1)]

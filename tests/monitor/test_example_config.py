@@ -33,8 +33,9 @@ def _keys(table: Mapping[str, Any], at: str) -> Iterator[tuple[str, object]]:
         match value:
             case dict():
                 yield from _keys(value, there)
-            case [{"type": kind}, *_]:
-                yield from _keys(value[0], f"{there}[{kind}]")
+            case [{"type": _}, *_]:
+                for one in value:
+                    yield from _keys(one, f"{there}[{one['type']}]")
             case [dict() as first, *_]:
                 yield from _keys(first, f"{there}[]")
             case _:

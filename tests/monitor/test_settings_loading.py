@@ -17,6 +17,8 @@ from monitor.settings import (
     TimeSpan,
     load,
 )
+from monitor.settings_faults import alternatives
+from monitor.settings_kinds import source_kinds
 from rollback.policy import Policy
 
 MINIMAL = """
@@ -156,7 +158,7 @@ def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
     assert faults == [
         "model.name: is required",
         'model.nam: unknown key; did you mean "name"?',
-        'collect[0].type: unknown source "tial": expected "tail"',
+        f'collect[0].type: unknown source "tial": expected {alternatives(source_kinds())}',
         'windows.idle: expected a duration such as "30s", got 3',
         'rules[0].above: expected a number, got "high"',
         'colect: unknown key; did you mean "collect"?',
