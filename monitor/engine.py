@@ -465,7 +465,7 @@ class Engine:
         for window, found in labels.close():
             shares = self._events_between(window.begins, window.ends)
             judged = self._judge.conclude_labels(window, found, events_by_version=shares)
-            change.labels.windows.append((judged.row.window, judged.row.measurements))
+            change.windows.append(judged.row)
             change.incidents.extend(judged.incidents)
             change.rules.update(judged.rule_states)
             self._pending.judged.append(judged)

@@ -161,7 +161,7 @@ class Judge:
         pairs = window.counts.n
         reports, incidents, states = self._move(window, found, pairs, labelled=True)
         row = WindowRow(
-            window={**_frame_row(window), "events": pairs},
+            window=_frame_row(window) | _LABELS | {"events": pairs},
             measurements=[self._measurement_row(window, one, pairs) for one in found],
         )
         return Judged(row, reports, incidents, states, events_by_version, labelled=True)
@@ -222,6 +222,10 @@ class Judge:
         ]
         gravity = {"breach": 0, "unknown": 1, "ok": 2}
         return min(judged, key=lambda pair: gravity[pair[1]], default=(None, "unknown"))
+
+
+#: What a window of labels has in the place of a window of traffic's counts.
+_LABELS = {"kind": "labels", "requests": 0, "errors": 0, "rejected": 0, "late": 0}
 
 
 def _frame_row(window: Frame) -> dict[str, Any]:

@@ -64,8 +64,6 @@ class LabelChange:
         As in :class:`monitor.store.Change`, of labelled predictions.
     forget_pairs
         Let go of every pair first: the panes that they were counted in are no more.
-    windows
-        Closed windows, each with its measurements: rows of the tables.
     """
 
     held: list[Held] = field(default_factory=list)
@@ -73,9 +71,6 @@ class LabelChange:
     panes: dict[tuple[str, int], bytes] = field(default_factory=dict)
     dropped_panes: set[tuple[str, int]] = field(default_factory=set)
     forget_pairs: bool = False
-    windows: list[tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]] = field(
-        default_factory=list
-    )
 
 
 def read(connection: sa.Connection, ids: Collection[str]) -> dict[str, Held]:
@@ -106,7 +101,7 @@ def panes(connection: sa.Connection) -> dict[tuple[str, int], bytes]:
     return {(row.version, row.pane): row.payload for row in rows}
 
 
-def write(connection: sa.Connection, change: LabelChange, *, stored: float) -> None:
+def write(connection: sa.Connection, change: LabelChange) -> None:
     """Write a change, within a transaction."""
     table = tables.performance_panes
     if change.forget_pairs:
@@ -120,33 +115,6 @@ def write(connection: sa.Connection, change: LabelChange, *, stored: float) -> N
         table,
         [{"version": v, "pane": p, "payload": data} for (v, p), data in change.panes.items()],
     )
-    for window, measurements in change.windows:
-        row = {key: window[key] for key in ("model", "version", "begins", "ends")}
-        pairs = {"pairs": window["events"], "stored": stored}
-        connection.execute(sa.insert(tables.performance_windows), row | pairs)
-        if measurements:
-            connection.execute(
-                sa.insert(tables.measurements), [{"window": None, **one} for one in measurements]
-            )
-
-
-def prune(connection: sa.Connection, before: float, *, rows_max: int) -> int:
-    """Delete windows of labelled predictions stored before then; return how many."""
-    table, measured = tables.performance_windows, tables.measurements
-    old = sa.select(table).where(table.c.stored < before).order_by(table.c.id).limit(rows_max)
-    rows = connection.execute(old).all()
-    for row in rows:
-        connection.execute(
-            sa.delete(measured).where(
-                measured.c.window.is_(None),
-                measured.c.model == row.model,
-                measured.c.version == row.version,
-                measured.c.begins == row.begins,
-                measured.c.ends == row.ends,
-            )
-        )
-    connection.execute(sa.delete(table).where(table.c.id.in_([row.id for row in rows])))
-    return len(rows)
 
 
 def _delete(connection: sa.Connection, ids: Sequence[str]) -> None:

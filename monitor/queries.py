@@ -86,9 +86,10 @@ class Queries:
         ]
 
     def windows(self, wanted: Filter) -> list[dict[str, Any]]:
-        """Rows of ``/api/v1/windows``: counts, and what was measured of the window as a whole."""
+        """Rows of ``/api/v1/windows``, of traffic: counts, and what was measured of each as a whole."""
         table = tables.windows
         query = sa.select(table).order_by(table.c.ends.desc(), table.c.id.desc())
+        query = query.where(table.c.kind == "traffic")
         rows = self._rows(_narrowed(query, table, wanted))
         whole = self._of_whole_windows([row["id"] for row in rows])
         return [

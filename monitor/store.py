@@ -206,7 +206,7 @@ class Store:
             if change.incidents:
                 self._write_incidents(connection, change.incidents)
             if change.labels is not None:
-                pending.write(connection, change.labels, stored=self._clock())
+                pending.write(connection, change.labels)
 
     def held(self, ids: Collection[str]) -> Mapping[str, pending.Held]:
         """Rows of :mod:`monitor.pending` of those ids that have one."""
@@ -280,8 +280,7 @@ class Store:
             connection.execute(
                 sa.delete(tables.incidents).where(tables.incidents.c.stored < before)
             )
-            labelled = pending.prune(connection, before, rows_max=rows_max)
-        return len(ids) + labelled
+        return len(ids)
 
     def _write_positions(self, connection: sa.Connection, change: Change) -> None:
         table = tables.positions

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 #: Raised with every change to the tables below. `kedge run` refuses a store of another version.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = sa.MetaData()
 
@@ -80,6 +80,8 @@ windows = sa.Table(
     sa.Column("errors", sa.BigInteger, nullable=False),
     sa.Column("rejected", sa.BigInteger, nullable=False),
     sa.Column("late", sa.BigInteger, nullable=False),
+    # Of traffic, or of labels: then its events are pairs, and it has no requests.
+    sa.Column("kind", sa.String(16), nullable=False, default="traffic"),
     # When it was written, by the wall clock: what retention goes by. A log of last year is
     # worth reading, and its windows are kept as long as today's.
     sa.Column("stored", sa.Float, nullable=False),
@@ -187,19 +189,4 @@ performance_panes = sa.Table(
     sa.Column("version", sa.String(128), primary_key=True),
     sa.Column("pane", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
-)
-
-#: Closed windows of labelled predictions. Their measurements stand among the others, with no
-#: window of traffic.
-performance_windows = sa.Table(
-    "kedge_performance_windows",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("model", sa.String(256), nullable=False),
-    sa.Column("version", sa.String(128), nullable=False),
-    sa.Column("begins", sa.Float, nullable=False),
-    sa.Column("ends", sa.Float, nullable=False),
-    sa.Column("pairs", sa.BigInteger, nullable=False),
-    sa.Column("stored", sa.Float, nullable=False),
-    sa.Index("kedge_performance_windows_stored", "stored"),
 )

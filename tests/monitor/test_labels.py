@@ -19,8 +19,7 @@ from detectors.performance_windows import PerformanceWindows
 from detectors.window_spec import WindowSpec
 from monitor.label_settling import JoinSpec
 from monitor.labels import LabelJoin
-from monitor.pending import Held, LabelChange
-from monitor.queries import Filter, Queries
+from monitor.pending import Held
 from monitor.store import Change, Store, StoreUnavailable
 
 T0 = 1_772_618_400.0
@@ -341,28 +340,6 @@ def test_a_store_that_cannot_be_read_costs_a_second_try_and_nothing_else(daemon:
 
     assert [(held.id, held.joined) for held in change.held] == [("a", True)]
     assert daemon.last()["accuracy"].n == 1
-
-
-def test_windows_of_labels_are_pruned_with_their_measurements(tmp_path: Path) -> None:
-    moments = iter([0.0, 100.0, 200.0])
-    url = f"sqlite:///{tmp_path / 'kedge.db'}"
-    store = Store.open(url, clock=lambda: next(moments))
-    for ends in (T0, T0 + 60):
-        frame = {"model": "m", "version": "7", "begins": ends - 60, "ends": ends}
-        figures: dict[str, object] = {"value": 0.9, "low": 0.8, "high": 0.95, "p_value": None}
-        judged = {"n": 100, "threshold": None, "verdict": "unknown"}
-        row = {**frame, "column": None, "metric": "accuracy", **figures, **judged}
-        change = LabelChange(windows=[({**frame, "events": 100}, [row])])
-        store.commit(Change(labels=change))
-
-    pruned = store.prune(150.0, rows_max=10)
-
-    queries = Queries(url)
-    assert pruned == 1
-    assert [row["n"] for row in queries.measurements(Filter(metric="accuracy"))] == [100]
-    assert queries.windows(Filter()) == []
-    queries.close()
-    store.close()
 
 
 def test_any_restarts_and_any_order_count_every_pair_once(tmp_path: Path) -> None:

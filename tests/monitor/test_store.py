@@ -22,6 +22,7 @@ from monitor.store import (
     Totals,
     WindowRow,
 )
+from monitor.tables import SCHEMA_VERSION
 
 BEGIN = 1_772_618_400.0
 
@@ -133,7 +134,7 @@ def test_a_store_of_another_schema_is_refused_with_what_to_do(url: str, tmp_path
         connection.execute("UPDATE kedge_meta SET value = '99' WHERE key = 'schema'")
     connection.close()
 
-    with pytest.raises(StoreSchemaError, match=r"schema 99.*needs 1"):
+    with pytest.raises(StoreSchemaError, match=f"schema 99.*needs {SCHEMA_VERSION}"):
         Store.open(url)
 
 
