@@ -10,6 +10,7 @@ from collectors.format import Format
 from collectors.formats.kedge import KedgeFormat
 from collectors.resources import Meter, ResourceSettings
 from collectors.source import Source
+from collectors.spool_source import SpoolSettings
 from collectors.tail import TailSettings
 
 
@@ -55,6 +56,7 @@ METERS: Mapping[str, type[MeterSettings]] = {
 #: ``type = "…"`` of a ``[[collect]]`` table of which come lines, and the keys of that table.
 SOURCES: Mapping[str, type[SourceSettings]] = {
     "tail": TailSettings,
+    "http": SpoolSettings,
 }
 
 #: ``format = "…"`` of a ``[[collect]]`` table.

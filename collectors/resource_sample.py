@@ -19,7 +19,7 @@ REASONS: Final[tuple[Reason, ...]] = (
     "denied",  # it is seen, and may not be read
     "unreadable",  # what was read makes no sense
     "gpu",  # a GPU that was there does not answer
-    "slow",  # no answer within an interval
+    "slow",  # no answer in time
 )
 
 

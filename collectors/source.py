@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,16 @@ class Chunk:
         behind them. Opaque to everyone but the source; JSON-serialisable.
     skipped
         Bytes at the start of lines that were too long, for the quarantine.
+    shed
+        Lines that lay before these and are gone unread: a limit was reached, or the disk damaged
+        them.
     """
 
     stream: str
     lines: bytes
     position: Mapping[str, object]
     skipped: Sequence[bytes] = ()
+    shed: int = 0
 
 
 class Source(Protocol):
@@ -52,3 +56,14 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of files and sockets."""
+
+
+@runtime_checkable
+class KeepingSource(Protocol):
+    """A source that keeps what it handed out until it is committed."""
+
+    def committed(self) -> None:
+        """Everything handed out so far is counted, and in the store: it may be let go."""
+
+    def costs(self) -> Mapping[str, int]:
+        """Return what limits and faults have cost by now, by name; only ever more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from collectors.kinds import FORMATS, METERS
 from collectors.labels import JoinsLabels
 from collectors.quarantine import Quarantine
 from collectors.registry import MlflowRegistry
+from collectors.source import Source
+from collectors.spool_source import SpoolSettings, SpoolSource
 from detectors.performance import Reading
 from detectors.performance_windows import PerformanceWindows
 from detectors.rule import RuleSpec
@@ -28,7 +30,7 @@ from monitor.model_age import ModelAge
 from monitor.queries import Queries
 from monitor.references import FileReferences, FirstEvents, NoReference, References
 from monitor.sampling import Sampling, Target
-from monitor.settings import EventSpan, Settings, TimeSpan
+from monitor.settings import EventSpan, Settings, SourceSettings, TimeSpan
 from monitor.store import Change, Store, sqlite_path
 from monitor.version import VERSION
 from monitor.view import DaemonView
@@ -102,6 +104,7 @@ async def compose(settings: Settings) -> Parts:
         metrics=metrics,
         token=_token(settings),
         max_body_bytes=settings.http.max_body_bytes,
+        sources=[s.source for s in engine.streams if isinstance(s.source, SpoolSource)],
     )
     return Parts(
         writer,
@@ -175,7 +178,7 @@ def _engine(settings: Settings, store: Store, metrics: Metrics, sampling: Sampli
     streams = [
         Stream(
             source.name,
-            source.settings.build(source.name),
+            _source(source, settings),
             FORMATS[source.settings.format](
                 settings.model.name, schema, columns_max=limits.columns_max
             ),
@@ -239,6 +242,16 @@ def _references(settings: Settings) -> References:
     if reference.origin == "first":
         return FirstEvents(reference.events, reference.points_max)
     return NoReference()
+
+
+def _source(source: SourceSettings, settings: Settings) -> Source:
+    own = source.settings
+    if isinstance(own, SpoolSettings) and not own.path:
+        beside = sqlite_path(settings.store.url) or settings.path
+        folder = beside.parent if beside else Path()
+        own = replace(own, path=str(folder / "spool" / source.name))
+    built: Source = own.build(source.name)
+    return built
 
 
 def _quarantine_path(settings: Settings) -> Path:

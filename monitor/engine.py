@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -20,7 +20,7 @@ import numpy as np
 from collectors.batch import Decoded, PredictionBatch, Rejection, Schema
 from collectors.format import Format
 from collectors.quarantine import Quarantine
-from collectors.source import Chunk, Source
+from collectors.source import Chunk, KeepingSource, Source
 from detectors.measurement import Measurement
 from detectors.pane import PaneError
 from detectors.rule import RuleSpec
@@ -177,6 +177,11 @@ class Engine:
         self._committed = self._standing()
 
     @property
+    def streams(self) -> Sequence[Stream]:
+        """The sources that are read."""
+        return self._streams
+
+    @property
     def committed(self) -> Committed:
         """What the store holds."""
         return self._committed
@@ -300,7 +305,7 @@ class Engine:
             *(Rejection("too_long", line) for line in chunk.skipped),
             *decoded.rejections,
         )
-        counted = Totals(rejected=len(rejections))
+        counted = Totals(rejected=len(rejections), shed=chunk.shed)
         for batch in decoded.batches:
             if self._labels is not None and batch.role == "live":
                 self._labels.take(batch)
@@ -311,6 +316,8 @@ class Engine:
             if self._labels is not None:
                 self._labels.take_labels(labels)
         self._reject(name, rejections)
+        if chunk.shed:
+            self._metrics.shed.labels(name).inc(chunk.shed)
         self._metrics.bytes.labels(name).inc(len(chunk.lines))
         unknown_keys = sum(decoded.unknown_keys.values())
         if unknown_keys:
@@ -432,6 +439,9 @@ class Engine:
         self._next_commit = began + max(self._commit_interval_s, took / COMMIT_SHARE)
         self._pending = _Pending()
         self._committed = self._standing()
+        for stream in self._streams:
+            if isinstance(stream.source, KeepingSource):
+                stream.source.committed()
         for judged in pending.judged:
             if judged.labelled:
                 self._metrics.set_performance(judged.row.window, judged.row.measurements)
@@ -452,8 +462,17 @@ class Engine:
         if self._labels is not None:
             follow("evicted_label_panes", self._labels.evicted_panes)
             self._metrics.follow_labels(self._model, self._labels.standing(), count=True)
+        for limit, cost in self._source_costs().items():
+            follow(limit, cost)
         for stream in self._streams:
             self._metrics.backlog.labels(stream.name).set(stream.source.lag_bytes())
+
+    def _source_costs(self) -> Counter[str]:
+        costs: Counter[str] = Counter()
+        for stream in self._streams:
+            if isinstance(stream.source, KeepingSource):
+                costs.update(stream.source.costs())
+        return costs
 
     def _settle(self, labels: LabelJoin) -> None:
         """Join what has come, and conclude from the windows of pairs that this closes.

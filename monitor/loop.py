@@ -24,11 +24,10 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
-from aiohttp import web
-
 from monitor import logs
 from monitor.composition import Parts, compose, rule_specs
 from monitor.engine import RETRY_S
+from monitor.http_guard import Guard, Listening, listen
 from monitor.judging import Judged
 from monitor.settings import ConfigurationError, Settings, load
 from monitor.store import StoreUnavailable
@@ -89,7 +88,7 @@ class Daemon:
     async def run(self) -> None:
         """Serve, count and decide until asked to stop; then commit and let go, in order."""
         self._main = asyncio.current_task()
-        runner = await self._listen()
+        listening = await self._listen()
         try:
             await self._parts.deciding.resume()
             async with asyncio.TaskGroup() as tasks:
@@ -102,33 +101,31 @@ class Daemon:
                 pruning.cancel()
                 sampling.cancel()
         finally:
-            await asyncio.wait_for(self._let_go(runner), STOP_TIMEOUT_S)
+            await asyncio.wait_for(self._let_go(listening), STOP_TIMEOUT_S)
 
     async def _stopped_or(self, counting: asyncio.Task[None]) -> None:
         waiting = asyncio.create_task(self._stop.wait())
         await asyncio.wait({waiting, counting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
 
-    async def _let_go(self, runner: web.AppRunner) -> None:
+    async def _let_go(self, listening: Listening) -> None:
         engine = self._parts.engine
         try:
             await self._parts.writer.run(engine.stop)
         except StoreUnavailable as error:
             # Nothing is lost: the positions on disk are those of the last commit.
             log.warning("the last lines were not committed and will be read again: %s", error)
-        await runner.cleanup()
+        await listening.close()
 
-    async def _listen(self) -> web.AppRunner:
-        runner = web.AppRunner(self._parts.web.app, access_log=None, shutdown_timeout=2.0)
-        await runner.setup()
+    async def _listen(self) -> Listening:
         host, port = self._settings.http.address
-        site = web.TCPSite(runner, host, port)
-        await site.start()
-        for address in runner.addresses:
+        guard = Guard(self._parts.web.count_refused)
+        listening = await listen(self._parts.web.app, host, port, guard)
+        for address in listening.addresses:
             log.info("listening on http://%s:%s", *address[:2])
         if not self._parts.changes_allowed:
             log.info("no [http] token: calls that change state answer 403")
-        return runner
+        return listening
 
     async def _count(self) -> None:
         engine, pause = self._parts.engine, PAUSE_MIN_S

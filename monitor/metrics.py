@@ -243,13 +243,22 @@ class Metrics:
         self.shed = self._counter(
             "kedge_shed_events", "Events dropped because a limit was reached.", "source"
         )
+        self.duplicates = self._counter(
+            "kedge_duplicate_events", "Posted events that had come before; counted once.", "source"
+        )
+        self.refused_clients = self._counter(
+            "kedge_http_refused",
+            "Requests or connections ended by a limit (large_body, slow_body, bodies_held, "
+            "slow_reader, connections).",
+            "reason",
+        )
         self.unknown_keys = self._counter(
             "kedge_unknown_keys", "Keys that the event format does not know; ignored.", "source"
         )
         self.limited = self._counter(
             "kedge_limit_reached",
             "What a limit cost, by limit (skipped_windows, evicted_versions, evicted_panes, "
-            "overflowing_columns, unkept_rejections).",
+            "overflowing_columns, unkept_rejections, torn_spool_bytes, damaged_spool_segments).",
             "limit",
         )
         self.commits = self._counter(

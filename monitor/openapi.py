@@ -39,6 +39,8 @@ _ROLLBACK = {
     **{key: {"type": "array"} for key in ("gates", "steps")},
     "timings": {"type": "object"},
 }
+_EVENT: dict[str, Any] = {"type": "object"}
+_EVENTS = {"type": "array", "items": _EVENT}
 
 
 def description() -> dict[str, Any]:
@@ -65,6 +67,22 @@ def description() -> dict[str, Any]:
                 **_list("rollbacks", _ROLLBACK, "model"),
                 "post": _request_rollback(),
             },
+            "/api/v1/predictions": _ingest(
+                "Send prediction events: one a line, or an array of them",
+                {"application/x-ndjson": _TEXT, "application/json": _EVENTS},
+            ),
+            "/api/v1/labels": _ingest(
+                "Send labels that are known now, for predictions of any time",
+                {"application/x-ndjson": _TEXT, "application/json": _EVENTS},
+            ),
+            "/api/v1/cloudevents": _ingest(
+                "Send a CloudEvent, in binary, structured or batch mode",
+                {
+                    "application/json": {},
+                    "application/cloudevents+json": _EVENT,
+                    "application/cloudevents-batch+json": _EVENTS,
+                },
+            ),
             "/api/v1/rollbacks/{id}": {
                 "parameters": [{"name": "id", "in": "path", "required": True, "schema": _TEXT}],
                 "get": {
@@ -110,6 +128,32 @@ def _request_rollback() -> dict[str, Any]:
             "202": _answer("application/json", _object({"id": _TEXT})),
             **_problems("400", "401", "403", "404", "413"),
         },
+    }
+
+
+def _ingest(summary: str, content: dict[str, Any]) -> dict[str, Any]:
+    counts = _object({"accepted": _COUNT, "rejected": _COUNT})
+    text = "On disk; an event that was sent before counts as accepted, and is counted once"
+    return {
+        "post": {
+            "summary": summary,
+            "security": [{"token": []}],
+            "parameters": [
+                {
+                    "name": "Content-Encoding",
+                    "in": "header",
+                    "schema": {"enum": ["gzip", "identity"]},
+                }
+            ],
+            "requestBody": {
+                "required": True,
+                "content": {kind: {"schema": schema} for kind, schema in content.items()},
+            },
+            "responses": {
+                "202": _answer("application/json", counts, text),
+                **_problems("400", "401", "403", "408", "409", "413", "415", "429", "503"),
+            },
+        }
     }
 
 

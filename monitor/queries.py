@@ -86,7 +86,7 @@ class Queries:
         ]
 
     def windows(self, wanted: Filter) -> list[dict[str, Any]]:
-        """Rows of ``/api/v1/windows``, of traffic: counts, and what was measured of each as a whole."""
+        """Rows of ``/api/v1/windows``, those of traffic: counts, and what was measured of each."""
         table = tables.windows
         query = sa.select(table).order_by(table.c.ends.desc(), table.c.id.desc())
         query = query.where(table.c.kind == "traffic")

@@ -34,6 +34,10 @@ KEPT_MAX: Final = 10_000
 #: that sample than so many intervals.
 REACH_INTERVALS: Final = 2
 
+#: A sample that takes longer than this, and than the interval, is taken for one that hangs: a
+#: busy machine alone must not blank the page.
+SLOW_S: Final = 5.0
+
 #: Figures of a target that a window measures, by the name of the metric, which is the attribute's.
 _ALWAYS: Final = ("cpu_ratio", "memory_bytes", "threads", "open_files")
 _LIMITS: Final = ("cpu_limit_ratio", "memory_limit_ratio")
@@ -80,6 +84,8 @@ class Sampling:
         Of the bounds of means, in ``(0, 1)``.
     age
         Knows when versions were made; None without a registry.
+    slow_s
+        A sample that takes longer, and longer than the interval, hangs.
     wall, monotonic
         Clocks, seconds.
     """
@@ -91,6 +97,7 @@ class Sampling:
         *,
         confidence: float,
         age: ModelAge | None = None,
+        slow_s: float = SLOW_S,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -98,6 +105,7 @@ class Sampling:
         self._metrics = metrics
         self._confidence = confidence
         self._age = age
+        self._slow_s = slow_s
         self._wall = wall
         self._monotonic = monotonic
         self._kept = {target.name: deque[ResourceSample](maxlen=KEPT_MAX) for target in targets}
@@ -123,13 +131,14 @@ class Sampling:
                 target.meter.close()
 
     async def _follow(self, target: Target) -> None:
+        patience_s = max(target.interval_s, self._slow_s)
         while True:
             began = self._monotonic()
             sampling = asyncio.create_task(asyncio.to_thread(target.meter.sample))
             try:
-                while not (await asyncio.wait({sampling}, timeout=target.interval_s))[0]:
+                while not (await asyncio.wait({sampling}, timeout=patience_s))[0]:
                     # The last sample must not stay on the page as if it were of now.
-                    late = f"no answer within {target.interval_s:g} s"
+                    late = f"no answer within {patience_s:g} s"
                     self.take(
                         target, ResourceSample(self._wall(), failures=("slow",), trouble=late)
                     )

@@ -114,7 +114,10 @@ def _file_of_reference(path: Path, rules: tuple[RuleSettings, ...]) -> Iterator[
 def _file_oddities(settings: Settings) -> Iterator[str]:
     for source in settings.collect:
         path = getattr(source.settings, "path", "")
-        if path and not _anything_at(path):
+        if source.type == "http":
+            if settings.http.token is None:
+                yield f'source "{source.name}": without [http] token_file nothing can be sent to it'
+        elif path and not _anything_at(path):
             yield f'source "{source.name}": no file matches {path} yet'
     secrets = {
         "model.token_file": settings.model.token,

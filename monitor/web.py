@@ -12,7 +12,7 @@ import hmac
 import html
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
@@ -20,15 +20,21 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 from aiohttp import web
 
+from collectors.spool_source import SpoolSource
 from monitor import openapi
 from monitor.metrics import Metrics
 from monitor.queries import LIMIT_DEFAULT, LIMIT_MAX, Filter, Queries
+from monitor.request_body import BODY_TIMEOUT_S, Bodies
 from monitor.secret import SecretUnreadableError
+from monitor.web_ingest import Ingest
 
 log = logging.getLogger("kedge.web")
 
 #: Threads that read the store for the API.
 READERS = 2
+
+#: Headers of a refusal that tell a program what to do.
+_KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -69,6 +75,10 @@ class Web:
         a file that is rotated); None where no token is configured.
     max_body_bytes
         Longest request body; more is 413.
+    sources
+        What posted events go to.
+    body_timeout_s
+        Longest time for a request body to arrive; more is 408.
     """
 
     def __init__(
@@ -80,6 +90,8 @@ class Web:
         metrics: Metrics,
         token: Callable[[], str | None],
         max_body_bytes: int,
+        sources: Sequence[SpoolSource] = (),
+        body_timeout_s: float = BODY_TIMEOUT_S,
     ) -> None:
         self._model = model
         self._view = view
@@ -87,6 +99,8 @@ class Web:
         self._metrics = metrics
         self._token = token
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="kedge-reader")
+        self._bodies = Bodies(max_body_bytes, timeout_s=body_timeout_s, refused=self.count_refused)
+        ingest = Ingest(sources, bodies=self._bodies, metrics=metrics, authorize=self._authorize)
         self.app = web.Application(client_max_size=max_body_bytes, middlewares=[problems])
         self.app.router.add_routes(
             [
@@ -102,12 +116,18 @@ class Web:
                 web.get("/api/v1/rollbacks/{id}", self._rollback),
                 web.post("/api/v1/rollbacks", self._request_rollback),
                 web.get("/api/v1/openapi.json", self._openapi),
+                *ingest.routes(),
             ]
         )
 
     def close(self) -> None:
         """Let the reading threads go."""
         self._readers.shutdown(wait=False, cancel_futures=True)
+        self._bodies.close()
+
+    def count_refused(self, reason: str) -> None:
+        """Count a client that reached a limit."""
+        self._metrics.refused_clients.labels(reason).inc()
 
     async def _page(self, _request: web.Request) -> web.Response:
         return web.Response(text=status_page(self._view.status()), content_type="text/html")
@@ -151,10 +171,13 @@ class Web:
 
     async def _request_rollback(self, request: web.Request) -> web.Response:
         self._authorize(request)
-        try:
-            wanted = msgspec.json.decode(await request.read(), type=RollbackRequest)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise web.HTTPBadRequest(text=f"the body is not a rollback request: {error}") from error
+        async with self._bodies.read(request) as body:
+            try:
+                wanted = msgspec.json.decode(body, type=RollbackRequest)
+            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+                raise web.HTTPBadRequest(
+                    text=f"the body is not a rollback request: {error}"
+                ) from error
         if wanted.model != self._model:
             raise web.HTTPNotFound(text=f"this Kedge watches {self._model!r}, no other model")
         identity = await self._view.request_rollback(
@@ -202,7 +225,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         problem = {"type": "about:blank", "title": error.reason, "status": error.status}
         if error.text:
             problem["detail"] = error.text
-        kept = {k: v for k, v in error.headers.items() if k in ("WWW-Authenticate", "Allow")}
+        kept = {k: v for k, v in error.headers.items() if k in _KEPT_HEADERS}
         return _json(problem, error.status, "application/problem+json", kept)
 
 

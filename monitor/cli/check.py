@@ -50,6 +50,8 @@ def _summary(settings: Settings) -> Iterator[str]:
             yield f'samples "{source.name}": {source.settings.describe()}, every {every}'
             continue
         where = getattr(source.settings, "path", "")
+        if source.type == "http":
+            where = f"POST {settings.http.listen}/api/v1/… by way of {where or 'a spool'}"
         yield f'reads {source.type} "{source.name}": {where} ({source.settings.format})'
     slide = f", every {windows.slide}" if windows.slide else ""
     yield f"windows of {windows.length}{slide}; fewer than {windows.min_events} events are unknown"

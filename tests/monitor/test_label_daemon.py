@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.monitor.daemon import Kedge, eventually, running
+from tests.monitor.events import events, lines
+from tests.monitor.test_spool_daemon import configuration as sent_to
+from tests.monitor.test_spool_daemon import post
 
 BEGIN = 1_772_618_400.0
 
@@ -156,6 +159,31 @@ def test_quantities_with_their_labels_are_measured_by_time_and_close_without_mor
     assert mae["value"] == pytest.approx(1.5)
     assert 'kedge_labels_total{model="m",version="7"} 300.0' in page
     assert 'kedge_label_fates_total{fate="joined",kind="label"} 300.0' in page
+
+
+def test_labels_that_are_sent_join_predictions_that_were_sent(tmp_path: Path) -> None:
+    config = sent_to(tmp_path, '[windows]\nlength = "100 events"\n[labels]\njoin = true')
+    predictions = list(events(100, version="7", begins=BEGIN))
+    labels = [
+        {"id": one["id"], "ts": one["ts"] + 3600, "label": one["prediction"] + 2}
+        for one in predictions
+    ]
+
+    with running(config) as kedge:
+        post(kedge, lines(iter(labels[:50])), "/api/v1/labels")
+        post(kedge, lines(iter(predictions)))
+        kedge.counted(100)
+        kedge.kill()
+    with running(config) as kedge:
+        post(kedge, lines(iter(labels)), "/api/v1/labels")
+        [mae] = eventually(
+            lambda: kedge.get("/api/v1/measurements?metric=mae")["measurements"], what="MAE"
+        )
+        fates = kedge.get("/api/v1/status")["labels"]["labels"]
+
+    assert (mae["n"], mae["value"]) == (100, pytest.approx(2))
+    assert fates["joined"] == 100
+    assert fates["expired"] == 0
 
 
 def test_without_the_join_a_bare_label_is_a_line_that_lacks_a_key(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def target(name: str = "server", meter: Samples | None = None, interval_s: float
 
 def made(*targets: Target) -> tuple[Sampling, Metrics]:
     metrics = Metrics(columns_max=5, versions_max=5)
-    return Sampling(targets, metrics, confidence=0.99), metrics
+    return Sampling(targets, metrics, confidence=0.99, slow_s=0.05), metrics
 
 
 def window(begins: float, ends: float) -> ClosedWindow:

@@ -1,0 +1,129 @@
+"""The daemon's listening socket, guarded against clients that take without end.
+
+What bounds a client, besides the limits on bodies (:mod:`monitor.request_body`):
+
+* a connection that has sent no whole request head for `IDLE_TIMEOUT_S` is closed, whether it is
+  idle, sends nothing, or drips a header byte by byte;
+* a client that does not read its answer for `WRITE_TIMEOUT_S` is cut off;
+* past `CONNECTIONS_MAX` connections new ones are refused at once.
+
+aiohttp by itself keeps a connection for an hour, and has neither of the other two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+IDLE_TIMEOUT_S: Final = 10.0
+WRITE_TIMEOUT_S: Final = 30.0
+CONNECTIONS_MAX: Final = 200
+#: How long a body that was refused is still read, so that its sender gets to read the answer.
+LINGERING_S: Final = 2.0
+#: How long requests under way have when the daemon stops.
+SHUTDOWN_TIMEOUT_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Limits on clients; `refused` is told which one was reached."""
+
+    refused: Callable[[str], None]
+    idle_timeout_s: float = IDLE_TIMEOUT_S
+    write_timeout_s: float = WRITE_TIMEOUT_S
+    connections_max: int = CONNECTIONS_MAX
+
+
+class Listening:
+    """A server that listens, and its way to stop."""
+
+    def __init__(self, runner: web.AppRunner, server: asyncio.Server) -> None:
+        self._runner = runner
+        self._server = server
+
+    @property
+    def addresses(self) -> Sequence[tuple[Any, ...]]:
+        """Where it listens: host, port, and what else the family has."""
+        return [one.getsockname() for one in self._server.sockets]
+
+    async def close(self) -> None:
+        """Take no more connections, and end those that are open."""
+        self._server.close()
+        await self._runner.cleanup()
+
+
+async def listen(app: web.Application, host: str, port: int, guard: Guard) -> Listening:
+    """Serve an application.
+
+    Bodies are left compressed: inflating them here would be work for anyone who asks.
+
+    Raises
+    ------
+    OSError
+        The address cannot be listened on.
+    """
+    options: dict[str, Any] = {
+        "keepalive_timeout": guard.idle_timeout_s,
+        "lingering_time": LINGERING_S,
+        "auto_decompress": False,
+        "access_log": None,
+    }
+    runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_TIMEOUT_S, **options)
+    await runner.setup()
+    manager = runner.server
+    if manager is None:
+        raise RuntimeError("the server was not set up")
+    loop = asyncio.get_running_loop()
+    try:
+        server = await loop.create_server(
+            lambda: _Connection(manager, guard, loop=loop, **options),
+            host,
+            port,
+            reuse_address=True,
+        )
+    except OSError:
+        await runner.cleanup()
+        raise
+    return Listening(runner, server)
+
+
+class _Connection(web.RequestHandler):
+    """A connection that is cut off when there are too many, or when its client does not read."""
+
+    def __init__(self, manager: web.Server, guard: Guard, **options: Any) -> None:  # noqa: ANN401 - aiohttp's own
+        super().__init__(manager, **options)
+        self._clients = manager
+        self._guard = guard
+        self._unread: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if len(self._clients.connections) > self._guard.connections_max:
+            self._cut("connections")
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        wait_s = self._guard.write_timeout_s
+        self._unread = asyncio.get_running_loop().call_later(wait_s, self._cut, "slow_reader")
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_waiting()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _stop_waiting(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _cut(self, reason: str) -> None:
+        self._guard.refused(reason)
+        if self.transport is not None:
+            self.transport.abort()
