@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detectors.profile import Cut
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -29,6 +31,8 @@ CHOSEN_MIN = 20
 #: A column with at most this many distinct values, of :data:`CHOSEN_MIN` rows each on average,
 #: has a bin for each value.
 DISCRETE_MAX = 50
+#: Cuts that are kept of one profile: windows of very different sizes need different ones.
+CUTS_MAX = 16
 
 
 def number_shares(
@@ -51,11 +55,27 @@ def number_shares(
     reference, window
         Rows per bin, each shape ``(B,)``; bins that are empty on both sides are left out.
     """
-    of_cell = bin_of_cells(profile, bins, int(cells.sum()) + missing)
-    count = int(of_cell.max()) + 1
-    expected = np.bincount(of_cell[1::2], weights=profile.counts, minlength=count)
-    actual = np.bincount(of_cell, weights=cells, minlength=count)
-    return _filled(expected, actual, profile.missing + profile.invalid, missing)
+    cut = _cut(profile, bins, int(cells.sum()) + missing)
+    actual = np.bincount(cut.bins, weights=np.add.reduceat(cells, cut.starts)).astype(np.int64)
+    return _filled(cut.reference, actual, profile.missing + profile.invalid, missing)
+
+
+def _cut(profile: NumberProfile, bins: int, window_rows: int) -> Cut:
+    """Cut the grid into bins; most windows of a reference are cut alike, so cuts are kept."""
+    rows = profile.rows
+    bins = max(1, min(bins, window_rows // EXPECTED_MIN, rows // EXPECTED_MIN))
+    # Only values of a discrete column can be too rare for the window and still be candidates.
+    key = (bins, window_rows if _is_discrete(profile.counts, rows) else 0)
+    cut = profile.cuts.get(key)
+    if cut is None:
+        of_cell = bin_of_cells(profile, bins, window_rows)
+        starts = np.flatnonzero(np.diff(of_cell, prepend=-1))
+        reference = np.bincount(of_cell[1::2], profile.counts, int(of_cell.max()) + 1)
+        cut = Cut(starts, of_cell[starts], reference.astype(np.int64))
+        if len(profile.cuts) >= CUTS_MAX:
+            profile.cuts.clear()
+        profile.cuts[key] = cut
+    return cut
 
 
 def category_shares(profile: CategoryProfile, counts: CategoryCounts) -> tuple[Ints, Ints]:
@@ -92,7 +112,7 @@ def bin_of_cells(profile: NumberProfile, bins: int, window_rows: int) -> Ints:
     if not rows:
         return of_cell
     bins = max(1, min(bins, window_rows // EXPECTED_MIN, rows // EXPECTED_MIN))
-    discrete = counts.size <= DISCRETE_MAX and rows >= CHOSEN_MIN * counts.size
+    discrete = _is_discrete(counts, rows)
     enough = _are_chosen(counts, rows, window_rows)
     own = enough & (counts >= rows * (SHARE_MIN if discrete else 1 / bins))
     atoms = np.flatnonzero(own)
@@ -130,6 +150,10 @@ def _quantile_ends(upto: Ints, target: float, rows_min: float) -> list[int]:
         if upto[end + 1] - begun >= rows_min and upto[-1] - upto[end + 1] >= rows_min:
             ends.append(end)
     return [*ends, upto.size - 2]
+
+
+def _is_discrete(counts: Ints, rows: int) -> bool:
+    return counts.size <= DISCRETE_MAX and rows >= CHOSEN_MIN * counts.size
 
 
 def _are_chosen(counts: Ints, rows: int, window_rows: int) -> npt.NDArray[np.bool_]:

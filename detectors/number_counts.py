@@ -19,11 +19,14 @@ from detectors.packing import PackedArray, PackingError, pack_counts, unpack_cou
 if TYPE_CHECKING:
     from collectors.batch import Floats, Ints, NumberColumn
 
-#: A batch this many times longer than the grid is cheaper to search the grid in.
-_GRID_IN_BATCH_RATIO = 4
-#: Batches and rows that wait to be summed; few large sums are cheaper than many small ones.
+#: So many times more values than points: the points are cheaper to search in the values.
+_GRID_IN_VALUES_RATIO = 4
+#: Batches and values that wait to be counted; few large counts are cheaper than many small ones.
 _WAITING_BATCHES_MAX = 64
 _WAITING_ROWS_MIN = 4_096
+#: A sum whose parts fill this share of the grid is made densely: that is several times quicker
+#: than sorting cells, and sums do not live long.
+_SUM_DENSE_SHARE = 1 / 8
 #: A 32-bit cell holds this many rows; with more, cells become 64 bits wide.
 _NARROW_ROWS_MAX = 2**31 - 1
 
@@ -82,7 +85,7 @@ class NumberCounts:
         self._cells: npt.NDArray[np.int32] = np.empty(0, np.int32)
         self._counts: Ints = np.empty(0, np.int64)
         self._dense: npt.NDArray[np.signedinteger] | None = None
-        self._waiting: list[npt.NDArray[np.int32]] = []
+        self._waiting: list[Floats] = []
         self._waiting_rows = 0
 
     @property
@@ -92,22 +95,18 @@ class NumberCounts:
 
     def add(self, column: NumberColumn) -> None:
         """Count the rows of `column`."""
-        # Sorted values search the grid with few cache misses, and NaN gather at the end.
-        values = np.sort(column.values)
-        known = int(values.searchsorted(np.nan))
+        values = column.values
+        is_nan = np.isnan(values)
+        # A copy in either case: a view would keep the whole batch in memory.
+        values = values[~is_nan] if is_nan.any() else values.copy()
         invalid = len(column.invalid_rows)
         self.invalid += invalid
-        self.missing += values.size - known - invalid
-        self.rows += known
-        self._widen()
-        values = values[:known]
-        if known > _GRID_IN_BATCH_RATIO * self._points.size:
-            self._add_dense(_cells_by_grid(values, self._points))
+        self.missing += column.values.size - values.size - invalid
+        self.rows += values.size
+        if not values.size:
             return
-        if not known:
-            return
-        self._waiting.append(_cells_by_value(values, self._points))
-        self._waiting_rows += known
+        self._waiting.append(values)
+        self._waiting_rows += values.size
         rows_max = max(_WAITING_ROWS_MIN, self.size // 4)
         if self._waiting_rows >= rows_max or len(self._waiting) >= _WAITING_BATCHES_MAX:
             self._settle()
@@ -134,8 +133,10 @@ class NumberCounts:
         self._widen()
         if other._dense is not None:
             self._add_dense(other._dense)
-        else:
-            self._add_sparse(other._cells, other._counts)
+            return
+        if self._cells.size + other._cells.size > _SUM_DENSE_SHARE * self.size:
+            self._densified()
+        self._add_sparse(other._cells, other._counts)
 
     def cells(self) -> Ints:
         """Rows per cell, shape ``(2K + 1,)``."""
@@ -181,17 +182,19 @@ class NumberCounts:
         return self
 
     def _settle(self) -> None:
-        """Sum what waits."""
+        """Count what waits."""
         if not self._waiting:
             return
-        waiting = np.concatenate(self._waiting)
+        values = np.concatenate(self._waiting)
         self._waiting.clear()
         self._waiting_rows = 0
-        if self._dense is not None:
-            self._add_dense(np.bincount(waiting, minlength=self.size))
+        self._widen()
+        # Sorted, values search the grid with few cache misses, and their cells ascend.
+        values.sort()
+        if values.size > _GRID_IN_VALUES_RATIO * self._points.size:
+            self._add_dense(_cells_by_grid(values, self._points))
             return
-        cells, counts = np.unique(waiting, return_counts=True)
-        self._add_sparse(cells, counts.astype(np.int64))
+        self._add_sparse(*_run_lengths(_cells_by_value(values, self._points)))
 
     def _add_dense(self, counts: npt.NDArray[np.signedinteger]) -> None:
         dense = self._densified()
@@ -207,7 +210,7 @@ class NumberCounts:
             counts = np.concatenate((self._counts, counts))
             order = cells.argsort(kind="stable")
             cells = cells[order]
-            starts = np.flatnonzero(np.concatenate(([True], cells[1:] != cells[:-1])))
+            starts = _run_starts(cells)
             cells, counts = cells[starts], np.add.reduceat(counts[order], starts)
         self._cells, self._counts = cells, counts
         # A filled cell costs 12 bytes here and 4 in the dense form.
@@ -229,6 +232,20 @@ class NumberCounts:
             and self._dense.dtype == np.int32
         ):
             self._dense = self._dense.astype(np.int64)
+
+
+def _run_starts(cells: npt.NDArray[np.int32]) -> npt.NDArray[np.intp]:
+    """Where each run of equal cells starts."""
+    is_start = np.empty(cells.size, np.bool_)
+    is_start[:1] = True
+    np.not_equal(cells[1:], cells[:-1], out=is_start[1:])
+    return np.flatnonzero(is_start)
+
+
+def _run_lengths(cells: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], Ints]:
+    """Return the distinct cells of ascending ones, and how often each occurs."""
+    starts = _run_starts(cells)
+    return cells[starts], np.diff(starts, append=cells.size).astype(np.int64)
 
 
 def _cells_by_value(values: Floats, points: Floats) -> npt.NDArray[np.int32]:

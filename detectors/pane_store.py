@@ -19,6 +19,8 @@ class PaneStore:
         self._panes: dict[str, dict[int, Pane]] = {}
         self._dirty: set[PaneKey] = set()
         self._dropped: set[PaneKey] = set()
+        # What the outside holds: panes that come and go between two looks never reach it.
+        self._outside: set[PaneKey] = set()
         self._size = 0
 
     def __len__(self) -> int:
@@ -34,12 +36,19 @@ class PaneStore:
 
     def put(self, version: str, index: int, pane: Pane) -> None:
         """Hold a pane that is new or about to change."""
-        self.restore(version, index, pane)
+        self._hold(version, index, pane)
         self._dirty.add((version, index))
-        self._dropped.discard((version, index))
+        if (version, index) in self._dropped:
+            # The outside has not been told to delete it yet: it holds it still.
+            self._dropped.discard((version, index))
+            self._outside.add((version, index))
 
     def restore(self, version: str, index: int, pane: Pane) -> None:
         """Hold a pane as the outside has it."""
+        self._hold(version, index, pane)
+        self._outside.add((version, index))
+
+    def _hold(self, version: str, index: int, pane: Pane) -> None:
         panes = self._panes.setdefault(version, {})
         self._size += index not in panes
         panes[index] = pane
@@ -68,6 +77,7 @@ class PaneStore:
             (version, index): self._panes[version][index].encode()
             for version, index in sorted(self._dirty)
         }
+        self._outside |= self._dirty
         self._dirty.clear()
         return dirty
 
@@ -83,4 +93,6 @@ class PaneStore:
             del self._panes[version]
         self._size -= 1
         self._dirty.discard(key)
-        self._dropped.add(key)
+        if key in self._outside:
+            self._outside.discard(key)
+            self._dropped.add(key)

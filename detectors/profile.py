@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import numpy as np
@@ -13,6 +13,25 @@ if TYPE_CHECKING:
 
 class ReferenceError(ValueError):  # noqa: A001 - the builtin is about weak references
     """A reference, or a file of one, that cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cut:
+    """A number column cut into bins, as runs of cells of its grid.
+
+    Parameters
+    ----------
+    starts
+        First cell of each run, ascending, shape ``(runs,)``.
+    bins
+        Bin of each run, shape ``(runs,)``; the runs of a bin need not be neighbours.
+    reference
+        Rows of the reference per bin, shape ``(B,)``.
+    """
+
+    starts: Ints
+    bins: Ints
+    reference: Ints
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +54,12 @@ class NumberProfile:
         Largest distance between the profile's distribution function and that of all the rows,
         as a share of the rows; 0 when every distinct value was kept.
 
+    Attributes
+    ----------
+    cuts
+        Bins made of this profile so far (`bins.number_shares`): they follow from it, and take
+        longer to make than a window to sort into them.
+
     Raises
     ------
     ReferenceError
@@ -46,6 +71,7 @@ class NumberProfile:
     missing: int
     invalid: int
     rank_error: float = 0.0
+    cuts: dict[tuple[int, int], Cut] = field(default_factory=dict, init=False, repr=False)
     kind: ClassVar[ColumnKind] = "number"
 
     def __post_init__(self) -> None:

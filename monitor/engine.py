@@ -19,17 +19,20 @@ import numpy as np
 
 from collectors.batch import Decoded, PredictionBatch, Rejection, Schema
 from collectors.format import Format
+from collectors.portions import portions
 from collectors.quarantine import Quarantine
 from collectors.source import Chunk, KeepingSource, Source
 from detectors.measurement import Measurement
 from detectors.pane import PaneError
 from detectors.rule import RuleSpec
 from detectors.window import ClosedWindow, Windows, WindowStateError
+from monitor.forward_clock import ForwardClock
 from monitor.judging import Judge, Judged, RuleStanding
 from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
 from monitor.references import References
 from monitor.store import Change, Snapshot, Store, StoreUnavailable, Totals
+from monitor.versions import Versions, VersionSeen
 from monitor.watermark import Watermark
 
 log = logging.getLogger("kedge.engine")
@@ -86,20 +89,6 @@ class _Pending:
     judged: list[Judged] = field(default_factory=list)
     dirty: bool = False
     complete: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class VersionSeen:
-    """What was seen of a version: live events since the store was made, and when.
-
-    Times are event time, seconds since the epoch; `last_window` is the end of its last window.
-    """
-
-    version: str
-    events: int
-    first_seen: float
-    last_seen: float
-    last_window: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +150,12 @@ class Engine:
         self._idle_s = idle_s
         self._labels = labels
         self._sampler = sampler
-        self._wall = wall
+        self._wall = ForwardClock(wall, monotonic)
         self._monotonic = monotonic
         self._event_time = Watermark()
         self._pending = _Pending()
         self._totals: dict[str, Totals] = {stream.name: Totals() for stream in streams}
-        self._versions: dict[str, VersionSeen] = {}
+        self._versions = Versions()
         self._schemas: dict[str, Schema] = {}
         self._next_commit = monotonic()
         self._last_line, self._watermark = monotonic(), windows.watermark
@@ -201,11 +190,7 @@ class Engine:
         self._references.restore(snapshot.states)
         self._judge.restore(snapshot.rules)
         self._totals |= snapshot.totals
-        self._versions = {
-            row["version"]: VersionSeen(**{k: v for k, v in row.items() if k != "model"})
-            for row in snapshot.versions
-            if row["model"] == self._model
-        }
+        self._versions.restore(row for row in snapshot.versions if row["model"] == self._model)
         fixed = self._references.schema()
         for stream in self._streams:
             stream.source.restore(snapshot.positions.get(stream.name, {}))
@@ -279,6 +264,8 @@ class Engine:
         """Move event time on, as far as every log that has a backlog has come."""
         lagging = frozenset(s.name for s in self._streams if s.source.lag_bytes())
         come = self._event_time.end_turn(lagging)
+        # An event a little ahead of us belongs to a window that others have yet to fill.
+        come = min(come, self._wall())
         self._windows.advance(come - self._windows.spec.lateness_s)
 
     def _let_time_pass(self) -> None:
@@ -299,33 +286,36 @@ class Engine:
         return judged
 
     def _take(self, stream: Stream, chunk: Chunk) -> None:
+        too_long = [Rejection("too_long", line) for line in chunk.skipped]
+        self._count_all(stream, chunk.stream, Decoded((), too_long))
+        if chunk.shed:
+            self._totals[stream.name] += Totals(shed=chunk.shed)
+            self._since_window += Totals(shed=chunk.shed)
+            self._metrics.shed.labels(stream.name).inc(chunk.shed)
+        for lines in portions(chunk.lines, lambda: len(stream.format.schema.columns)):
+            self._count_all(stream, chunk.stream, stream.format.decode(lines))
+        self._metrics.bytes.labels(stream.name).inc(len(chunk.lines))
+        self._pending.change.positions[stream.name, chunk.stream] = chunk.position
+        self._pending.dirty = True
+
+    def _count_all(self, stream: Stream, part: str, decoded: Decoded) -> None:
         name = stream.name
-        decoded = stream.format.decode(chunk.lines) if chunk.lines else Decoded(())
-        rejections = (
-            *(Rejection("too_long", line) for line in chunk.skipped),
-            *decoded.rejections,
-        )
-        counted = Totals(rejected=len(rejections), shed=chunk.shed)
+        counted = Totals(rejected=len(decoded.rejections))
         for batch in decoded.batches:
             if self._labels is not None and batch.role == "live":
                 self._labels.take(batch)
             counted += self._count(
-                stream, chunk.stream, replace(batch, joins=None) if batch.joins else batch
+                stream, part, replace(batch, joins=None) if batch.joins else batch
             )
         for labels in decoded.labels:
             if self._labels is not None:
                 self._labels.take_labels(labels)
-        self._reject(name, rejections)
-        if chunk.shed:
-            self._metrics.shed.labels(name).inc(chunk.shed)
-        self._metrics.bytes.labels(name).inc(len(chunk.lines))
+        self._reject(name, decoded.rejections)
         unknown_keys = sum(decoded.unknown_keys.values())
         if unknown_keys:
             self._metrics.unknown_keys.labels(name).inc(unknown_keys)
         self._totals[name] += counted
         self._since_window += counted
-        self._pending.change.positions[name, chunk.stream] = chunk.position
-        self._pending.dirty = True
 
     def _count(self, stream: Stream, part: str, batch: PredictionBatch) -> Totals:
         self._export(stream.name, batch)
@@ -385,20 +375,11 @@ class Engine:
         change.rules.update(judged.rule_states)
         self._pending.judged.append(judged)
         self._pending.dirty = True
-        seen = self._versions.get(window.version)
-        if seen is not None:
-            self._versions[window.version] = replace(seen, last_window=window.ends)
+        self._versions.conclude(window.version, window.ends)
 
     def _see(self, batch: PredictionBatch) -> None:
-        first, last = float(batch.ts.min()), float(batch.ts.max())
-        seen = self._versions.get(batch.version) or VersionSeen(batch.version, 0, first, last)
-        self._versions[batch.version] = replace(
-            seen,
-            events=seen.events + batch.rows,
-            first_seen=min(seen.first_seen, first),
-            last_seen=max(seen.last_seen, last),
-        )
-        self._recent.append((last, batch.version, batch.rows))
+        self._versions.see(batch)
+        self._recent.append((float(batch.ts.max()), batch.version, batch.rows))
 
     def _events_between(self, begins: float, ends: float) -> dict[str, int]:
         """Events by version, as far as they are remembered: who shares the traffic with whom."""
@@ -457,6 +438,7 @@ class Engine:
         follow("skipped_windows", windows.skipped)
         follow("evicted_versions", windows.evicted_versions)
         follow("evicted_panes", windows.evicted_panes)
+        follow("forgotten_versions", self._versions.forgotten)
         follow("unkept_rejections", self._quarantine.dropped)
         follow("overflowing_columns", sum(s.format.columns_overflow for s in self._streams))
         if self._labels is not None:
@@ -481,7 +463,10 @@ class Engine:
         """
         change = self._pending.change
         change.labels = labels.settle(self._store)
+        remembered = set(self._versions)
         for window, found in labels.close():
+            if window.version not in remembered:
+                continue  # so that labels of long ago do not bring a forgotten version's rules back
             shares = self._events_between(window.begins, window.ends)
             judged = self._judge.conclude_labels(window, found, events_by_version=shares)
             change.windows.append(judged.row)
@@ -497,7 +482,10 @@ class Engine:
         change.dropped_panes.extend(self._windows.dropped_panes())
         change.states.update(self._references.changed())
         change.totals.update(self._totals)
-        change.versions.extend(self._version_row(seen) for seen in self._versions.values())
+        rows, gone = self._versions.changes(self._model)
+        change.versions.extend(rows)
+        change.forgotten.extend(gone)
+        self._judge.forget(gone)
         for stream in self._streams:
             schema = stream.format.schema
             if self._schemas.get(stream.name) != schema:
@@ -505,11 +493,10 @@ class Engine:
                 change.states[f"{SCHEMA}:{stream.name}"] = msgspec.json.encode(schema)
 
     def _standing(self) -> Committed:
-        live = max(self._versions.values(), key=lambda seen: seen.last_seen, default=None)
-        name = live.version if live is not None else None
+        name = self._versions.live
         return Committed(
             totals=dict(self._totals),
-            versions=list(self._versions.values()),
+            versions=self._versions.seen,
             live_version=name,
             rules=self._judge.standings(name),
             labels=self._labels.standing() if self._labels is not None else None,
@@ -519,13 +506,3 @@ class Engine:
         """Judge by other rules from the next window on."""
         self._judge.replace_rules(rules)
         self._committed = self._standing()
-
-    def _version_row(self, seen: VersionSeen) -> dict[str, Any]:
-        return {
-            "model": self._model,
-            "version": seen.version,
-            "events": seen.events,
-            "first_seen": seen.first_seen,
-            "last_seen": seen.last_seen,
-            "last_window": seen.last_window,
-        }

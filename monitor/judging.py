@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -113,6 +113,15 @@ class Judge:
         self._states = {
             key: RuleState.from_json(state) for key, state in states.items() if key[0] in names
         }
+
+    def forget(self, versions: Collection[str]) -> None:
+        """Let go of where rules stand with versions that are not remembered any more."""
+        gone = set(versions)
+        if gone:
+            self._states = {key: kept for key, kept in self._states.items() if key[1] not in gone}
+            self._judgements = {
+                key: kept for key, kept in self._judgements.items() if key[1] not in gone
+            }
 
     def standings(self, version: str | None) -> list[RuleStanding]:
         """Where each rule stands with a version; a version never seen stands nowhere yet."""

@@ -28,6 +28,7 @@ from detectors.performance import Pair, PerformanceError, measure_performance
 from detectors.performance_classes import CLASSES_MAX
 from detectors.performance_windows import ClosedPerformance, PerformanceWindows
 from detectors.window_state import WindowStateError
+from monitor.forward_clock import ForwardClock
 from monitor.label_settling import Arrived, JoinSpec, JoinState, NewPrediction, Reader, Settling
 from monitor.pending import LabelChange
 
@@ -73,7 +74,7 @@ class LabelJoin:
     ) -> None:
         self._spec = spec
         self._windows = windows
-        self._wall = wall
+        self._wall = ForwardClock(wall, monotonic)
         self._monotonic = monotonic
         self._state = JoinState()
         self._arrived = Arrived()

@@ -31,6 +31,7 @@ from monitor.http_guard import Guard, Listening, listen
 from monitor.judging import Judged
 from monitor.settings import ConfigurationError, Settings, load
 from monitor.store import StoreUnavailable
+from monitor.watchdog import Watchdog
 
 log = logging.getLogger("kedge.loop")
 
@@ -88,6 +89,8 @@ class Daemon:
     async def run(self) -> None:
         """Serve, count and decide until asked to stop; then commit and let go, in order."""
         self._main = asyncio.current_task()
+        watchdog = Watchdog(asyncio.get_running_loop())
+        watchdog.start()
         listening = await self._listen()
         try:
             await self._parts.deciding.resume()
@@ -102,6 +105,7 @@ class Daemon:
                 sampling.cancel()
         finally:
             await asyncio.wait_for(self._let_go(listening), STOP_TIMEOUT_S)
+            watchdog.stop()
 
     async def _stopped_or(self, counting: asyncio.Task[None]) -> None:
         waiting = asyncio.create_task(self._stop.wait())

@@ -258,7 +258,8 @@ class Metrics:
         self.limited = self._counter(
             "kedge_limit_reached",
             "What a limit cost, by limit (skipped_windows, evicted_versions, evicted_panes, "
-            "overflowing_columns, unkept_rejections, torn_spool_bytes, damaged_spool_segments).",
+            "overflowing_columns, unkept_rejections, forgotten_versions, torn_spool_bytes, "
+            "damaged_spool_segments).",
             "limit",
         )
         self.commits = self._counter(

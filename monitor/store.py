@@ -95,6 +95,7 @@ class Change:
     windows: list[WindowRow] = field(default_factory=list)
     incidents: list[Json] = field(default_factory=list)
     versions: list[Json] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)  # versions, with the states of their rules
     labels: pending.LabelChange | None = None
 
 
@@ -129,12 +130,17 @@ class Store:
         ------
         StoreInUse, StoreSchemaError, StoreCorrupt
             As their names say; nothing was changed.
+        StoreUnavailable
+            The database cannot be read, or a fresh one not be made (no room on the disk).
         """
         lock = _lock_file(url)
         try:
             engine = _engine(url)
             _check_integrity(engine)
-            _check_schema(engine, now=clock())
+            try:
+                _check_schema(engine, now=clock())
+            except sa.exc.DBAPIError as error:
+                raise _classified(error, engine.url) from error
         except BaseException:
             if lock is not None:
                 lock.close()
@@ -201,6 +207,7 @@ class Store:
                 ],
             )
             self._upsert(connection, tables.versions, change.versions)
+            self._forget_versions(connection, change.forgotten)
             for row in change.windows:
                 self._write_window(connection, row)
             if change.incidents:
@@ -296,15 +303,25 @@ class Store:
 
     def _write_panes(self, connection: sa.Connection, change: Change) -> None:
         table = tables.panes
-        for version, pane in change.dropped_panes:
-            connection.execute(
-                sa.delete(table).where(table.c.version == version, table.c.pane == pane)
+        if change.dropped_panes:
+            this_one = sa.and_(
+                table.c.version == sa.bindparam("gone"), table.c.pane == sa.bindparam("index")
             )
+            gone = [{"gone": version, "index": pane} for version, pane in change.dropped_panes]
+            connection.execute(sa.delete(table).where(this_one), gone)
         rows = [
             {"version": version, "pane": pane, "payload": payload}
             for (version, pane), payload in change.panes.items()
         ]
         self._upsert(connection, table, rows)
+
+    def _forget_versions(self, connection: sa.Connection, forgotten: Sequence[str]) -> None:
+        if not forgotten:
+            return
+        gone = [{"gone": version} for version in forgotten]
+        for table in (tables.versions, tables.rules):
+            this_one = table.c.version == sa.bindparam("gone")
+            connection.execute(sa.delete(table).where(this_one), gone)
 
     def _write_window(self, connection: sa.Connection, row: WindowRow) -> None:
         stored = {**row.window, "stored": self._clock()}
@@ -418,9 +435,10 @@ def _lock_file(url: str) -> IO[str] | None:
             f"another Kedge (process {holder}) works on the store {path}. Stop it, "
             "or give this one a [store] url of its own"
         ) from error
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
+    # The lock holds without a name in it, where the disk is too full for one.
+    with contextlib.suppress(OSError):
+        os.truncate(lock.fileno(), 0)
+        os.write(lock.fileno(), f"{os.getpid()}\n".encode())
     return lock
 
 

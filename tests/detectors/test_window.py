@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectors.batch import NumberColumn, PredictionBatch
+from collectors.batch import NumberColumn, PredictionBatch, Schema
 from detectors.number_counts import NumberCounts
+from detectors.pane import Pane
+from detectors.pane_store import PaneStore
 from detectors.window import (
     AddResult,
     ClosedWindow,
@@ -382,3 +384,20 @@ def test_damaged_windows_are_refused() -> None:
 def test_impossible_cuts_are_refused(kind: str, length: float, slide: float) -> None:
     with pytest.raises(ValueError, match=r"length|events"):
         WindowSpec(kind, length, slide)  # type: ignore[arg-type]  # a plain string of the table
+
+
+def test_only_panes_that_the_store_holds_are_asked_to_be_deleted() -> None:
+    panes = PaneStore()
+    pane = Pane(None, Schema({}))
+    for index in (1, 2):
+        panes.put("7", index, pane)
+    panes.take_dirty()
+
+    panes.put("7", 3, pane)
+    panes.drop(lambda _key: True)
+    panes.put("7", 2, pane)
+    first = panes.take_dropped()
+    panes.drop(lambda _key: True)
+
+    assert first == {("7", 1)}
+    assert panes.take_dropped() == {("7", 2)}
