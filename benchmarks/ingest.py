@@ -26,6 +26,7 @@ from pathlib import Path
 import msgspec
 
 from collectors.formats.kedge import BLOCK_BYTES, KedgeFormat
+from collectors.formats.options import FormatOptions
 from collectors.quarantine import Quarantine
 from collectors.tail import Tail, TailSettings
 from detectors import reference_file
@@ -191,7 +192,7 @@ def whole_path(
             Stream(
                 "log",
                 Tail(TailSettings(path=str(log_path))),
-                KedgeFormat(MODEL, references.schema()),
+                KedgeFormat(MODEL, references.schema(), options=FormatOptions()),
             )
         ],
         windows=Windows(spec, MODEL),

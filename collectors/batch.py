@@ -20,6 +20,8 @@ LatencyKind: TypeAlias = Literal["model", "server", "client"]
 
 UNKNOWN_VERSION = "unknown"
 PREDICTION = "prediction"
+#: Stands for the status of a request in a log that does not say how requests ended.
+STATUS_UNKNOWN = -1
 
 #: HTTP statuses from here on are failed requests: the caller's fault or ours, it got no answer.
 ERROR_STATUS_MIN = 400
@@ -107,11 +109,15 @@ class PredictionBatch:
         (rows of one request carry it once).
     status
         HTTP status, shape ``(rows,)``; 0 where the event carried none because an earlier row
-        of the same request (``<id>#0``) did. Such a row is not a request of its own.
+        of the same request (``<id>#0``) did: such a row is not a request of its own.
+        `STATUS_UNKNOWN` for a request of which the log does not say how it ended.
     weight
         ``1 / sampling``: requests that a row stands for. Shape ``(rows,)``.
     columns
         Watched features by name, and the prediction under ``"prediction"``.
+    requests_only
+        The rows tell of requests and nothing of what was in them, as an access log's do: that
+        they have no columns says nothing about the columns.
     joins
         What labels join on; None unless a format was asked for it, and in a part of a batch.
     """
@@ -125,6 +131,7 @@ class PredictionBatch:
     status: Ints
     weight: Floats
     columns: Mapping[str, Column] = field(default_factory=dict)
+    requests_only: bool = False
     joins: JoinColumns | None = None
 
     @property
@@ -205,6 +212,8 @@ REASONS = (
     "too_long",  # longer than max_event_bytes
     "too_deep",
     "wrong_model",  # the event names another model
+    "rows_differ",  # a request of so many rows, an answer of another number
+    "not_mapped",  # the format's own code failed on the line
 )
 
 
@@ -220,6 +229,12 @@ class Decoded:
         The lines that could not be used, in order.
     unknown_keys
         Keys that the event format does not know (ignored, counted): name to lines.
+    ignored
+        Lines that belong to the log and hold no prediction: a header, a health check.
+    joined
+        Events made of two halves.
+    alone
+        Halves whose other half did not come in time; they count as rows of their own.
     labels
         Labels that came in lines of their own, from a format that was asked for them.
     """
@@ -227,4 +242,7 @@ class Decoded:
     batches: Sequence[PredictionBatch]
     rejections: Sequence[Rejection] = ()
     unknown_keys: Mapping[str, int] = field(default_factory=dict)
+    ignored: int = 0
+    joined: int = 0
+    alone: int = 0
     labels: Sequence[LabelRows] = ()

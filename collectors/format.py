@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from collectors.batch import Decoded, Schema
 
@@ -26,3 +26,29 @@ class Format(Protocol):
 
     def decode(self, lines: bytes) -> Decoded:
         """Columns of the usable lines, and what could not be used. Never raises over data."""
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """A format that keeps something back between chunks: halves of events, a table's header.
+
+    What it keeps is stored in the transaction that stores the positions of the lines it came
+    from. So each line has its effect once, over any crash.
+    """
+
+    def expire(self, wall: float, silent_s: float) -> Decoded:
+        """Give up what was kept back for too long.
+
+        Parameters
+        ----------
+        wall
+            Seconds since the epoch.
+        silent_s
+            How long no line has come, in seconds.
+        """
+
+    def encode(self) -> bytes | None:
+        """Return what to keep over a restart; None for nothing."""
+
+    def restore(self, state: bytes) -> None:
+        """Go on where `encode` stood; what cannot be read is dropped."""

@@ -61,7 +61,7 @@ class JoinsLabels(Protocol):
     """A format that can hand out what labels join on."""
 
     def join_labels(self) -> None:
-        """From now on fill `PredictionBatch.joins`, and take lines with a label alone."""
+        """From now on fill `PredictionBatch.joins`, and `Decoded.labels` where there are any."""
 
 
 def scalar(value: object) -> Scalar | None:

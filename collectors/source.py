@@ -67,3 +67,12 @@ class KeepingSource(Protocol):
 
     def costs(self) -> Mapping[str, int]:
         """Return what limits and faults have cost by now, by name; only ever more."""
+
+
+@runtime_checkable
+class FilesSource(Protocol):
+    """A source of files, some of which it may be unable to read."""
+
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """Files that cannot be read at present, or not to their end, each with the reason."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from collectors.formats.options import FormatOptions
 from collectors.source import Chunk, Source
 from collectors.spool import Batch, Spool
 from collectors.spool_files import Place, SpoolClosedError, SpoolError
@@ -45,6 +46,9 @@ class SpoolSettings:
     ids_max: int = 100_000
     """How many of the last events a new one is compared with, by its id: what a sender repeats
     within them counts once. 0 takes every event as new. About 10 MB for 100,000."""
+
+    decoding: FormatOptions = field(default_factory=FormatOptions, metadata={"flat": True})
+    """How what is sent is read."""
 
     def __post_init__(self) -> None:
         if self.max_event_bytes < 1:

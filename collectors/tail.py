@@ -3,29 +3,33 @@
 What is promised on a local file system, with one Kedge reading:
 
 * rotation by rename (once or often, while Kedge runs or is down, with a writer that goes on in
-  the old file): nothing lost, nothing repeated, as long as the rotated file is still there;
+  the old file): nothing lost, nothing repeated, as long as the rotated file is still there,
+  be it compressed (``.gz``, ``.zst``) by then;
 * rotation by copy and truncate: nothing lost of what the copy holds. What is written between
-  the copy and the truncation is lost by the rotation itself, and when Kedge is killed at that
-  moment the copy may be read twice;
+  the copy and the truncation is lost by the rotation itself, or read from the file itself. When
+  Kedge is killed at that moment the copy may be read twice;
 * a file truncated to nothing and written anew is read from its start; one truncated to a
   length other than nothing is read again from its start;
-* a last line without an end waits until it is completed; with its file gone it is never counted;
-* compressed files are not read: what was not read before a file was compressed is lost.
+* a last line without an end waits until it is completed; with its file gone, or compressed, it
+  is never counted.
 """
 
 from __future__ import annotations
 
+import resource
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from collectors.formats.options import FormatOptions
+from collectors.framing import recognise, unwrap
 from collectors.line_cutting import cut
 from collectors.source import Chunk, Source
 from collectors.stream import Stream
 from collectors.stream_identity import StaleMarkError
-from collectors.tailed_files import FILES_OPEN_MAX, TailedFiles
+from collectors.tailed_files import FILES_OPEN_MAX, LOOKED, TailedFiles
 
 #: Bytes handed out by one poll, about: what is decoded and counted in well under a second.
 POLL_BYTES = 4 << 20
@@ -44,11 +48,18 @@ class TailSettings:
 
     path: str
     """Path of the log; a glob pattern (``*``, ``?``, ``[…]``, ``**``) for several. Files that
-    rotation leaves beside it (``<path>.1``, ``<path>-20260304``) are found by themselves.
-    Nothing matching is no error: Kedge waits for the file."""
+    rotation leaves beside it (``<path>.1``, ``<path>-20260304``, ``<path>.2.gz``) are found by
+    themselves. Nothing matching is no error: Kedge waits for the file."""
 
     format: str = "kedge"
-    """Format of the lines. Kedge's own event is what its scoring server writes."""
+    """Format of the lines, or ``auto`` to tell it by the first of them. Kedge's own event is what
+    its scoring server writes; docs/formats.md lists the others."""
+
+    framing: Literal["auto", "lines", "cri", "docker"] = "auto"
+    """How the lines stand in the file: as they are (``lines``), or wrapped by a container
+    runtime (``cri`` of containerd and CRI-O, ``docker`` of Docker's json-file driver), with
+    long lines in pieces. ``auto`` tells it by the first line of each file: a prediction event
+    looks like none of the two."""
 
     start: Literal["beginning", "end"] = "beginning"
     """Where to start in files that are there when Kedge looks for the very first time; after
@@ -65,6 +76,9 @@ class TailSettings:
     change, in seconds, for a writer that still has it open. Most writers reopen within
     seconds; a deleted file takes up disk space for as long."""
 
+    decoding: FormatOptions = field(default_factory=FormatOptions, metadata={"flat": True})
+    """How its lines are read."""
+
     def __post_init__(self) -> None:
         if not self.path:
             raise ValueError("path: expected the path of a log, got nothing")
@@ -73,7 +87,9 @@ class TailSettings:
 
     def build(self, name: str) -> Source:  # noqa: ARG002 - every kind of source is built so
         """Return the source; it opens nothing before it is polled."""
-        return Tail(self)
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # The other half is for what else the process opens.
+        return Tail(self, files_open_max=max(1, min(FILES_OPEN_MAX, limit // 2)))
 
 
 class Tail:
@@ -97,6 +113,7 @@ class Tail:
         wall: Callable[[], float] = time.time,
         files_open_max: int = FILES_OPEN_MAX,
     ) -> None:
+        self._framing = settings.framing
         self._line_bytes_max = settings.max_event_bytes
         # One byte more than a line may have, to know that it is too long.
         self._read_bytes = max(READ_BYTES, settings.max_event_bytes + 1)
@@ -110,15 +127,17 @@ class Tail:
         self._wall = wall
         self._next_look: float | None = None
         self._turn = 0
+        self._looked = False
 
     @property
     def unreadable(self) -> Mapping[str, str]:
-        """Files that could not be opened at the last look, with the reason."""
+        """Files that cannot be read, with the reason."""
         return self._files.unreadable
 
     def restore(self, positions: Mapping[str, Mapping[str, Any]]) -> None:
         """Take up the stored positions."""
         self._files.restore(positions)
+        self._looked = self._files.first_look_ended
 
     def poll(self) -> Sequence[Chunk]:
         """Read what has arrived, at most about `POLL_BYTES`."""
@@ -126,10 +145,11 @@ class Tail:
         if self._next_look is None or now >= self._next_look:
             self._files.look(now, self._wall())
             # Files that wait for others to be closed are looked for again at once.
-            self._next_look = now if self._files.unopened else now + LOOK_S
+            again = self._files.unopened or self._files.held
+            self._next_look = now if again else now + LOOK_S
         else:
             self._files.look_again(now)
-        chunks = [self._chunk(stream, b"", ()) for stream in self._files.announced()]
+        chunks = []
         left = POLL_BYTES
         queue = self._queue(now)
         while queue and left > 0:
@@ -143,6 +163,12 @@ class Tail:
                 chunks.append(chunk)
             if log:
                 (queue.appendleft if rests else queue.append)((log, rests))
+        # In the same poll as the chunks that depend on them.
+        chunks += [self._chunk(stream, b"", ()) for stream in self._files.announced()]
+        if not self._looked and self._files.first_look_ended:
+            # From now on a rotated file is no history, even if nothing else was ever stored.
+            self._looked = True
+            chunks.append(Chunk(LOOKED, b"", {"at": self._wall()}))
         return chunks
 
     def retired(self) -> Sequence[str]:
@@ -152,7 +178,7 @@ class Tail:
     def lag_bytes(self) -> int:
         """Bytes not handed out yet, a last line without its end included."""
         read = sum(
-            max(0, stream.file.size - stream.mark.offset)
+            stream.file.unread(stream.mark.offset)
             for stream in self._files.streams(self._monotonic())
             if stream.file is not None
         )
@@ -172,8 +198,8 @@ class Tail:
         """
         logs: dict[str, list[Stream]] = defaultdict(list)
         for stream in self._files.streams(now):
-            if stream.file is not None and stream.has_news:
-                logs[stream.file.log].append(stream)
+            if stream.file is not None and stream.has_news and stream.log not in self._files.held:
+                logs[stream.log].append(stream)
         rest_ns = int((self._wall() - REST_S) * 1e9)
         resting: list[tuple[int, deque[Stream]]] = []
         live: list[tuple[int, deque[Stream]]] = []
@@ -194,7 +220,7 @@ class Tail:
         if file is None or not stream.has_news:
             return None
         try:
-            data, begin = stream.mark.read(file.descriptor, self._read_bytes)
+            data, begin = stream.mark.read(file.content, self._read_bytes)
         except (StaleMarkError, OSError):
             # Before it is called truncated, all files are looked at once more: what was in it
             # may have been copied.
@@ -215,9 +241,34 @@ class Tail:
             return None
         self._turn += 1
         stream.turn = self._turn
+        lines, skipped = part.lines, part.skipped
+        if stream.framing != "lines" and lines:
+            lines, joined_skipped = self._unwrap(stream, lines)
+            skipped = (*skipped, *joined_skipped)
         stream.mark = stream.mark.moved(data, part.end)
         stream.skipping = part.skipping
-        return self._chunk(stream, part.lines, part.skipped)
+        return self._chunk(stream, lines, skipped)
+
+    def _unwrap(self, stream: Stream, lines: bytes) -> tuple[bytes, Sequence[bytes]]:
+        """Take off the wrapping of a container runtime, if there is one."""
+        if stream.framing is None:
+            stream.framing = recognise(lines) if self._framing == "auto" else self._framing
+        if stream.framing == "lines":
+            return lines, ()
+        if not stream.mark.offset:
+            self._take_over_pieces(stream)
+        unwrapped = unwrap(
+            stream.framing, lines, stream.pieces, line_bytes_max=self._line_bytes_max
+        )
+        stream.pieces = unwrapped.pieces
+        return unwrapped.lines, unwrapped.skipped
+
+    def _take_over_pieces(self, stream: Stream) -> None:
+        """Go on with the line that an older file of the log ended in the middle of."""
+        for older in self._files.of_log(stream.log):
+            if older is not stream and older.pieces:
+                stream.pieces, older.pieces = {**stream.pieces, **older.pieces}, {}
+                self._files.announce(older)
 
     def _chunk(self, stream: Stream, lines: bytes, skipped: Sequence[bytes]) -> Chunk:
         stream.read_at = self._wall()

@@ -16,27 +16,25 @@ counted twice when a log is copied and truncated at the instant Kedge is killed.
 
 from __future__ import annotations
 
+import errno
 import os
-import secrets
-import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from collectors.log_files import FileId, Found, Version, file_id, find, version
-from collectors.stream import OpenFile, Stream
-from collectors.stream_identity import Mark, head_of, same_bytes
+from collectors.compressed_files import CompressedFiles
+from collectors.log_files import FileId, Found, find
+from collectors.stream import OpenFile, Stream, open_found
+from collectors.stream_identity import Content, Mark, alike, same_bytes
+from collectors.stream_table import StreamTable
 
 #: Files open at a time; those at rest are closed for others, and opened again when they grow.
 FILES_OPEN_MAX = 512
 #: A file that begins like a stream is taken for a copy being written until it rests so long.
 COPY_WAIT_S = 2.0
-#: Positions of streams whose file is not found are kept so long after the last read, in case
-#: the file comes back (a volume that was away, a rotation that took its time).
-KEPT_S = 7 * 86_400.0
-#: ... and nothing is forgotten before the files were looked for in vain for so long.
-SOUGHT_S = 3_600.0
-#: Streams without a file that are remembered at most; those read longest ago go first.
-LOST_STREAMS_MAX = 2_000
+#: Listings of one look at most, while files are being renamed.
+LISTINGS_MAX = 4
+#: Key under which it is stored that the very first look is behind us.
+LOOKED = "first-look"
 
 
 class TailedFiles:
@@ -61,44 +59,73 @@ class TailedFiles:
         self._from_end = from_end
         self._linger_s = linger_s
         self._files_open_max = files_open_max
-        self._streams: dict[str, Stream] = {}
-        self._bound: dict[FileId, Stream] = {}
+        self._table = StreamTable()
+        self._compressed = CompressedFiles(self._table)
         self._loose: dict[FileId, OpenFile] = {}
-        self._parked: dict[FileId, tuple[Version, Stream]] = {}
-        self._resting: list[tuple[Stream, OpenFile]] | None = None
+        self._resting: list[OpenFile] | None = None
+        # What is not to be read of what the very first look finds; None when that is done.
+        self._history: set[FileId] | None = None
         self._first_look = True
-        self._announced: list[Stream] = []
-        self._retired: list[str] = []
-        self.unopened: Mapping[str, Found] = {}
-        self.unreadable: Mapping[str, str] = {}
+        self._unopened: dict[str, Found] = {}
+        self._unreadable: dict[str, str] = {}
 
     def restore(self, positions: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take up stored positions; with any, the first look is behind us."""
-        self._streams = {key: Stream.restored(key, one) for key, one in positions.items()}
-        self._first_look = not positions
+        """Take up stored positions."""
+        self._table.restore({key: one for key, one in positions.items() if key != LOOKED})
+        self._first_look = LOOKED not in positions
+
+    @property
+    def unopened(self) -> Mapping[str, Found]:
+        """Files that have to wait for others to be closed."""
+        return self._unopened | self._compressed.unopened
+
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """Files that could not be opened at the last look, or not be decompressed."""
+        return {**self._unreadable, **self._compressed.unreadable}
+
+    @property
+    def held(self) -> set[str]:
+        """Logs that are not to be read before an older file of theirs has been sorted out."""
+        return self._compressed.held
+
+    @property
+    def first_look_ended(self) -> bool:
+        """Whether everything that the very first look found has been sorted out."""
+        return not self._first_look
 
     def streams(self, now: float) -> list[Stream]:
         """Return the streams whose files are open, freshly looked at."""
-        bound = list(self._bound.values())
-        for stream in bound:
-            if stream.file is not None:
-                stream.file.refresh(now)
-        return bound
+        return self._table.freshly_bound(now)
+
+    def of_log(self, log: str) -> list[Stream]:
+        """Return the streams of one log."""
+        return [stream for stream in self._table.streams.values() if stream.log == log]
 
     def look(self, now: float, wall: float) -> None:
         """List the log's files, open those that are new or changed, and sort them out."""
-        found = find(self._pattern)
-        unopened: dict[str, Found] = {}
-        self.unreadable = {}
-        self._resting = None
+        found = self._list()
+        if self._first_look and self._history is None:
+            # Rotated files that are there at the very first look are history.
+            self._history = {one.id for one in found if self._from_end or one.rotated}
+        self._unopened, self._unreadable, self._resting = {}, {}, None
         for one in found:
-            if not self._known(one, now) and not self._open(one, now):
-                unopened[one.path] = one
-        self.unopened = unopened
+            if not one.packing and not self._known(one, now) and not self._open(one, now):
+                self._unopened[one.path] = one
         self._settle(now)
-        self._first_look = False
-        self._let_go({one.id for one in found}, now)
-        self._forget(now, wall)
+        self._resting = None
+        self._compressed.look(
+            [one for one in found if one.packing],
+            now=now,
+            history=self._history or (),
+            loose=self._loose.values(),
+            has_room=self._has_room,
+        )
+        listed = {one.id for one in found}
+        self._let_go(listed, now)
+        if not self.unopened:  # a stream may be in one of them
+            self._table.forget(now, wall)
+        self._leave_history(listed)
 
     def look_again(self, now: float) -> None:
         """Sort out files that waited and have been written since; lists nothing."""
@@ -108,96 +135,135 @@ class TailedFiles:
 
     def lose(self, stream: Stream) -> None:
         """Part a stream from its file, which no longer holds what was read."""
-        file = stream.file
-        if file is not None:
-            stream.file, stream.drained = None, None
-            del self._bound[file.id]
-            file.copy_of = file.agreed = None
-            self._loose[file.id] = file
+        file = self._table.part(stream)
+        if file is None:
+            return
+        if file.inflated is not None:
+            os.close(file.descriptor)  # looked at anew, if it is still there
+            return
+        file.copy_of = file.agreed = None
+        self._loose[file.id] = file
+
+    def announce(self, stream: Stream) -> None:
+        """Have the position of a stream stored although nothing is read of it."""
+        self._table.announce(stream)
 
     def announced(self) -> Sequence[Stream]:
         """Streams with a position to store although nothing was read; each is returned once."""
-        announced, self._announced = self._announced, []
-        return announced
+        return self._table.announced()
 
     def retired(self) -> Sequence[str]:
         """Streams forgotten since the last call."""
-        retired, self._retired = self._retired, []
-        return retired
+        return self._table.retired()
 
-    def waiting(self) -> Iterator[OpenFile]:
-        """Open files that may turn out to be new streams."""
-        return (file for file in self._loose.values() if file.copy_of is None)
+    def waiting(self) -> list[OpenFile]:
+        """Return the open files that may turn out to be new streams."""
+        loose = [file for file in self._loose.values() if file.copy_of is None]
+        return loose + self._compressed.comparing()
 
     def close(self) -> None:
         """Close all files."""
-        for file in (*self._loose.values(), *(one.file for one in self._bound.values())):
-            if file is not None:
-                os.close(file.descriptor)
-        self._loose, self._bound = {}, {}
+        self._compressed.close()
+        for stream in list(self._table.bound.values()):
+            self._table.unbind(stream)
+        for file in self._loose.values():
+            os.close(file.descriptor)
+        self._loose = {}
 
     # Opening and closing.
 
+    def _list(self) -> list[Found]:
+        """List the log's files; if there are new ones, until a listing brings no more of them.
+
+        A file that is renamed while a folder is listed may be missing in the list. Newer files
+        must not be read before it.
+        """
+        known = {*self._table.bound, *self._table.parked, *self._loose}
+        known |= {one.id for one in self.unopened.values()}
+        found = find(self._pattern)
+        for _ in range(LISTINGS_MAX - 1):
+            before = {one.id for one in found}
+            if before <= known:
+                break
+            found = find(self._pattern)
+            if {one.id for one in found} <= before:
+                break
+        return found
+
     def _known(self, found: Found, now: float) -> bool:
         """Whether a listed file is open, or closed and unchanged."""
-        stream = self._bound.get(found.id)
+        stream = self._table.bound.get(found.id)
         file = self._loose.get(found.id) or (stream.file if stream else None)
         if file is not None:  # while it is open its inode is nobody else's
             file.path, file.listed_at = found.path, now
             if stream is not None:
                 stream.path = found.path
             return True
-        parked = self._parked.get(found.id)
-        return parked is not None and parked[0] == found.version
+        return self._table.is_parked(found.id, found.version)
 
     def _open(self, found: Found, now: float) -> bool:
         """Open a file to be sorted out; False if it has to wait."""
-        if len(self._loose) + len(self._bound) >= self._files_open_max and not self._park():
+        if not self._has_room():
             return False
         try:
-            descriptor = os.open(found.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return True  # renamed since it was listed: the next look finds it
+            file = open_found(found, now)
         except OSError as error:
-            self.unreadable = {**self.unreadable, found.path: os.strerror(error.errno or 0)}
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                # Listing folders needs descriptors too, and so does the rest of the process.
+                self._files_open_max = max(1, self._files_open * 3 // 4)
+                return False
+            self._unreadable[found.path] = os.strerror(error.errno or 0)
             return True
-        status = os.fstat(descriptor)
-        key = file_id(status)
-        # The path may be another file by now: what was opened counts.
-        if key in self._loose or key in self._bound or not stat.S_ISREG(status.st_mode):
-            os.close(descriptor)
+        if file is None:
             return True
-        self._parked.pop(key, None)
-        self._loose[key] = OpenFile(
-            descriptor, key, found.log, found.path, found.rotated, version(status), now, now
-        )
+        if file.id in self._loose or file.id in self._table.bound:
+            os.close(file.descriptor)
+            return True
+        self._table.parked.pop(file.id, None)
+        self._loose[file.id] = file
         return True
 
-    def _park(self) -> bool:
+    @property
+    def _files_open(self) -> int:
+        return len(self._loose) + len(self._table.bound) + len(self._compressed.comparing())
+
+    def _has_room(self) -> bool:
+        """Whether one more file may be open, if need be after closing some at rest."""
+        while self._files_open >= self._files_open_max:
+            if not self._close_one_at_rest():
+                return False
+        return True
+
+    def _close_one_at_rest(self) -> bool:
         """Close the file that has been at rest longest, if one is at rest."""
         if self._resting is None:
-            pairs = [(stream, stream.file) for stream in self._bound.values() if stream.file]
-            resting = [pair for pair in pairs if pair[0].mark.offset and not pair[0].has_news]
-            self._resting = sorted(resting, key=lambda pair: -pair[1].changed_at)
+            bound = [one.file for one in self._table.bound.values() if one.file and _rests(one)]
+            empty = [file for file in self._loose.values() if not file.size]
+            self._resting = sorted([*bound, *empty], key=lambda file: -file.changed_at)
         if not self._resting:
             return False
-        stream, file = self._resting.pop()
-        self._parked[file.id] = (file.version, stream)
-        self._unbind(stream)
+        file = self._resting.pop()
+        stream = self._table.bound.get(file.id)
+        if stream is not None and stream.mark.offset:
+            self._table.park(stream)
+            return True
+        # Nothing was read of it: it is looked at as a new one when it has been written.
+        self._table.parked[file.id] = (file.version, None)
+        if stream is not None:
+            self._table.unbind(stream)
+            del self._table.streams[stream.key]
+        else:
+            del self._loose[file.id]
+            os.close(file.descriptor)
         return True
-
-    def _unbind(self, stream: Stream) -> None:
-        if stream.file is not None:
-            del self._bound[stream.file.id]
-            os.close(stream.file.descriptor)
-            stream.file = None
 
     def _let_go(self, listed: set[FileId], now: float) -> None:
         """Close files that are no longer found, read to their end, and quiet."""
-        self._parked = {key: one for key, one in self._parked.items() if key in listed}
+        table = self._table
+        table.parked = {key: one for key, one in table.parked.items() if key in listed}
         for stream in self.streams(now):
             if stream.file is not None and self._gone(stream.file, now) and not stream.has_news:
-                self._unbind(stream)
+                table.unbind(stream)
         for loose in [file for file in self._loose.values() if self._gone(file, now)]:
             del self._loose[loose.id]
             os.close(loose.descriptor)
@@ -205,24 +271,14 @@ class TailedFiles:
     def _gone(self, file: OpenFile, now: float) -> bool:
         return now - max(file.listed_at, file.changed_at) > self._linger_s
 
-    def _forget(self, now: float, wall: float) -> None:
-        """Retire streams whose file was not found for long."""
-        parked = {stream.key for _, stream in self._parked.values()}
-        lost = []
-        for stream in self._streams.values():
-            if stream.file is not None or stream.key in parked:
-                stream.sought_since = None
-            else:
-                lost.append(stream)
-                if stream.sought_since is None:
-                    stream.sought_since = now
-        lost.sort(key=lambda stream: stream.read_at)
-        surplus = len(lost) - LOST_STREAMS_MAX
-        for i, stream in enumerate(lost):
-            sought_s = now - (stream.sought_since or now)
-            if i < surplus or (sought_s > SOUGHT_S and wall - stream.read_at > KEPT_S):
-                del self._streams[stream.key]
-                self._retired.append(stream.key)
+    def _leave_history(self, listed: set[FileId]) -> None:
+        """End the very first look once all that it found has been sorted out."""
+        if self._history is not None:
+            waiting = {file.id for file in self.waiting() if file.size}
+            unopened = {one.id for one in self.unopened.values()}
+            self._history &= listed & (waiting | unopened)
+            if not self._history:
+                self._first_look, self._history = False, None
 
     # Sorting out.
 
@@ -230,7 +286,7 @@ class TailedFiles:
         """Find the stream of every open file that has none."""
         for file in self._loose.values():
             file.refresh(now)
-        for stream in self._streams.values():  # of equal files, the one it was in comes first
+        for stream in self._table.streams.values():  # of equal files, the one it was in comes first
             own = self._loose.get(stream.file_id) if stream.file_id else None
             if stream.file is None and own is not None and stream.fits(own):
                 self._bind(stream, own)
@@ -242,30 +298,34 @@ class TailedFiles:
                 self._place(file, now)
 
     def _place(self, file: OpenFile, now: float) -> None:
-        head = head_of(file.descriptor)
-        fitting = [
-            stream
-            for stream in self._streams.values()
-            if stream.mark.offset and stream.mark.fits(head, file.descriptor, file.size)
-        ]
+        content, size = file.content, file.size
+        head = content.head()
+        known = [one for one in self._table.streams.values() if one.mark.offset and not one.sealed]
+        fitting = [stream for stream in known if stream.mark.fits(content, head, size)]
         if fitting:
             self._continue(max(fitting, key=_furthest), file, now)
             return
-        longer = [s for s in self._streams.values() if s.mark.outlasts(head, file.size)]
+        unread = [one for one in self._table.unread_files(now) if one.size >= size]
+        if any(alike(head, one.content.head()) for one in unread):
+            return  # perhaps a copy of that one: told when something was read of it
+        longer = [stream for stream in known if stream.mark.outlasts(head, size)]
         for stream in longer:
             if stream.file is not None and self._is_copy(file, stream.file):
                 file.copy_of = stream.key
         copied = next((stream for stream in longer if stream.key == file.copy_of), None)
         if copied is not None and copied.file is None:
             self._start(file, self._read_before(file))  # all of it was read
-        elif not longer and file.agreed and file.agreed.fits(head, file.descriptor, file.size):
-            self._bind(self._new(file.agreed), file)  # a copy that both have gone on from
+        elif not longer and file.agreed and file.agreed.fits(content, head, size):
+            self._bind(self._table.new(file.agreed), file)  # a copy that both have gone on from
         elif not longer or now - file.changed_at >= COPY_WAIT_S:
-            self._start(file, self._read_before(file) if copied else self._passed_over(file))
+            stale = copied is not None or any(
+                stream.astray and stream.mark.passed(content, size) for stream in longer
+            )
+            self._start(file, self._read_before(file) if stale else self._passed_over(file))
 
     def _continue(self, stream: Stream, file: OpenFile, now: float) -> None:
         """Decide on a file that holds all that was read of a stream."""
-        if stream.file is not None and not stream.fits(stream.file):
+        if stream.file is not None and stream.astray:
             self.lose(stream)  # cut, and not yet noticed
         if stream.file is None:
             self._bind(stream, file)
@@ -275,47 +335,44 @@ class TailedFiles:
         if not stream.has_news and file.size > stream.file.size:
             # The copy has gone on where the original has not: it is a log of its own, whose
             # beginning has been read.
-            self._bind(self._new(stream.mark), file)
+            self._bind(self._table.new(stream.mark), file)
 
     def _start(self, file: OpenFile, offset: int) -> None:
-        stream = self._new(Mark.of(file.descriptor, offset))
+        stream = self._table.new(Mark.of(file.content, offset))
         self._bind(stream, file)
         if offset:
-            self._announced.append(stream)
+            self._table.announce(stream)
 
     def _passed_over(self, file: OpenFile) -> int:
         """Bytes of a new file that are not to be read."""
-        # Rotated files that are there at the very first look are history.
-        history = self._first_look and (self._from_end or file.rotated)
-        return self._read_before(file) if history else 0
+        return self._read_before(file) if file.id in (self._history or ()) else 0
 
     def _read_before(self, file: OpenFile) -> int:
-        return end_of_lines(file.descriptor, file.size)
-
-    def _new(self, mark: Mark) -> Stream:
-        stream = Stream(secrets.token_hex(8), mark)
-        self._streams[stream.key] = stream
-        return stream
+        return end_of_lines(file.content, file.size)
 
     def _bind(self, stream: Stream, file: OpenFile) -> None:
         self._loose.pop(file.id, None)
-        self._bound[file.id] = stream
-        stream.file, stream.file_id, stream.path = file, file.id, file.path
-        stream.drained, file.copy_of, file.agreed = None, None, None
+        self._table.bind(stream, file)
 
     def _is_copy(self, file: OpenFile, original: OpenFile) -> bool:
+        if original.inflated is not None:
+            return False
         size = os.fstat(original.descriptor).st_size
-        return size >= file.size and same_bytes(file.descriptor, original.descriptor, file.size)
+        return size >= file.size and same_bytes(file.content, original.content, file.size)
 
 
-def end_of_lines(descriptor: int, size: int) -> int:
+def end_of_lines(content: Content, size: int) -> int:
     """Offset behind the last line end of a file; 0 if there is none in its last MiB."""
     start = max(0, size - _SOUGHT_BYTES)
-    end = os.pread(descriptor, size - start, start).rfind(b"\n")
+    end = content.pread(size - start, start).rfind(b"\n")
     return start + end + 1 if end >= 0 else 0
 
 
 _SOUGHT_BYTES = 1 << 20
+
+
+def _rests(stream: Stream) -> bool:
+    return not stream.has_news and (stream.file is None or stream.file.inflated is None)
 
 
 def _furthest(stream: Stream) -> tuple[bool, int]:

@@ -168,7 +168,9 @@ def _throughput(pane: Pane, asked: Asked) -> Estimate:
 
 
 def _error_ratio(pane: Pane, asked: Asked) -> Estimate:
-    return ratio(pane.errors, pane.requests, confidence=asked.confidence)
+    # Of the requests that are known to have ended one way or the other: a log of successes only
+    # says nothing about errors.
+    return ratio(pane.errors, pane.ended, confidence=asked.confidence)
 
 
 def _events(pane: Pane, _asked: Asked) -> Estimate:

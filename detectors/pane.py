@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 #: of floating-point numbers depend on their order and a pane's must not.
 _WEIGHT_UNITS = 1 << 20
 _FORMAT = 1
+#: Where :data:`collectors.batch.STATUS_UNKNOWN` falls; no status of HTTP does.
+_UNKNOWN_CLASS = 0
 
 
 class PaneError(ValueError):
@@ -76,7 +78,8 @@ class Pane:
     events
         Rows.
     answered
-        Rows whose request did not fail: those that the columns are counted in.
+        Rows whose request did not fail: those that the columns are counted in. Rows that tell of
+        requests only are not among them.
     requests
         Rows with a status: a request of several rows carries it once.
     errors
@@ -84,7 +87,7 @@ class Pane:
     weight
         Requests that these stand for, where only a share of the traffic is logged.
     statuses
-        Requests by class of status: 2 for 200 to 299.
+        Requests by class of status: 2 for 200 to 299, 0 where the log does not say.
     latency
         Histogram by latency kind.
     first_ts, last_ts
@@ -128,6 +131,11 @@ class Pane:
         return self.reference.digest if self.reference else ""
 
     @property
+    def ended(self) -> int:
+        """Requests of which it is known how they ended."""
+        return self.requests - self.statuses.get(_UNKNOWN_CLASS, 0)
+
+    @property
     def weight(self) -> float:
         """Requests that the counted ones stand for."""
         return self.weight_units / _WEIGHT_UNITS
@@ -143,7 +151,8 @@ class Pane:
             batch = batch.pick(rows)
         if not batch.rows:
             return
-        self._add_columns(batch.answered())
+        if not batch.requests_only:
+            self._add_columns(batch.answered())
         self.events += batch.rows
         self.first_ts = min(self.first_ts, float(batch.ts.min()))
         self.last_ts = max(self.last_ts, float(batch.ts.max()))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from collectors.kinds import FORMATS, METERS
+from collectors.kinds import FORMATS, METERS, options_of
 from collectors.labels import JoinsLabels
 from collectors.quarantine import Quarantine
 from collectors.registry import MlflowRegistry
@@ -180,7 +180,10 @@ def _engine(settings: Settings, store: Store, metrics: Metrics, sampling: Sampli
             source.name,
             _source(source, settings),
             FORMATS[source.settings.format](
-                settings.model.name, schema, columns_max=limits.columns_max
+                settings.model.name,
+                schema,
+                columns_max=limits.columns_max,
+                options=options_of(source.settings),
             ),
         )
         for source in settings.collect

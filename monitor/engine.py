@@ -17,11 +17,11 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
-from collectors.batch import Decoded, PredictionBatch, Rejection, Schema
-from collectors.format import Format
+from collectors.batch import STATUS_UNKNOWN, Decoded, PredictionBatch, Rejection, Schema
+from collectors.format import Format, Holding
 from collectors.portions import portions
 from collectors.quarantine import Quarantine
-from collectors.source import Chunk, KeepingSource, Source
+from collectors.source import Chunk, FilesSource, KeepingSource, Source
 from detectors.measurement import Measurement
 from detectors.pane import PaneError
 from detectors.rule import RuleSpec
@@ -46,7 +46,7 @@ RETRY_S = 1.0
 #: Batches remembered to tell how versions share the traffic: enough for hours of small ones.
 RECENT_BATCHES = 20_000
 
-WINDOWS, SCHEMA, LABELS = "windows", "schema", "labels"
+WINDOWS, SCHEMA, FORMAT, LABELS = "windows", "schema", "format", "labels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +157,8 @@ class Engine:
         self._totals: dict[str, Totals] = {stream.name: Totals() for stream in streams}
         self._versions = Versions()
         self._schemas: dict[str, Schema] = {}
+        self._unreadable: dict[str, Mapping[str, str]] = {}
+        self._held: dict[str, bytes | None] = {}
         self._next_commit = monotonic()
         self._last_line, self._watermark = monotonic(), windows.watermark
         self._since_window = Totals()
@@ -199,6 +201,10 @@ class Engine:
                 stream.format.fix(fixed)
             elif name in snapshot.states:
                 stream.format.learn(msgspec.json.decode(snapshot.states[name], type=Schema))
+            held = snapshot.states.get(f"{FORMAT}:{stream.name}")
+            if held is not None and isinstance(stream.format, Holding):
+                stream.format.restore(held)
+                self._held[stream.name] = held
         self._restore_windows(snapshot)
         if self._labels is not None:
             self._labels.restore(snapshot.states.get(LABELS), snapshot.performance_panes)
@@ -237,10 +243,12 @@ class Engine:
         if self._trouble is not None:
             return Turn(busy=False, judged=self._commit())
         busy = False
+        self._give_up_halves()
         for stream in self._streams:
             for chunk in stream.source.poll():
                 self._take(stream, chunk)
                 busy = True
+            self._tell_unreadable(stream)
             for gone in stream.source.retired():
                 self._event_time.retire(stream.name, gone)
                 self._pending.change.retired.append((stream.name, gone))
@@ -267,6 +275,33 @@ class Engine:
         # An event a little ahead of us belongs to a window that others have yet to fill.
         come = min(come, self._wall())
         self._windows.advance(come - self._windows.spec.lateness_s)
+
+    def _tell_unreadable(self, stream: Stream) -> None:
+        """Log, once, what a source has found that it cannot read."""
+        if not isinstance(stream.source, FilesSource):
+            return
+        known, found = self._unreadable.get(stream.name), stream.source.unreadable
+        if found == known:
+            return
+        for what in found.keys() - (known or {}).keys():
+            log.warning("%s: %s cannot be read: %s", stream.name, what, found[what])
+        self._unreadable[stream.name] = found
+        self._metrics.unreadable.labels(stream.name).set(len(found))
+
+    def _give_up_halves(self) -> None:
+        """Count what formats have held back for too long, before its windows close."""
+        silent_s = self._monotonic() - self._last_line
+        silent_s = silent_s if silent_s >= self._idle_s else 0.0
+        for stream in self._streams:
+            if not isinstance(stream.format, Holding):
+                continue
+            decoded = stream.format.expire(self._wall(), silent_s)
+            self._count_all(stream, None, decoded)
+            if silent_s and decoded.batches:
+                # Silence goes on from what came last, though it was counted only now.
+                newest = max(float(batch.ts.max()) for batch in decoded.batches)
+                come = min(newest, self._wall()) - self._windows.spec.lateness_s
+                self._watermark = max(self._watermark, come)
 
     def _let_time_pass(self) -> None:
         """Close windows although no line comes.
@@ -298,7 +333,8 @@ class Engine:
         self._pending.change.positions[stream.name, chunk.stream] = chunk.position
         self._pending.dirty = True
 
-    def _count_all(self, stream: Stream, part: str, decoded: Decoded) -> None:
+    def _count_all(self, stream: Stream, part: str | None, decoded: Decoded) -> None:
+        """Count what a format made of the lines of a part, or has held back until now (None)."""
         name = stream.name
         counted = Totals(rejected=len(decoded.rejections))
         for batch in decoded.batches:
@@ -311,18 +347,24 @@ class Engine:
             if self._labels is not None:
                 self._labels.take_labels(labels)
         self._reject(name, decoded.rejections)
-        unknown_keys = sum(decoded.unknown_keys.values())
-        if unknown_keys:
-            self._metrics.unknown_keys.labels(name).inc(unknown_keys)
+        for counter, count in (
+            (self._metrics.unknown_keys, sum(decoded.unknown_keys.values())),
+            (self._metrics.ignored, decoded.ignored),
+            (self._metrics.joined, decoded.joined),
+            (self._metrics.alone, decoded.alone),
+        ):
+            if count:
+                counter.labels(name).inc(count)
         self._totals[name] += counted
         self._since_window += counted
+        self._pending.dirty |= bool(decoded.batches or decoded.rejections)
 
-    def _count(self, stream: Stream, part: str, batch: PredictionBatch) -> Totals:
+    def _count(self, stream: Stream, part: str | None, batch: PredictionBatch) -> Totals:
         self._export(stream.name, batch)
         if batch.role != "live":
             return Totals(events=batch.rows)
         self._see(batch)
-        rest = self._references.collect(batch)
+        rest = batch if batch.requests_only else self._references.collect(batch)
         late = 0
         if rest is not None:
             if rest is not batch:
@@ -330,7 +372,8 @@ class Engine:
             reference = self._references.of(batch.version)
             added = self._windows.add(rest, reference, self._wall(), advance=False)
             late = added.late
-            self._event_time.note(stream.name, part, added.newest)
+            if part is not None:
+                self._event_time.note(stream.name, part, added.newest)
             if added.late:
                 self._metrics.late.labels(stream.name).inc(added.late)
             if added.ahead:
@@ -348,7 +391,8 @@ class Engine:
         version = self._metrics.version(batch.version)
         statuses, counts = np.unique(batch.status, return_counts=True)
         for status, count in zip(statuses.tolist(), counts.tolist(), strict=True):
-            self._metrics.predictions.labels(batch.model, version, str(status)).inc(count)
+            name = "unknown" if status == STATUS_UNKNOWN else str(status)
+            self._metrics.predictions.labels(batch.model, version, name).inc(count)
         self._metrics.latency.observe((batch.model, version), batch.latency_ms / 1000)
         self._metrics.lag.labels(source).set(max(0.0, self._wall() - float(batch.ts.max())))
 
@@ -491,6 +535,10 @@ class Engine:
             if self._schemas.get(stream.name) != schema:
                 self._schemas[stream.name] = schema
                 change.states[f"{SCHEMA}:{stream.name}"] = msgspec.json.encode(schema)
+            held = stream.format.encode() if isinstance(stream.format, Holding) else None
+            if self._held.get(stream.name) != held:
+                self._held[stream.name] = held
+                change.states[f"{FORMAT}:{stream.name}"] = held
 
     def _standing(self) -> Committed:
         name = self._versions.live

@@ -14,6 +14,8 @@ import msgspec
 import numpy as np
 
 from collectors.batch import ColumnKind, PredictionBatch
+from collectors.format import Holding
+from collectors.formats.auto import FALLBACK, AutoFormat
 from collectors.kinds import FORMATS
 from monitor.quantities import render_duration
 
@@ -39,6 +41,8 @@ class Seen:
     ----------
     model
         The model that most events name; empty if none does.
+    log_format
+        Name of the log's format, also where it had to be told by the lines.
     columns
         Kind by column name.
     lines, events
@@ -52,6 +56,7 @@ class Seen:
     """
 
     model: str = ""
+    log_format: str = ""
     versions: list[str] = field(default_factory=list)
     columns: dict[str, ColumnKind] = field(default_factory=dict)
     lines: int = 0
@@ -76,10 +81,19 @@ def look_at(path: Path, log_format: str) -> Seen:
         raise LogError(f"cannot read {path}: {error.strerror}") from error
     model = _model(lines)
     decoder = FORMATS[log_format](model)
-    decoded = decoder.decode(b"".join(lines))
-    seen = Seen(model=model, lines=len(lines), columns=dict(decoder.schema.columns))
-    seen.rejected.update(rejection.reason for rejection in decoded.rejections)
-    live = [batch for batch in decoded.batches if batch.role == "live"]
+    decoded = [decoder.decode(b"".join(lines))]
+    if isinstance(decoder, Holding):
+        decoded.append(decoder.expire(math.inf, math.inf))  # nothing more will come
+    if isinstance(decoder, AutoFormat):
+        log_format = decoder.name or FALLBACK
+    seen = Seen(
+        model=model,
+        log_format=log_format,
+        lines=len(lines),
+        columns=dict(decoder.schema.columns),
+    )
+    seen.rejected.update(one.reason for part in decoded for one in part.rejections)
+    live = [batch for part in decoded for batch in part.batches if batch.role == "live"]
     _measure(seen, live)
     if not seen.events:
         reasons = ", ".join(f"{count} {reason}" for reason, count in seen.rejected.most_common())

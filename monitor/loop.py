@@ -59,7 +59,8 @@ async def _run(settings: Settings) -> int:
     try:
         daemon = Daemon(settings, parts, stop)
         daemon.catch_signals(asyncio.get_running_loop())
-        await daemon.run()
+        with Watchdog(asyncio.get_running_loop()):
+            await daemon.run()
     except Exception:
         # Nobody may be looking: the whole story goes to the log, whatever the caller prints.
         log.exception("ended by a fault; what was committed stands")
@@ -89,8 +90,6 @@ class Daemon:
     async def run(self) -> None:
         """Serve, count and decide until asked to stop; then commit and let go, in order."""
         self._main = asyncio.current_task()
-        watchdog = Watchdog(asyncio.get_running_loop())
-        watchdog.start()
         listening = await self._listen()
         try:
             await self._parts.deciding.resume()
@@ -105,7 +104,6 @@ class Daemon:
                 sampling.cancel()
         finally:
             await asyncio.wait_for(self._let_go(listening), STOP_TIMEOUT_S)
-            watchdog.stop()
 
     async def _stopped_or(self, counting: asyncio.Task[None]) -> None:
         waiting = asyncio.create_task(self._stop.wait())

@@ -126,7 +126,8 @@ class Metrics:
     def _make_traffic(self) -> None:
         self.predictions = self._counter(
             "kedge_predictions",
-            "Predictions counted, by HTTP status (0: a further row of a request).",
+            "Predictions counted, by HTTP status (0: a further row of a request; unknown: the log "
+            "does not say).",
             *("model", "version", "status"),
         )
         self.latency = BulkHistogram(
@@ -230,6 +231,11 @@ class Metrics:
         self.backlog = self._gauge(
             "kedge_ingest_backlog_bytes", "Bytes that stand in the source, not read yet.", "source"
         )
+        self.unreadable = self._gauge(
+            "kedge_unreadable_files",
+            "Files of the source that cannot be read, or not to their end; the log says why.",
+            "source",
+        )
         self.bytes = self._counter("kedge_ingest_bytes", "Bytes read.", "source")
         self.rejected = self._counter(
             "kedge_rejected_events", "Lines that could not be used.", "source", "reason"
@@ -254,6 +260,17 @@ class Metrics:
         )
         self.unknown_keys = self._counter(
             "kedge_unknown_keys", "Keys that the event format does not know; ignored.", "source"
+        )
+        self.ignored = self._counter(
+            "kedge_ignored_lines", "Lines that hold no prediction: headers, probes.", "source"
+        )
+        self.joined = self._counter(
+            "kedge_joined_events", "Events whose features and prediction came apart.", "source"
+        )
+        self.alone = self._counter(
+            "kedge_unjoined_events",
+            "Halves of events whose other half did not come in time; each counts as a row.",
+            "source",
         )
         self.limited = self._counter(
             "kedge_limit_reached",

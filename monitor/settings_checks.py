@@ -9,6 +9,7 @@ from monitor.settings_faults import Fault, alternatives, nearest
 from monitor.settings_kinds import (
     SourceSettings,
     column_metrics,
+    format_trouble,
     formats,
     label_metrics,
     meters,
@@ -73,6 +74,8 @@ def _source_faults(sources: Mapping[int, SourceSettings]) -> Iterator[Fault]:
             wrong = source.settings.format
             hint = nearest(wrong, known) or f": expected {alternatives(known)}"
             yield Fault(f"collect[{i}].format", f'unknown format "{wrong}"{hint}')
+        elif (trouble := format_trouble(source.settings.format)) is not None:
+            yield Fault(f"collect[{i}].format", trouble)
 
 
 def _rule_faults(rules: Mapping[int, RuleSettings]) -> Iterator[Fault]:

@@ -95,6 +95,17 @@ def formats() -> Collection[str]:
     return FORMATS
 
 
+def format_trouble(name: str) -> str | None:
+    """Return why a format that is known cannot be used; None if it can."""
+    from collectors.kinds import FORMATS, FormatLoadError  # noqa: PLC0415 - as above
+
+    try:
+        FORMATS[name]
+    except FormatLoadError as error:
+        return str(error)
+    return None
+
+
 SOURCES = Kinds(
     "source",
     source_kinds,

@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import TextIO
+from typing import Self, TextIO
 
 log = logging.getLogger("kedge.watchdog")
 
@@ -52,11 +52,12 @@ class Watchdog:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="kedge-watchdog", daemon=True)
 
-    def start(self) -> None:
+    def __enter__(self) -> Self:
         """Begin to watch."""
         self._thread.start()
+        return self
 
-    def stop(self) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Watch no longer."""
         self._stopped.set()
         self._thread.join()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -56,21 +56,29 @@ class Rows:
         Event times, seconds since the epoch. Shape ``(rows,)``.
     prediction_types
         The types that occur among the predictions.
+    lacks_features
+        Whether some row may have no features at all.
     """
 
-    keys: Mapping[str, tuple[Any, ...]]
+    keys: Mapping[str, Sequence[Any]]
     ts: Floats
     prediction_types: frozenset[type]
+    lacks_features: bool = False
 
     @classmethod
     def of(cls, structs: Sequence[msgspec.Struct], names: Sequence[str]) -> Rows:
         """Turn structures, whose fields are `names`, into columns."""
         keys = _transposed(structs, names)
-        return cls(keys, _times(keys["ts"]), frozenset(map(type, keys["prediction"])))
+        return cls(
+            keys,
+            _times(keys["ts"]),
+            frozenset(map(type, keys["prediction"])),
+            type(None) in set(map(type, keys["features"])),
+        )
 
     def taken(self, at: Sequence[int]) -> Rows:
         """Return some of the rows."""
-        return Rows(_taken(self.keys, at), self.ts[at], self.prediction_types)
+        return replace(self, keys=_taken(self.keys, at), ts=self.ts[at])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,29 +98,35 @@ def pieces(
     types: EventTypes,
     vocabulary: Vocabulary,
     unknown: Counter[str],
-    *,
-    joins: bool = False,
 ) -> dict[Group, Piece]:
-    """Make the columns of one block of rows, group by group; count the names ignored.
-
-    With `joins`, also those that labels join on.
-    """
+    """Make the columns of one block of rows, group by group; count the names ignored."""
     structs = rows.keys["features"]
-    if type(None) in set(map(type, structs)):
+    if rows.lacks_features:
         structs = tuple(types.no_features if struct is None else struct for struct in structs)
-    features = _transposed(structs, types.feature_names)
+    return grouped(rows, _transposed(structs, types.feature_names), vocabulary, unknown)
+
+
+def grouped(
+    rows: Rows,
+    features: Mapping[str, Sequence[Any]],
+    vocabulary: Vocabulary,
+    unknown: Counter[str],
+) -> dict[Group, Piece]:
+    """Make the columns of rows whose features, by name, are columns already."""
     _count_present(rows.keys, vocabulary.ignored_keys, "", unknown)
     _count_present(features, vocabulary.ignored_features, "features.", unknown)
     groups = _groups(rows.keys)
     if len(groups) == 1:
-        return {next(iter(groups)): _piece(rows, features, vocabulary, joins=joins)}
+        return {next(iter(groups)): _piece(rows, features, vocabulary)}
     return {
-        group: _piece(rows.taken(at), _taken(features, at), vocabulary, joins=joins)
+        group: _piece(rows.taken(at), _taken(features, at), vocabulary)
         for group, at in groups.items()
     }
 
 
-def joined(model: str, group: Group, parts: Sequence[Piece]) -> PredictionBatch:
+def joined(
+    model: str, group: Group, parts: Sequence[Piece], *, requests_only: bool = False
+) -> PredictionBatch:
     """Join the pieces of one group, in order; a column that a piece lacks is missing there."""
     if len(parts) == 1:
         part = parts[0]
@@ -124,7 +138,8 @@ def joined(model: str, group: Group, parts: Sequence[Piece]) -> PredictionBatch:
             part.status,
             part.weight,
             part.columns,
-            part.joins,
+            requests_only=requests_only,
+            joins=part.joins,
         )
     names = dict.fromkeys(name for part in parts for name in part.columns)
     return PredictionBatch(
@@ -135,6 +150,7 @@ def joined(model: str, group: Group, parts: Sequence[Piece]) -> PredictionBatch:
         status=np.concatenate([part.status for part in parts]),
         weight=np.concatenate([part.weight for part in parts]),
         columns={name: _joined_column(name, parts) for name in names},
+        requests_only=requests_only,
         joins=_joined_joins([part.joins for part in parts if part.joins is not None]),
     )
 
@@ -164,12 +180,12 @@ def _times(values: Sequence[float | datetime]) -> Floats:
         return np.array(seconds, dtype=np.float64)
 
 
-def _taken(columns: Mapping[str, tuple[Any, ...]], at: Sequence[int]) -> dict[str, tuple[Any, ...]]:
+def _taken(columns: Mapping[str, Sequence[Any]], at: Sequence[int]) -> dict[str, tuple[Any, ...]]:
     return {name: tuple([values[i] for i in at]) for name, values in columns.items()}
 
 
 def _count_present(
-    columns: Mapping[str, tuple[Any, ...]], names: Iterable[str], prefix: str, to: Counter[str]
+    columns: Mapping[str, Sequence[Any]], names: Iterable[str], prefix: str, to: Counter[str]
 ) -> None:
     for name in names:
         present = len(columns[name]) - columns[name].count(None)
@@ -177,7 +193,7 @@ def _count_present(
             to[prefix + name] += present
 
 
-def _groups(keys: Mapping[str, tuple[Any, ...]]) -> dict[Group, list[int]]:
+def _groups(keys: Mapping[str, Sequence[Any]]) -> dict[Group, list[int]]:
     """Rows of each group; with one group alone, which is the rule, its rows are not listed."""
     parts = (keys["version"], keys["role"], keys["latency_kind"])
     if all(part.count(part[0]) == len(part) for part in parts):
@@ -199,19 +215,17 @@ def _group(version: str | None, role: Role | None, latency_kind: LatencyKind | N
     )
 
 
-def _piece(
-    rows: Rows, features: Mapping[str, tuple[Any, ...]], vocabulary: Vocabulary, *, joins: bool
-) -> Piece:
+def _piece(rows: Rows, features: Mapping[str, Sequence[Any]], vocabulary: Vocabulary) -> Piece:
     latency_ms = floats(rows.keys["latency_ms"])
     latency_ms[latency_ms < 0] = math.nan  # a clock that stepped back is no measurement
     columns = feature_columns(features, vocabulary)
     columns |= prediction_columns(rows.keys["prediction"], rows.prediction_types, vocabulary)
     weights = _weights(rows.keys["sampling"])
-    join_columns = _join_columns(rows.keys) if joins else None
+    join_columns = _join_columns(rows.keys) if vocabulary.joins_labels else None
     return Piece(rows.ts, latency_ms, _statuses(rows), weights, columns, join_columns)
 
 
-def _join_columns(keys: Mapping[str, tuple[Any, ...]]) -> JoinColumns:
+def _join_columns(keys: Mapping[str, Sequence[Any]]) -> JoinColumns:
     return JoinColumns(
         [join_key(id_) if id_ else None for id_ in keys["id"]],
         _scalars(keys["prediction"]),
@@ -219,7 +233,7 @@ def _join_columns(keys: Mapping[str, tuple[Any, ...]]) -> JoinColumns:
     )
 
 
-def _scalars(values: tuple[Any, ...]) -> Sequence[Scalar | None]:
+def _scalars(values: Sequence[Any]) -> Sequence[Scalar | None]:
     if values.count(None) == len(values):
         return values
     return [None if value is None else scalar(value) for value in values]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 INVALID = object()
 #: Times before 1970 or after the year 9999 are no event times: mostly milliseconds or worse.
 TS_END = 253_402_300_800.0
+#: First bytes of a rejected line that are kept for the quarantine.
+REJECTED_BYTES_MAX = 4096
+#: Names of unknown keys that one `Decoded` reports; the rest count under ``"other"``.
+UNKNOWN_KEYS_MAX = 200
 
 _INT_DIGITS_MAX = 18  # what surely fits 64 bits; longer ones are read as floats
 _BRACKET_OR_STRING = re.compile(rb'[\[\]{}]|"(?:[^"\\]|\\.)*"')
@@ -31,6 +36,21 @@ class Unusable(Exception):  # noqa: N818 - an answer about data, not an error of
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def split_lines(block: bytes) -> list[bytes]:
+    """Cut whole lines; blank ones are nothing."""
+    # A writer that was not told of a truncation leaves a hole of NULs before its next line.
+    lines = (line.lstrip(b"\0") for line in block.split(b"\n"))
+    return [line for line in lines if line and not line.isspace()]
+
+
+def bounded(unknown: Counter[str]) -> Mapping[str, int]:
+    """Return the counts of names, of no more names than one `Decoded` reports."""
+    if len(unknown) <= UNKNOWN_KEYS_MAX:
+        return dict(unknown)
+    named = dict(unknown.most_common(UNKNOWN_KEYS_MAX))
+    return {**named, "other": unknown.total() - sum(named.values())}
 
 
 def parse_line(line: bytes, *, depth_max: int) -> dict[str, Any]:

@@ -8,14 +8,15 @@ rejected with a reason.
 `label` is read where labels are joined (`KedgeFormat.join_labels`); then a line with an id and a
 label alone is a label that came later, and otherwise one that lacks a key.
 
-What it does not do: join `features` and `prediction` that arrive as two events (each counts as
-a row with the other missing), and read `segment` and `trace_id` (accepted, unused).
+What it does not do: read `segment` and `trace_id` (accepted, unused).
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -24,17 +25,33 @@ import numpy.typing as npt
 
 from collectors.batch import Decoded, Floats, Rejection, Schema
 from collectors.formats.event_batches import Group, Piece, Rows, joined, label_rows, pieces
-from collectors.formats.event_line import TS_END, Unusable, build_row, parse_line
+from collectors.formats.event_halves import EventHalves
+from collectors.formats.event_line import (
+    REJECTED_BYTES_MAX,
+    TS_END,
+    Unusable,
+    bounded,
+    build_row,
+    parse_line,
+    split_lines,
+)
 from collectors.formats.event_types import EventTypes, Vocabulary
+from collectors.formats.options import FormatOptions
 from collectors.labels import LabelRows
 
 #: Lines decoded at a time. Rows of a block stay in the processor's cache until they have
 #: become columns: twice as quick as a MiB at a time, measured by ``benchmarks/ingest.py``.
 BLOCK_BYTES = 128 * 1024
-#: First bytes of a rejected line that are kept for the quarantine.
-REJECTED_BYTES_MAX = 4096
-#: Names of unknown keys that one `Decoded` reports; the rest count under ``"other"``.
-UNKNOWN_KEYS_MAX = 200
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a chunk holds."""
+
+    parts: dict[Group, list[Piece]] = field(default_factory=lambda: defaultdict(list))
+    rejections: list[Rejection] = field(default_factory=list)
+    unknown: Counter[str] = field(default_factory=Counter)
+    labels: list[LabelRows] = field(default_factory=list)
 
 
 class KedgeFormat:
@@ -55,6 +72,9 @@ class KedgeFormat:
         Columns learnt at most.
     depth_max
         Deepest nesting of a line that is looked at alone.
+    options
+        How long features and a prediction that come as two events wait for each other. Without
+        options nothing waits, and each is a row of its own.
     """
 
     def __init__(
@@ -64,11 +84,13 @@ class KedgeFormat:
         *,
         columns_max: int = 500,
         depth_max: int = 64,
+        options: FormatOptions | None = None,
     ) -> None:
         self._model = model
         self._columns_max = columns_max
         self._depth_max = depth_max
         self._joins_labels = False
+        self._halves = EventHalves(options.join_s, depth_max=depth_max) if options else None
         self._start_from(schema or Schema({}), learning=schema is None)
 
     @property
@@ -91,58 +113,87 @@ class KedgeFormat:
 
     def join_labels(self) -> None:
         """From now on fill `PredictionBatch.joins`, and take lines with a label alone."""
-        self._joins_labels = True
+        self._joins_labels = self._vocabulary.joins_labels = True
 
     def decode(self, lines: bytes) -> Decoded:
         """Make columns of whole lines; blank lines are nothing."""
-        parts: dict[Group, list[Piece]] = defaultdict(list)
-        rejections: list[Rejection] = []
-        unknown: Counter[str] = Counter()
-        labels: list[LabelRows] = []
+        found = _Found()
         for block in _blocks(lines):
-            rows = self._rows(block, rejections, unknown)
-            if self._joins_labels:
-                rows = self._without_labels(rows, labels)
-            if not len(rows.ts):
-                continue
-            found = pieces(rows, self._types, self._vocabulary, unknown, joins=self._joins_labels)
-            for group, piece in found.items():
-                parts[group].append(piece)
-        return Decoded(
-            [joined(self._model, group, found) for group, found in parts.items()],
-            rejections,
-            _bounded(unknown),
-            tuple(labels),
-        )
+            self._decode_block(block, found)
+        return self._decoded(found)
+
+    def expire(self, wall: float, silent_s: float) -> Decoded:
+        """Give up halves of events that have waited for too long."""
+        if self._halves is None:
+            return Decoded(())
+        self._halves.expire(wall, silent_s)
+        return self._decoded(_Found())
+
+    def encode(self) -> bytes | None:
+        """Return halves that wait."""
+        return self._halves.encode() if self._halves is not None else None
+
+    def restore(self, state: bytes) -> None:
+        """Let them wait on; what cannot be read is dropped."""
+        if self._halves is not None:
+            with contextlib.suppress(msgspec.DecodeError):
+                self._halves.restore(state)
 
     def _start_from(self, schema: Schema, *, learning: bool) -> None:
         self._vocabulary = Vocabulary(schema, learning=learning, columns_max=self._columns_max)
+        self._vocabulary.joins_labels = self._joins_labels
         self._types = EventTypes(self._vocabulary, self._model)
 
-    def _rows(self, block: bytes, rejections: list[Rejection], unknown: Counter[str]) -> Rows:
+    def _decode_block(self, block: bytes, found: _Found) -> None:
+        lines = None
         rows = self._at_once(block)
         if rows is None and self._learn_names(block):
             rows = self._at_once(block)
         if rows is None:
-            rows = self._line_by_line(block, rejections, unknown)
-        return rows
+            rows, lines = self._line_by_line(block, found)
+        if self._halves is not None:
+            rows = self._halves.take_out(rows, lines, block)
+        if self._joins_labels:
+            rows = _without_labels(rows, found.labels)
+        self._add(rows, found)
 
-    def _without_labels(self, rows: Rows, labels: list[LabelRows]) -> Rows:
-        """Take the lines that carry a label alone out of the rows, and into `labels`."""
-        alone = _lack_both(rows)
-        if not alone.any():
-            return rows
-        labels.append(label_rows(rows, np.flatnonzero(alone).tolist()))
-        return rows.taken(np.flatnonzero(~alone).tolist())
+    def _add(self, rows: Rows, found: _Found) -> None:
+        if len(rows.ts):
+            for group, piece in pieces(rows, self._types, self._vocabulary, found.unknown).items():
+                found.parts[group].append(piece)
 
-    def _useless(self, rows: Rows) -> npt.NDArray[np.bool_]:
-        """Which rows say nothing: neither features nor a prediction, nor a label of some id."""
-        lacking = _lack_both(rows)
-        if not self._joins_labels:
-            return lacking
-        for row in np.flatnonzero(lacking).tolist():
-            lacking[row] = not rows.keys["id"][row] or rows.keys["label"][row] is None
-        return lacking
+    def _decoded(self, found: _Found) -> Decoded:
+        joined_events = alone = 0
+        if self._halves is not None:
+            events, joined_events, alone = self._halves.take_events()
+            if events:
+                self._add(self._rows_of(events, found), found)
+        return Decoded(
+            [joined(self._model, group, parts) for group, parts in found.parts.items()],
+            found.rejections,
+            bounded(found.unknown),
+            labels=tuple(found.labels),
+            joined=joined_events,
+            alone=alone,
+        )
+
+    def _rows_of(self, events: Sequence[Mapping[str, Any]], found: _Found) -> Rows:
+        """Make rows of events that were put together; each half was usable by itself."""
+        changed = False
+        for event in events:
+            changed |= self._vocabulary.learn(event)
+        if changed:
+            self._types = EventTypes(self._vocabulary, self._model)
+        structs = []
+        for event in events:
+            try:
+                struct, names = build_row(event, self._vocabulary, self._types, self._model)
+            except Unusable as unusable:
+                found.rejections.append(Rejection(unusable.reason, b""))
+            else:
+                structs.append(struct)
+                found.unknown.update(names)
+        return Rows.of(structs, self._types.keys)
 
     def _at_once(self, block: bytes) -> Rows | None:
         """Decode a block whole; None if any of its lines needs to be looked at."""
@@ -158,10 +209,19 @@ class KedgeFormat:
             return None
         return rows
 
+    def _useless(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which rows say nothing: neither features nor a prediction, nor a label of some id."""
+        lacking = _lack_both(rows)
+        if not self._joins_labels:
+            return lacking
+        for row in np.flatnonzero(lacking).tolist():
+            lacking[row] = not rows.keys["id"][row] or rows.keys["label"][row] is None
+        return lacking
+
     def _learn_names(self, block: bytes) -> bool:
         """Learn from the lines that the types refuse; True if the types were made anew."""
         changed = False
-        for line in _split(block):
+        for line in split_lines(block):
             if self._decode_line(line) is None:
                 try:
                     event = parse_line(line, depth_max=self._depth_max)
@@ -179,18 +239,16 @@ class KedgeFormat:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
-    def _line_by_line(
-        self, block: bytes, rejections: list[Rejection], unknown: Counter[str]
-    ) -> Rows:
+    def _line_by_line(self, block: bytes, found: _Found) -> tuple[Rows, Sequence[bytes]]:
         structs, lines = [], []
         faults: list[tuple[bytes, str]] = []
-        for line in _split(block):
+        for line in split_lines(block):
             try:
                 struct = self._decode_line(line)
                 if struct is None:
                     event = parse_line(line, depth_max=self._depth_max)
                     struct, names = build_row(event, self._vocabulary, self._types, self._model)
-                    unknown.update(names)
+                    found.unknown.update(names)
             except Unusable as unusable:
                 faults.append((line, unusable.reason))
             else:
@@ -200,10 +258,13 @@ class KedgeFormat:
         lacking, untimely = self._useless(rows), ~_plausible(rows.ts)
         faults += [(lines[i], "missing_key") for i in np.flatnonzero(lacking)]
         faults += [(lines[i], "bad_time") for i in np.flatnonzero(untimely & ~lacking)]
-        rejections += [Rejection(reason, line[:REJECTED_BYTES_MAX]) for line, reason in faults]
+        found.rejections += [
+            Rejection(reason, line[:REJECTED_BYTES_MAX]) for line, reason in faults
+        ]
         if not (lacking | untimely).any():
-            return rows
-        return rows.taken(np.flatnonzero(~(lacking | untimely)).tolist())
+            return rows, lines
+        usable = np.flatnonzero(~(lacking | untimely)).tolist()
+        return rows.taken(usable), [lines[i] for i in usable]
 
 
 def _lack_both(rows: Rows) -> npt.NDArray[np.bool_]:
@@ -212,6 +273,15 @@ def _lack_both(rows: Rows) -> npt.NDArray[np.bool_]:
         return np.zeros(len(rows.ts), dtype=np.bool_)
     both = zip(rows.keys["features"], rows.keys["prediction"], strict=True)
     return np.array([one is None and other is None for one, other in both], dtype=np.bool_)
+
+
+def _without_labels(rows: Rows, labels: list[LabelRows]) -> Rows:
+    """Take the lines that carry a label alone out of the rows, and into `labels`."""
+    alone = _lack_both(rows)
+    if not alone.any():
+        return rows
+    labels.append(label_rows(rows, np.flatnonzero(alone).tolist()))
+    return rows.taken(np.flatnonzero(~alone).tolist())
 
 
 def _plausible(ts: Floats) -> npt.NDArray[np.bool_]:
@@ -227,16 +297,3 @@ def _blocks(lines: bytes) -> Iterator[bytes]:
             end = lines.find(b"\n", start) + 1 or len(lines)
         yield lines[start:end] if lines[end - 1 : end] == b"\n" else lines[start:end] + b"\n"
         start = end
-
-
-def _split(block: bytes) -> Sequence[bytes]:
-    # A writer that was not told of a truncation leaves a hole of NULs before its next line.
-    lines = (line.lstrip(b"\0") for line in block.split(b"\n"))
-    return [line for line in lines if line and not line.isspace()]
-
-
-def _bounded(unknown: Counter[str]) -> Mapping[str, int]:
-    if len(unknown) <= UNKNOWN_KEYS_MAX:
-        return dict(unknown)
-    named = dict(unknown.most_common(UNKNOWN_KEYS_MAX))
-    return {**named, "other": unknown.total() - sum(named.values())}

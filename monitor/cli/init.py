@@ -22,7 +22,13 @@ PLACEHOLDER = "logs/predictions*.jsonl"
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Look at this log and fill in what it holds.",
 )
-@click.option("--format", "log_format", default="kedge", show_default=True, help="Its format.")
+@click.option(
+    "--format",
+    "log_format",
+    default="auto",
+    show_default=True,
+    help="Its format; auto tells it by the first lines.",
+)
 @click.option(
     "--out",
     metavar="FILE",
@@ -53,6 +59,8 @@ def command(*, log: Path | None, log_format: str, out: Path, force: bool) -> Non
         )
     refuse_existing(out, force=force)
     seen = look_at(log, log_format) if log is not None else None
+    if log_format == "auto":
+        log_format = seen.log_format if seen is not None else "kedge"
     where = PLACEHOLDER if log is None else _beside(log, out)
     write_whole(out, render(seen, log=where, log_format=log_format).encode())
     found = f": {len(seen.columns)} columns in {seen.events:,} events" if seen else ""

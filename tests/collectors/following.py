@@ -70,3 +70,13 @@ def append(path: Path, *lines: str, end: str = "\n") -> None:
     """Append lines to a file; with another `end` the last of them has none yet."""
     with path.open("a") as file:
         file.write("\n".join(lines) + end)
+
+
+def ids(first: int, end: int) -> list[str]:
+    """Return lines that are numbered, of different lengths."""
+    return [f'{{"id": "{i:06d}", "filler": "{"x" * (i % 50)}"}}' for i in range(first, end)]
+
+
+def found(following: Following) -> list[int]:
+    """Return the numbers of the lines that were handed out."""
+    return [int(line[8:14]) for line in following.lines]

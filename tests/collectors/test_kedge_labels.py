@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from collectors.batch import Decoded
+from collectors.format import Holding
 from collectors.formats.kedge import BLOCK_BYTES, KedgeFormat
+from collectors.formats.options import FormatOptions
+from collectors.kinds import FORMATS
 from collectors.labels import JoinColumns, JoinsLabels, Scalar
 
 TS = 1_772_618_400.0
@@ -138,3 +141,48 @@ def test_blocks_and_versions_keep_their_rows_together() -> None:
 
 def test_the_format_says_that_it_joins_labels() -> None:
     assert isinstance(KedgeFormat("m"), JoinsLabels)
+
+
+TABLE = b"ts,id,age,prediction,target\n1772618400,r1,40,0.5,1\n1772618401,r2,41,0.7,\n"
+
+
+@pytest.mark.parametrize("name", ["csv", "auto"])
+def test_other_formats_hand_it_out_too(name: str) -> None:
+    format_ = FORMATS[name]("m", options=FormatOptions())
+    assert isinstance(format_, JoinsLabels)
+    format_.join_labels()
+
+    found = format_.decode(TABLE * 12)
+    if name == "auto":
+        again = FORMATS[name]("m", options=FormatOptions())
+        assert isinstance(again, JoinsLabels)
+        assert isinstance(again, Holding)
+        assert isinstance(format_, Holding)
+        again.join_labels()
+        again.restore(format_.encode() or b"")
+        found = again.decode(TABLE)
+
+    [batch] = found.batches
+    assert batch.joins is not None
+    assert list(batch.joins.ids[:2]) == ["r1", "r2"]
+    assert list(batch.joins.predictions[:2]) == [0.5, 0.7]
+    assert list(batch.joins.labels[:2]) == [1.0, None]
+
+
+def test_halves_of_an_event_are_joined_before_labels_join_them() -> None:
+    format_ = KedgeFormat("m", options=FormatOptions())
+    format_.join_labels()
+    halves = [
+        {"id": "r1", "ts": TS, "features": {"age": 40.0}},
+        {"id": "r1", "ts": TS + 5, "label": 1},
+        {"id": "r1", "ts": TS + 1, "prediction": 0.5},
+        event(2, features={"age": 41.0}),
+    ]
+
+    found = format_.decode(b"".join(json.dumps(half).encode() + b"\n" for half in halves))
+
+    assert labels(found) == [("r1", 1.0, TS + 5)]
+    assert sorted(zip(joins(found).ids, joins(found).predictions, strict=True)) == [
+        ("r1", 0.5),
+        ("r2", 0.5),
+    ]

@@ -14,7 +14,7 @@ def test_what_a_configuration_names_reads_a_log(tmp_path: Path) -> None:
     source = settings.build("main")
     source.restore({})
 
-    (chunk,) = source.poll()
+    chunk, *_ = source.poll()
     decoded = FORMATS[settings.format]("credit-default").decode(chunk.lines)
     source.close()
 

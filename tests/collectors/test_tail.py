@@ -2,40 +2,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from collectors.stream_table import KEPT_S, SOUGHT_S
 from collectors.tail import POLL_BYTES, TailSettings
-from collectors.tailed_files import COPY_WAIT_S, KEPT_S, SOUGHT_S
-from tests.collectors.following import Following, append
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "predictions.jsonl"
-
-
-@pytest.fixture
-def follow() -> Iterator[Callable[..., Following]]:
-    made: list[Following] = []
-
-    def make(*args: object, **settings: object) -> Following:
-        made.append(Following(*args, **settings))  # type: ignore[arg-type] # passed through
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.tail.close()
-
-
-def ids(first: int, end: int) -> list[str]:
-    return [f'{{"id": "{i:06d}", "filler": "{"x" * (i % 50)}"}}' for i in range(first, end)]
-
-
-def found(following: Following) -> list[int]:
-    return [int(line[8:14]) for line in following.lines]
+from collectors.tailed_files import COPY_WAIT_S, LOOKED
+from tests.collectors.following import Following, append, found, ids
 
 
 def test_a_missing_file_is_waited_for(log: Path, follow: Callable[..., Following]) -> None:
@@ -241,6 +216,29 @@ def test_copy_and_truncate_loses_and_repeats_nothing(
     assert sorted(found(following)) == list(range(200))
 
 
+@pytest.mark.parametrize("down", [False, True], ids=["running", "down"])
+def test_a_copy_that_ends_before_what_was_read_is_not_read_again(
+    log: Path, follow: Callable[..., Following], *, down: bool
+) -> None:
+    append(log, *ids(0, 100))
+    following = follow(log)
+    following.look()
+
+    append(log, *ids(100, 150))
+    shutil.copyfile(log, f"{log}.1")
+    append(log, *ids(150, 160))
+    following.poll()
+    os.truncate(log, 0)
+    append(log, *ids(160, 170))
+    if down:
+        following.restart()
+    for _ in range(3):
+        following.look()
+        following.now += COPY_WAIT_S
+
+    assert found(following) == list(range(170))
+
+
 def test_a_copy_being_written_is_no_new_stream(log: Path, follow: Callable[..., Following]) -> None:
     append(log, *ids(0, 100))
     following = follow(log)
@@ -313,8 +311,9 @@ def test_a_file_truncated_and_filled_beyond_the_old_offset_is_read_from_its_star
     assert found(following) == list(range(200))
 
 
+@pytest.mark.parametrize("down", [False, True], ids=["running", "down"])
 def test_a_hole_left_by_a_writer_that_was_not_told_of_a_truncation_is_passed_over(
-    log: Path, follow: Callable[..., Following]
+    log: Path, follow: Callable[..., Following], *, down: bool
 ) -> None:
     following = follow(log, max_event_bytes=1000)
     with log.open("w") as writer:
@@ -324,6 +323,8 @@ def test_a_hole_left_by_a_writer_that_was_not_told_of_a_truncation_is_passed_ove
         os.truncate(log, 0)
         writer.write("\n".join(ids(100, 110)) + "\n")
 
+    if down:
+        following.restart()
     following.look()
 
     assert found(following) == list(range(110))
@@ -382,6 +383,40 @@ def test_rotated_files_at_the_very_first_look_are_history(
     following.look()
 
     assert found(following) == list(range(20, 30))
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["no file yet", "an empty file"])
+def test_a_file_rotated_before_anything_was_read_is_no_history(
+    log: Path, follow: Callable[..., Following], *, there: bool
+) -> None:
+    if there:
+        log.touch()
+    following = follow(log)
+    following.look()
+
+    append(log, *ids(0, 10))
+    log.rename(f"{log}.1")
+    append(log, *ids(10, 20))
+    following.restart()
+    following.look()
+
+    assert sorted(found(following)) == list(range(20))
+
+
+def test_history_that_did_not_fit_into_the_first_look_stays_history(
+    log: Path, follow: Callable[..., Following]
+) -> None:
+    for i in range(1, 21):
+        append(Path(f"{log}.{i}"), f"old {i}")
+    append(log, "new")
+    following = follow(log, files_open_max=3)
+
+    following.poll()
+    following.restart()
+    for _ in range(20):
+        following.look()
+
+    assert following.lines == [b"new"]
 
 
 def test_the_older_file_of_a_log_is_read_to_its_end_before_the_newer(
@@ -504,14 +539,15 @@ def test_more_files_than_may_be_open_are_all_read(
     )
 
 
-def test_compressed_and_unfinished_files_are_left_alone(
+def test_unfinished_files_and_other_compressions_are_left_alone(
     log: Path, follow: Callable[..., Following]
 ) -> None:
     following = follow(log.with_name("predictions*"))
-    for ending in (".1.gz", ".1.zst", ".1.tmp"):
+    for ending in (".1.gz.tmp", ".1.tmp", ".1.bz2", ".1.xz"):
         append(Path(f"{log}{ending}"), "not text")
 
     assert following.look() == []
+    assert following.tail.unreadable == {}
 
 
 def test_a_folder_or_a_pipe_that_matches_is_left_alone(
@@ -571,11 +607,11 @@ def test_a_position_is_retired_days_after_its_file_has_gone(
 
     following.wall += KEPT_S + 1
     following.look()
-    assert len(following.positions) == 1
+    assert len(following.positions.keys() - {LOOKED}) == 1
     following.now += SOUGHT_S + 2
     following.look()
 
-    assert following.positions == {}
+    assert following.positions.keys() == {LOOKED}
 
 
 def test_an_idle_poll_reads_nothing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import tempfile
@@ -18,7 +19,7 @@ KEPT_FILES = 4
 
 
 class RotatedLog(RuleBasedStateMachine):
-    """A log that is written, rotated by rename, and followed by a reader that is killed.
+    """A log that is written, rotated by rename, compressed, and followed by a killed reader.
 
     Parameters are small on purpose: a handful of open files at most, and rotated files that
     are deleted as soon as the reader has had a look at them.
@@ -73,11 +74,36 @@ class RotatedLog(RuleBasedStateMachine):
         self._complete()
         if not self.log.exists():
             return
-        for k in range(20, 0, -1):
-            old = self.folder / f"log.jsonl.{k}"
-            if old.exists():
-                old.rename(self.folder / f"log.jsonl.{k + 1}")
+        for k in range(60, 0, -1):
+            for ending in ("", ".gz"):
+                old = self.folder / f"log.jsonl.{k}{ending}"
+                if old.exists():
+                    old.rename(self.folder / f"log.jsonl.{k + 1}{ending}")
         self.log.rename(self.folder / "log.jsonl.1")
+
+    @precondition(lambda self: not self.partial)
+    @rule(in_between=st.sampled_from(["nothing", "look", "poll", "kill"]), data=st.data())
+    def compress(self, in_between: str, data: st.DataObject) -> None:
+        plain = [path for path in self._rotated() if path.suffix != ".gz"]
+        if not plain:
+            return
+        path = data.draw(st.sampled_from(plain))
+        temporary = Path(f"{path}.tmp")
+        temporary.write_bytes(gzip.compress(path.read_bytes()))
+        temporary.rename(f"{path}.gz")
+        match in_between:
+            case "look":
+                self.following.look()
+            case "poll":
+                self.following.poll()
+            case "kill":
+                self.following.restart()
+        path.unlink()
+
+    def _rotated(self) -> list[Path]:
+        """Rotated files, the newest first."""
+        rotated = self.folder.glob("log.jsonl.*")
+        return sorted(rotated, key=lambda path: int(path.name.split(".")[2]))
 
     @precondition(lambda self: not self.partial)
     @rule()
@@ -88,7 +114,7 @@ class RotatedLog(RuleBasedStateMachine):
     @rule()
     def look_and_delete_the_oldest(self) -> None:
         self.following.look()
-        rotated = sorted(self.folder.glob("log.jsonl.*"), key=lambda path: int(path.suffix[1:]))
+        rotated = self._rotated()
         if len(rotated) > KEPT_FILES or (rotated and not self.partial):
             # Once more: with few files open at a time, one look does not see all.
             for _ in range(2 * len(rotated) + 2):
@@ -146,7 +172,6 @@ class CopiedLog(RuleBasedStateMachine):
     @precondition(lambda self: not self.copied and self.log.stat().st_size > 0)
     @rule(in_two=st.booleans())
     def copy(self, in_two: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
-        self.following.look()  # a copy of what was never looked at is two equal logs
         self.copies += 1
         copy, whole = self.folder / f"log.jsonl.{self.copies}", self.log.read_bytes()
         if in_two:

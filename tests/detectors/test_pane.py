@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.batch import CategoryColumn, NumberColumn, PredictionBatch, Schema
+from collectors.batch import (
+    STATUS_UNKNOWN,
+    CategoryColumn,
+    NumberColumn,
+    PredictionBatch,
+    Schema,
+)
 from detectors.category_counts import NEW_NAMES_MAX, CategoryCounts
+from detectors.kinds import measure
 from detectors.number_counts import NumberCounts
 from detectors.pane import Pane, PaneError, PaneReferenceError
 from detectors.row_counts import RowCounts
@@ -234,3 +242,35 @@ def test_a_failed_request_counts_as_an_error_and_in_no_column() -> None:
     assert (pane.events, pane.answered, pane.requests, pane.errors) == (3, 2, 3, 1)
     assert pane.columns["x"].missing == 1
     assert pane.columns["y"].missing == 2
+
+
+def test_a_request_of_unknown_status_is_a_request_and_tells_nothing_of_errors() -> None:
+    unknown = pane_of(batch_of([1.0, 2.0, 3.0], status=[STATUS_UNKNOWN, STATUS_UNKNOWN, 0]))
+    some = pane_of(batch_of([1.0, 2.0, 3.0], status=[STATUS_UNKNOWN, 200, 500]))
+
+    told = [
+        next(
+            one
+            for one in measure(pane, None, seconds=1.0, confidence=0.9)
+            if one.metric == "error_ratio"
+        )
+        for pane in (unknown, some)
+    ]
+
+    assert [(pane.requests, pane.ended, pane.errors) for pane in (unknown, some)] == [
+        (2, 0, 0),
+        (3, 2, 1),
+    ]
+    assert [one.value for one in told] == [None, 0.5]
+
+
+def test_rows_that_tell_of_requests_only_are_missing_in_no_column() -> None:
+    requests = replace(batch_of([1.0, 2.0], status=[200, 500]), requests_only=True)
+
+    pane = pane_of(requests, batch_of([3.0], {"x": NumberColumn(np.array([1.0]))}))
+    merged = pane_of(requests)
+    merged.merge(pane_of(batch_of([3.0], {"x": NumberColumn(np.array([1.0]))})))
+
+    assert (pane.events, pane.requests, pane.errors, pane.answered) == (3, 3, 1, 1)
+    assert [pane.columns[name].missing for name in ("x", "c")] == [0, 1]
+    assert merged.encode() == pane.encode()

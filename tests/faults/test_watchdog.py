@@ -15,8 +15,8 @@ import asyncio, time
 from monitor.watchdog import Watchdog
 
 async def handler_that_never_yields():
-    Watchdog(asyncio.get_running_loop(), beat_s=0.02).start()
-    time.sleep(60)
+    with Watchdog(asyncio.get_running_loop(), beat_s=0.02):
+        time.sleep(60)
 
 asyncio.run(handler_that_never_yields())
 """
@@ -42,10 +42,9 @@ async def test_a_loop_that_answers_late_but_answers_is_left_alone() -> None:
         asyncio.get_running_loop(), beat_s=beat_s, end=ends.append, stacks=io.StringIO()
     )
 
-    watchdog.start()
-    for _ in range(20):
-        time.sleep(beat_s * MISSED_TOLD / 3)  # noqa: ASYNC251 - a handler that blocks for a while
-        await asyncio.sleep(2 * beat_s)
-    watchdog.stop()
+    with watchdog:
+        for _ in range(20):
+            time.sleep(beat_s * MISSED_TOLD / 3)  # noqa: ASYNC251 - a handler that blocks a while
+            await asyncio.sleep(2 * beat_s)
 
     assert not ends

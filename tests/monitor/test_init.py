@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from monitor.cli import cli
 from monitor.initial_config import Seen, render
 from monitor.settings import EventSpan, TimeSpan, load
+from tests.collectors.decoding import sample
 
 
 def kedge(*arguments: object) -> Result:
@@ -141,3 +142,15 @@ def test_any_names_make_a_configuration_that_loads(
         settings = load(out, {})
         assert settings.model.name == model
         assert set(settings.rules[0].columns) == {f"prediction.{part}"}
+
+
+def test_the_format_of_a_log_is_told_and_written(tmp_path: Path) -> None:
+    log, out = tmp_path / "capture.jsonl", tmp_path / "kedge.toml"
+    log.write_bytes(sample("sagemaker.jsonl"))
+
+    result = kedge("init", "--from", log, "--out", out)
+
+    assert result.exit_code == 0, result.output
+    written = load(out, {})
+    assert written.collect[0].settings.format == "sagemaker"
+    assert "4 events" in result.output
