@@ -1,13 +1,15 @@
 """Memory of a running daemon, from the first hundred thousand events to the last million.
 
-    python -m benchmarks.memory [--events 1000000] [--columns 23]
+    python -m benchmarks.memory [--events 1000000] [--columns 23] [--ahead 5000]
 
-A real `kedge run` reads a log that grows as fast as it is read; its resident memory is read from
+A real `kedge run` reads a log that grows as fast as it is read (with --ahead 100000: that is far
+ahead of it, so that there is a backlog all the time) and is rotated by renaming; its
+resident memory is read from
 /proc. Two figures: how flat it stays once warm (goal: within 5 MB of its middle from 100,000
 events on), and the most it ever takes (goal: 130 MB with 100 columns).
 
-The reference is a file, windows and detectors are those that `kedge init` writes. Sealed parts of
-the log are deleted behind the reader, so the disk holds a few hundred MB at most.
+The reference is a file, windows and detectors are those that `kedge init` writes. Rotated
+files are deleted behind the reader, so the disk holds a few hundred MB at most.
 """
 
 from __future__ import annotations
@@ -37,10 +39,10 @@ TS = 1772618400.0
 EVENTS_PER_S = 100
 #: Lines that differ; the log repeats them with times of their own.
 BODIES = 20_000
-#: Events a file of the log; the writer is at most two files ahead of the reader.
-PART_EVENTS = 50_000
+#: Events a file of the log, and events written at a time.
+PART_EVENTS, STEP_EVENTS = 50_000, 5_000
 WARM_EVENTS = 100_000
-SAMPLE_S = 0.1
+SAMPLE_S = 0.02
 FLAT_MB, TOTAL_MB = 5.0, 130.0
 
 CONFIG = """
@@ -49,7 +51,7 @@ name = "{model}"
 
 [[collect]]
 type = "tail"
-path = "log-*.jsonl"
+path = "log.jsonl"
 linger = "1s"
 
 [reference]
@@ -60,6 +62,9 @@ name = "drift"
 metric = "psi"
 columns = ["*"]
 above = 0.25
+
+[store]
+commit_interval = "100ms"
 
 [http]
 listen = "127.0.0.1:0"
@@ -106,30 +111,32 @@ def reference(lines: list[bytes]) -> bytes:
 
 
 class Log:
-    """A log that is written part by part, as fast as it is read."""
+    """A log that is written, and rotated by renaming, as fast as it is read."""
 
-    def __init__(self, folder: Path, lines: list[bytes], events: int) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, lines: list[bytes], events: int, ahead: int) -> None:
+        self._log = folder / "log.jsonl"
         self._numbers = iter(range(events))
         self._lines = itertools.cycle(lines)
-        self._parts: list[tuple[int, Path]] = []
+        self._rotated: list[tuple[int, Path]] = []
+        self._ahead = ahead
         self.written = 0
         self.events = events
 
     def follow(self, counted: int) -> None:
-        """Write on until two parts are ahead of `counted`; delete what is long behind it."""
-        while self.written < self.events and self.written < counted + 2 * PART_EVENTS:
-            part = self._folder / f"log-{len(self._parts):05d}.jsonl"
-            hidden = part.with_suffix(".writing")
-            hidden.write_bytes(b"".join(self._part()))
-            hidden.rename(part)
-            self._parts.append((self.written, part))
-        for last, part in self._parts:
-            if last + PART_EVENTS < counted:
-                part.unlink(missing_ok=True)
+        """Write on until as far ahead of `counted` as may be; delete what is behind it."""
+        while self.written < self.events and self.written < counted + self._ahead:
+            if self.written and self.written % PART_EVENTS == 0:
+                rotated = self._log.with_name(f"{self._log.name}.{self.written:08d}")
+                self._log.rename(rotated)
+                self._rotated.append((self.written, rotated))
+            with self._log.open("ab") as part:
+                part.writelines(self._step())
+        for last, rotated in self._rotated:
+            if last < counted:
+                rotated.unlink(missing_ok=True)
 
-    def _part(self) -> Iterator[bytes]:
-        for number in itertools.islice(self._numbers, PART_EVENTS):
+    def _step(self) -> Iterator[bytes]:
+        for number in itertools.islice(self._numbers, STEP_EVENTS):
             self.written = number + 1
             yield b'{"ts":%.3f,%b\n' % (TS + number / EVENTS_PER_S, next(self._lines))
 
@@ -170,13 +177,13 @@ class Daemon:
         self.process.wait(60)
 
 
-def watched(folder: Path, columns: int, events: int) -> list[Sample]:
+def watched(folder: Path, columns: int, events: int, ahead: int) -> list[Sample]:
     """Run the daemon over a log of so many events, and watch its memory."""
     lines = bodies(columns)
     (folder / "reference.kedge").write_bytes(reference(lines))
     config = folder / "kedge.toml"
     config.write_text(CONFIG.format(model=MODEL))
-    log = Log(folder, lines, events)
+    log = Log(folder, lines, events, ahead)
     daemon = Daemon(config)
     samples: list[Sample] = []
     try:
@@ -213,10 +220,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--columns", type=int, default=23)
+    parser.add_argument("--ahead", type=int, default=STEP_EVENTS)
     arguments = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
-        samples = watched(Path(name), arguments.columns, arguments.events)
+        samples = watched(Path(name), arguments.columns, arguments.events, arguments.ahead)
     report(samples, arguments.columns, time.monotonic() - began)
 
 

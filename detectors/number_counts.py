@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _GRID_IN_VALUES_RATIO = 4
 #: Batches and values that wait to be counted; few large counts are cheaper than many small ones.
 _WAITING_BATCHES_MAX = 64
-_WAITING_ROWS_MIN = 4_096
+_WAITING_ROWS_MIN = 2_048
 #: A sum whose parts fill this share of the grid is made densely: that is several times quicker
 #: than sorting cells, and sums do not live long.
 _SUM_DENSE_SHARE = 1 / 8
