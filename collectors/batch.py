@@ -9,6 +9,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from collectors.labels import JoinColumns, LabelRows
+
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 
@@ -116,6 +118,8 @@ class PredictionBatch:
     requests_only
         The rows tell of requests and nothing of what was in them, as an access log's do: that
         they have no columns says nothing about the columns.
+    joins
+        What labels join on; None unless a format was asked for it, and in a part of a batch.
     """
 
     model: str
@@ -128,6 +132,7 @@ class PredictionBatch:
     weight: Floats
     columns: Mapping[str, Column] = field(default_factory=dict)
     requests_only: bool = False
+    joins: JoinColumns | None = None
 
     @property
     def rows(self) -> int:
@@ -143,6 +148,7 @@ class PredictionBatch:
             status=self.status[rows],
             weight=self.weight[rows],
             columns={name: column.take(rows) for name, column in self.columns.items()},
+            joins=None,
         )
 
     def pick(self, rows: Ints) -> PredictionBatch:
@@ -154,6 +160,7 @@ class PredictionBatch:
             status=self.status[rows],
             weight=self.weight[rows],
             columns={name: column.pick(rows) for name, column in self.columns.items()},
+            joins=None,
         )
 
     def answered(self) -> PredictionBatch:
@@ -228,6 +235,8 @@ class Decoded:
         Events made of two halves.
     alone
         Halves whose other half did not come in time; they count as rows of their own.
+    labels
+        Labels that came in lines of their own, from a format that was asked for them.
     """
 
     batches: Sequence[PredictionBatch]
@@ -236,3 +245,4 @@ class Decoded:
     ignored: int = 0
     joined: int = 0
     alone: int = 0
+    labels: Sequence[LabelRows] = ()

@@ -7,7 +7,8 @@ What is promised on a local file system, with one Kedge reading:
   be it compressed (``.gz``, ``.zst``) by then;
 * rotation by copy and truncate: nothing lost of what the copy holds. What is written between
   the copy and the truncation is lost by the rotation itself, or read from the file itself. When
-  Kedge is killed at that moment the copy may be read twice;
+  Kedge is killed at that moment, or the log is copied again before Kedge has looked at what was
+  written since the last truncation (a second), the copy may be read twice;
 * a file truncated to nothing and written anew is read from its start; one truncated to a
   length other than nothing is read again from its start;
 * a last line without an end waits until it is completed; with its file gone, or compressed, it

@@ -1,6 +1,7 @@
 """Every metric that Kedge measures of a window, and which columns it applies to.
 
-Adding a metric is adding a line to one of the tables.
+Adding a metric is adding a line to one of the tables. Those of predictions and their labels stand
+in :mod:`detectors.performance`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from detectors.category_counts import CategoryCounts
 from detectors.ks import ks
 from detectors.measurement import Estimate, Measurement, untold
 from detectors.number_counts import NumberCounts
+from detectors.performance import PERFORMANCE_METRICS
 from detectors.profile import CategoryProfile, NumberProfile
 from detectors.psi import psi
 from detectors.rate import rate
@@ -210,6 +212,6 @@ SAMPLED_METRICS: dict[str, _OfSamples] = {
 }
 
 #: Names that a rule may use.
-METRICS = frozenset({*COLUMN_METRICS, *WINDOW_METRICS, *SAMPLED_METRICS})
+METRICS = frozenset({*COLUMN_METRICS, *WINDOW_METRICS, *SAMPLED_METRICS, *PERFORMANCE_METRICS})
 #: Metrics in which a small window is what is looked for, so that no minimum of events applies.
 COUNT_METRICS = frozenset({"events", "throughput"})

@@ -10,16 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from collectors.kinds import FORMATS, METERS, options_of
+from collectors.labels import JoinsLabels
 from collectors.quarantine import Quarantine
 from collectors.registry import MlflowRegistry
 from collectors.source import Source
 from collectors.spool_source import SpoolSettings, SpoolSource
+from detectors.performance import Reading
+from detectors.performance_windows import PerformanceWindows
 from detectors.rule import RuleSpec
 from detectors.window import Windows, WindowSpec
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
 from monitor.engine import Engine, Stream
 from monitor.journal import StoreJournal
 from monitor.judging import Judge
+from monitor.label_settling import JoinSpec
+from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
 from monitor.model_age import ModelAge
 from monitor.queries import Queries
@@ -185,6 +190,10 @@ def _engine(settings: Settings, store: Store, metrics: Metrics, sampling: Sampli
         for source in settings.collect
         if source.type not in METERS
     ]
+    labels = _labels(settings)
+    for stream in streams:
+        if labels is not None and isinstance(stream.format, JoinsLabels):
+            stream.format.join_labels()
     spec = window_spec(settings)
     return Engine(
         model=settings.model.name,
@@ -202,6 +211,31 @@ def _engine(settings: Settings, store: Store, metrics: Metrics, sampling: Sampli
         commit_interval_s=settings.store.commit_interval_s,
         idle_s=settings.windows.idle_s,
         sampler=sampling,
+        labels=labels,
+    )
+
+
+def _labels(settings: Settings) -> LabelJoin | None:
+    labels, windows = settings.labels, settings.windows
+    if not labels.join:
+        return None
+    spec = JoinSpec(
+        ttl_s=labels.ttl_s,
+        pending_max=labels.pending_max,
+        task=None if labels.task == "auto" else labels.task,
+        min_pairs=windows.min_events,
+        confidence=settings.detectors.confidence,
+        ahead_max_s=windows.ahead_max_s,
+        idle_s=windows.idle_s,
+    )
+    return LabelJoin(
+        spec,
+        PerformanceWindows(
+            window_spec(settings),
+            settings.model.name,
+            Reading(labels.positive, labels.threshold),
+            versions_max=settings.limits.versions_max,
+        ),
     )
 
 

@@ -12,8 +12,8 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -29,6 +29,7 @@ from detectors.rule import RuleSpec
 from detectors.window import ClosedWindow, Windows, WindowStateError
 from monitor.forward_clock import ForwardClock
 from monitor.judging import Judge, Judged, RuleStanding
+from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
 from monitor.references import References
 from monitor.store import Change, Snapshot, Store, StoreUnavailable, Totals
@@ -46,7 +47,7 @@ RETRY_S = 1.0
 #: Batches remembered to tell how versions share the traffic: enough for hours of small ones.
 RECENT_BATCHES = 20_000
 
-WINDOWS, SCHEMA, FORMAT = "windows", "schema", "format"
+WINDOWS, SCHEMA, FORMAT, LABELS = "windows", "schema", "format", "labels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class _Pending:
     change: Change = field(default_factory=Change)
     judged: list[Judged] = field(default_factory=list)
     dirty: bool = False
+    complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class Committed:
     versions: Sequence[VersionSeen]
     live_version: str | None
     rules: Sequence[RuleStanding]
+    labels: Mapping[str, Any] | None = None
 
 
 class Engine:
@@ -110,6 +113,8 @@ class Engine:
         re-reads at most this much, and counts nothing twice.
     idle_s
         After so long without a line, event time goes on by the clock, and windows close.
+    labels
+        Joins labels to predictions; None where none are expected.
     sampler
         Measures windows by something else than their events; None without any.
     wall, monotonic
@@ -129,6 +134,7 @@ class Engine:
         quarantine: Quarantine,
         commit_interval_s: float,
         idle_s: float,
+        labels: LabelJoin | None = None,
         sampler: Sampler | None = None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -143,6 +149,7 @@ class Engine:
         self._quarantine = quarantine
         self._commit_interval_s = commit_interval_s
         self._idle_s = idle_s
+        self._labels = labels
         self._sampler = sampler
         self._wall = ForwardClock(wall, monotonic)
         self._monotonic = monotonic
@@ -200,6 +207,9 @@ class Engine:
                 stream.format.restore(held)
                 self._held[stream.name] = held
         self._restore_windows(snapshot)
+        if self._labels is not None:
+            self._labels.restore(snapshot.states.get(LABELS), snapshot.performance_panes)
+            self._metrics.follow_labels(self._model, self._labels.standing(), count=False)
         self._committed = self._standing()
 
     def _restore_windows(self, snapshot: Snapshot) -> None:
@@ -250,10 +260,13 @@ class Engine:
             self._last_line, self._watermark = self._monotonic(), self._windows.watermark
         else:
             self._let_time_pass()
+        if self._labels is not None and self._labels.let_time_pass():
+            self._pending.dirty = True
         closed = self._windows.close()
         for window in closed:
             self._conclude(window)
-        due = self._pending.dirty and self._monotonic() >= self._next_commit
+        full = self._labels is not None and self._labels.full
+        due = self._pending.dirty and (full or self._monotonic() >= self._next_commit)
         return Turn(busy, self._commit() if closed or due else ())
 
     def _advance(self) -> None:
@@ -331,7 +344,14 @@ class Engine:
         name = stream.name
         counted = Totals(rejected=len(decoded.rejections))
         for batch in decoded.batches:
-            counted += self._count(stream, part, batch)
+            if self._labels is not None and batch.role == "live":
+                self._labels.take(batch)
+            counted += self._count(
+                stream, part, replace(batch, joins=None) if batch.joins else batch
+            )
+        for labels in decoded.labels:
+            if self._labels is not None:
+                self._labels.take_labels(labels)
         self._reject(name, decoded.rejections)
         for counter, count in (
             (self._metrics.unknown_keys, sum(decoded.unknown_keys.values())),
@@ -430,11 +450,14 @@ class Engine:
 
     def _commit(self) -> Sequence[Judged]:
         pending = self._pending
-        if self._trouble is None:
-            # Only now, and once: a change that is tried again is committed as it was.
-            self._complete(pending.change)
         began = self._monotonic()
         try:
+            if not pending.complete:
+                # Only now, and once: a change that is tried again is committed as it was.
+                if self._labels is not None:
+                    self._settle(self._labels)
+                self._complete(pending.change)
+                pending.complete = True
             self._store.commit(pending.change)
         except StoreUnavailable as error:
             self._metrics.commits.labels("failed").inc()
@@ -451,7 +474,10 @@ class Engine:
             if isinstance(stream.source, KeepingSource):
                 stream.source.committed()
         for judged in pending.judged:
-            self._metrics.set_window(judged.row.window, list(judged.row.measurements))
+            if judged.labelled:
+                self._metrics.set_performance(judged.row.window, judged.row.measurements)
+            else:
+                self._metrics.set_window(judged.row.window, list(judged.row.measurements))
         for standing in self._committed.rules:
             self._metrics.set_rule(self._model, standing.rule.name, standing.state.state)
         self._export_limits()
@@ -465,6 +491,9 @@ class Engine:
         follow("forgotten_versions", self._versions.forgotten)
         follow("unkept_rejections", self._quarantine.dropped)
         follow("overflowing_columns", sum(s.format.columns_overflow for s in self._streams))
+        if self._labels is not None:
+            follow("evicted_label_panes", self._labels.evicted_panes)
+            self._metrics.follow_labels(self._model, self._labels.standing(), count=True)
         for limit, cost in self._source_costs().items():
             follow(limit, cost)
         for stream in self._streams:
@@ -476,6 +505,25 @@ class Engine:
             if isinstance(stream.source, KeepingSource):
                 costs.update(stream.source.costs())
         return costs
+
+    def _settle(self, labels: LabelJoin) -> None:
+        """Join what has come, and conclude from the windows of pairs that this closes.
+
+        It reads the store and so may fail, but then it has changed nothing.
+        """
+        change = self._pending.change
+        change.labels = labels.settle(self._store)
+        remembered = set(self._versions)
+        for window, found in labels.close():
+            if window.version not in remembered:
+                continue  # so that labels of long ago do not bring a forgotten version's rules back
+            shares = self._events_between(window.begins, window.ends)
+            judged = self._judge.conclude_labels(window, found, events_by_version=shares)
+            change.windows.append(judged.row)
+            change.incidents.extend(judged.incidents)
+            change.rules.update(judged.rule_states)
+            self._pending.judged.append(judged)
+        change.states[LABELS] = labels.complete(change.labels)
 
     def _complete(self, change: Change) -> None:
         """Add what is written as a whole: panes, totals, versions, learned columns."""
@@ -505,6 +553,7 @@ class Engine:
             versions=self._versions.seen,
             live_version=name,
             rules=self._judge.standings(name),
+            labels=self._labels.standing() if self._labels is not None else None,
         )
 
     def replace_rules(self, rules: Sequence[RuleSpec]) -> None:

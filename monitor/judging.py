@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from detectors.kinds import measure
 from detectors.measurement import Measurement
+from detectors.performance import PERFORMANCE_METRICS
+from detectors.performance_windows import ClosedPerformance
 from detectors.reference import Reference
 from detectors.rule import Judgement, RuleEvent, RuleSpec, RuleState, Verdict, advance, judge
 from detectors.window import ClosedWindow
@@ -31,6 +33,8 @@ class Judged:
         Changed states, by (rule, version).
     events_by_version
         Events of every version between the window's ends.
+    labelled
+        Whether the window is one of predictions and their labels, and not of traffic.
     """
 
     row: WindowRow
@@ -38,6 +42,23 @@ class Judged:
     incidents: tuple[Mapping[str, Any], ...]
     rule_states: Mapping[tuple[str, str], Mapping[str, Any]]
     events_by_version: Mapping[str, int]
+    labelled: bool = False
+
+
+class Frame(Protocol):
+    """What a window of traffic and one of labels have in common."""
+
+    @property
+    def model(self) -> str: ...  # noqa: D102 - as in the windows themselves
+
+    @property
+    def version(self) -> str: ...  # noqa: D102
+
+    @property
+    def begins(self) -> float: ...  # noqa: D102
+
+    @property
+    def ends(self) -> float: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,26 +151,57 @@ class Judge:
             psi_bins=self._psi_bins,
         )
         found.extend(sampled)
+        reports, incidents, states = self._move(window, found, pane.events, labelled=False)
+        row = WindowRow(
+            window=_window_row(window, rejected=rejected, late=late),
+            measurements=[self._measurement_row(window, one, pane.events) for one in found],
+        )
+        shares = {**events_by_version, window.version: pane.events}
+        return Judged(row, reports, incidents, states, shares)
+
+    def conclude_labels(
+        self,
+        window: ClosedPerformance,
+        found: Sequence[Measurement],
+        *,
+        events_by_version: Mapping[str, int],
+    ) -> Judged:
+        """Move on the rules of labelled predictions, by what was measured of a window of them."""
+        pairs = window.counts.n
+        reports, incidents, states = self._move(window, found, pairs, labelled=True)
+        row = WindowRow(
+            window=_frame_row(window) | _LABELS | {"events": pairs},
+            measurements=[self._measurement_row(window, one, pairs) for one in found],
+        )
+        return Judged(row, reports, incidents, states, events_by_version, labelled=True)
+
+    def _move(
+        self, window: Frame, found: Sequence[Measurement], events: int, *, labelled: bool
+    ) -> tuple[
+        tuple[RuleReport, ...],
+        tuple[Mapping[str, Any], ...],
+        Mapping[tuple[str, str], Mapping[str, Any]],
+    ]:
+        """Judge a window by the rules of its kind; the others stand where they stood."""
         reports, incidents, states = [], [], {}
         for rule in self._rules:
-            judgement = judge(found, pane.events, rule)
             key = (rule.name, window.version)
             before = self._states.get(key, RuleState())
+            if (rule.metric in PERFORMANCE_METRICS) != labelled:
+                if before.state in ("suspect", "breach"):
+                    reports.append(_standing_report(rule, self._judgements.get(key)))
+                continue
+            judgement = judge(found, events, rule)
             state, event = advance(before, judgement, window.ends, rule)
             self._states[key], self._judgements[key] = state, judgement
             states[key] = state.to_json()
             reports.append(_report(rule, state, judgement))
             if event is not None:
                 incidents.append(_incident(window, rule, judgement, event))
-        row = WindowRow(
-            window=_window_row(window, rejected=rejected, late=late),
-            measurements=[self._measurement_row(window, one) for one in found],
-        )
-        shares = {**events_by_version, window.version: pane.events}
-        return Judged(row, tuple(reports), tuple(incidents), states, shares)
+        return tuple(reports), tuple(incidents), states
 
-    def _measurement_row(self, window: ClosedWindow, one: Measurement) -> dict[str, Any]:
-        threshold, verdict = self._verdict(one, window.pane.events)
+    def _measurement_row(self, window: Frame, one: Measurement, events: int) -> dict[str, Any]:
+        threshold, verdict = self._verdict(one, events)
         return {
             "model": window.model,
             "version": window.version,
@@ -181,12 +233,22 @@ class Judge:
         return min(judged, key=lambda pair: gravity[pair[1]], default=(None, "unknown"))
 
 
-def _window_row(window: ClosedWindow, *, rejected: int, late: int) -> dict[str, Any]:
+#: What a window of labels has in the place of a window of traffic's counts.
+_LABELS = {"kind": "labels", "requests": 0, "errors": 0, "rejected": 0, "late": 0}
+
+
+def _frame_row(window: Frame) -> dict[str, Any]:
     return {
         "model": window.model,
         "version": window.version,
         "begins": window.begins,
         "ends": window.ends,
+    }
+
+
+def _window_row(window: ClosedWindow, *, rejected: int, late: int) -> dict[str, Any]:
+    return {
+        **_frame_row(window),
         "events": window.pane.events,
         "requests": window.pane.requests,
         "errors": window.pane.errors,
@@ -210,8 +272,23 @@ def _report(rule: RuleSpec, state: RuleState, judgement: Judgement) -> RuleRepor
     )
 
 
+def _standing_report(rule: RuleSpec, last: Judgement | None) -> RuleReport:
+    """Report of a rule that this window says nothing of, and that is not well.
+
+    It holds up the all-clear, but its breach is no news: only windows of its own confirm it.
+    """
+    return RuleReport(
+        rule=rule.name,
+        action=rule.action,
+        state="suspect",
+        metric=rule.metric,
+        threshold=rule.threshold,
+        value=last.value if last else None,
+    )
+
+
 def _incident(
-    window: ClosedWindow, rule: RuleSpec, judgement: Judgement, event: RuleEvent
+    window: Frame, rule: RuleSpec, judgement: Judgement, event: RuleEvent
 ) -> dict[str, Any]:
     return {
         "at": window.ends,

@@ -155,7 +155,8 @@ class Daemon:
         for one in judged:
             row = one.row.window
             log.info(
-                "window closed: version %s, %d events, %s",
+                "window of %s closed: version %s, %d events, %s",
+                "labels" if one.labelled else "traffic",
                 row["version"],
                 row["events"],
                 ", ".join(f"{report.rule} {report.state}" for report in one.reports) or "no rules",

@@ -112,6 +112,7 @@ class Metrics:
         self._limits: dict[str, int] = {}
         self._make_traffic()
         self._make_drift()
+        self._make_performance()
         self._make_decisions()
         self._make_ingest()
         self._make_resources()
@@ -172,6 +173,34 @@ class Metrics:
             "Share of missing values in the last closed window.",
             *("model", "version", "column"),
         )
+
+    def _make_performance(self) -> None:
+        series = ("model", "version", "metric")
+        self.performance = self._gauge(
+            "kedge_performance",
+            "Figure of predictions and their labels in the last closed window.",
+            *series,
+        )
+        self.performance_low = self._gauge(
+            "kedge_performance_low", "Lower confidence bound of it.", *series
+        )
+        self.performance_high = self._gauge(
+            "kedge_performance_high", "Upper confidence bound of it.", *series
+        )
+        self.labels = self._counter(
+            "kedge_labels", "Labels that met their prediction.", "model", "version"
+        )
+        self.label_fates = self._counter(
+            "kedge_label_fates",
+            "What became of labels, and of predictions without one.",
+            *("kind", "fate"),
+        )
+        self.labels_waiting = self._gauge(
+            "kedge_labels_waiting",
+            "Kept rows, by kind: predictions, labels, and pairs that may be corrected.",
+            "kind",
+        )
+        self._labels_seen: dict[tuple[str, ...], int] = {}
 
     def _make_decisions(self) -> None:
         self.rule_state = self._gauge(
@@ -334,6 +363,40 @@ class Metrics:
                 self._set_whole(model, version, one)
             else:
                 self._set_column(model, version, one)
+
+    def set_performance(
+        self, row: Mapping[str, Any], measured: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Export what was measured in a closed window of labelled predictions."""
+        model, version = row["model"], self.version(row["version"])
+        gauges = (
+            (self.performance, "value"),
+            (self.performance_low, "low"),
+            (self.performance_high, "high"),
+        )
+        for one in measured:
+            for gauge, key in gauges:
+                gauge.labels(model, version, one["metric"]).set(_number(one[key]))
+            if one["threshold"] is not None:
+                self.threshold.labels(model, "", one["metric"]).set(one["threshold"])
+
+    def follow_labels(self, model: str, standing: Mapping[str, Any], *, count: bool) -> None:
+        """Bring the counters of labels up to where they stand; at a start, only note where."""
+        figures = [
+            (self.labels, (model, self.version(version)), joined)
+            for version, joined in standing["joined"].items()
+        ]
+        figures += [
+            (self.label_fates, (kind.removesuffix("s"), fate), number)
+            for kind in ("labels", "predictions")
+            for fate, number in standing[kind].items()
+        ]
+        for counter, labels, number in figures:
+            before = self._labels_seen.get(labels, 0)
+            counter.labels(*labels).inc(number - before if count else 0)
+            self._labels_seen[labels] = number
+        for kind, number in standing["waiting"].items():
+            self.labels_waiting.labels(kind).set(number)
 
     def set_resources(self, target: str, sample: ResourceSample) -> None:
         """Export a sample; what it does not tell becomes NaN, not the value before."""

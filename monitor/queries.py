@@ -90,9 +90,10 @@ class Queries:
         return rows[: wanted.limit]
 
     def windows(self, wanted: Filter) -> list[dict[str, Any]]:
-        """Rows of ``/api/v1/windows``: counts, and what was measured of the window as a whole."""
+        """Rows of ``/api/v1/windows``, those of traffic: counts, and what was measured of each."""
         table = tables.windows
         query = sa.select(table).order_by(table.c.ends.desc(), table.c.id.desc())
+        query = query.where(table.c.kind == "traffic")
         rows = self._rows(_narrowed(query, table, wanted).limit(wanted.limit))
         whole = self._of_whole_windows([row["id"] for row in rows])
         return [

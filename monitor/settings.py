@@ -24,6 +24,7 @@ from monitor.settings_loader import UNUSABLE, Loader
 from monitor.settings_tables import (
     DetectorSettings,
     HttpSettings,
+    LabelSettings,
     LimitSettings,
     ModelSettings,
     ReferenceSettings,
@@ -39,6 +40,7 @@ __all__ = [
     "EventSpan",
     "Fault",
     "HttpSettings",
+    "LabelSettings",
     "LimitSettings",
     "ModelSettings",
     "Quorum",
@@ -101,6 +103,9 @@ class Settings:
 
     detectors: DetectorSettings = field(default_factory=DetectorSettings)
     """How they are measured."""
+
+    labels: LabelSettings = field(default_factory=LabelSettings)
+    """How labels join their predictions."""
 
     store: StoreSettings = field(default_factory=StoreSettings)
     """Where results are kept."""

@@ -11,6 +11,7 @@ from monitor.settings_kinds import (
     column_metrics,
     format_trouble,
     formats,
+    label_metrics,
     meters,
 )
 from monitor.settings_loader import UNUSABLE
@@ -34,11 +35,21 @@ def cross_faults(given: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault("collect", "is required: at least one [[collect]] table")
     yield from _source_faults(_usable(given, "collect"))
     yield from _rule_faults(_usable(given, "rules"))
+    yield from _label_faults(_usable(given, "rules"), given.get("labels"))
     rollback, model = given.get("rollback", UNUSABLE), given["model"]
     if UNUSABLE in (rollback, model):
         return
     if rollback.mode == "act" and not model.tracking_uri:
         yield Fault("model.tracking_uri", 'is required for [rollback] mode = "act"')
+
+
+def _label_faults(rules: Mapping[int, RuleSettings], labels: Any) -> Iterator[Fault]:  # noqa: ANN401 - may be unusable
+    if labels is UNUSABLE or (labels is not None and labels.join):
+        return
+    of_labels = label_metrics()
+    for i, rule in rules.items():
+        if rule.metric in of_labels:
+            yield Fault(f"rules[{i}].metric", f'"{rule.metric}" needs [labels] join = true')
 
 
 def _usable(given: Mapping[str, Any], name: str) -> dict[int, Any]:

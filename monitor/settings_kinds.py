@@ -60,6 +60,13 @@ def step_kinds() -> Mapping[str, type]:
     return STEP_KINDS
 
 
+def label_metrics() -> Collection[str]:
+    """Return the names of what can be measured of predictions and their labels."""
+    from detectors.performance import PERFORMANCE_METRICS  # noqa: PLC0415 - it brings in numpy
+
+    return PERFORMANCE_METRICS
+
+
 def metrics() -> Collection[str]:
     """Return the names of what can be measured."""
     from detectors.kinds import METRICS  # noqa: PLC0415 - it brings in numpy

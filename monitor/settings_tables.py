@@ -188,6 +188,35 @@ class DetectorSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelSettings:
+    """``[labels]``: how labels join their predictions, and what is measured of the pairs."""
+
+    join: bool = False
+    """Whether labels are expected. Off: every prediction that may get one is a row written to the
+    store, which costs more than all the rest of the counting."""
+
+    ttl_s: PositiveDuration = 7 * 86_400.0
+    """How long a prediction waits for its label, and a label that came first for its prediction,
+    in event time. Labels that come later than this never meet theirs, and are counted."""
+
+    pending_max: Positive = 1_000_000
+    """Predictions, labels and pairs kept in the store at most, 150 bytes each or so. Beyond it
+    pairs give way first (they are kept for corrections only), then the oldest."""
+
+    task: Literal["auto", "classes", "probability", "quantity"] = "auto"
+    """What is predicted. ``auto`` is decided by the first window with `min_events` labels: whole
+    numbers and texts are classes; numbers in [0, 1] with labels 0 and 1, or false and true, a
+    probability; other numbers a quantity."""
+
+    positive: str = ""
+    """The class that precision and recall are of, and whose probability is predicted; by default
+    the larger of two. More than two classes are averaged where this is empty."""
+
+    threshold: Annotated[float, between(0.0, 1.0)] = 0.5
+    """A probability of at least this predicts the positive class."""
+
+
+@dataclass(frozen=True, slots=True)
 class StoreSettings:
     """``[store]``: where results and read positions are kept, in one transaction."""
 

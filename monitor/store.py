@@ -12,13 +12,13 @@ and the errors are in :mod:`monitor.store_errors`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
-from monitor import retention, schema, tables
+from monitor import pending, retention, schema, tables
 from monitor.column_types import fit
 from monitor.database import classified, sqlite_path, writer_engine
 from monitor.ownership import Fence, lock_of
@@ -92,6 +92,7 @@ class Change:
     incidents: list[Json] = field(default_factory=list)
     versions: list[Json] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)  # versions, with the states of their rules
+    labels: pending.LabelChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ class Snapshot:
     rules: Mapping[tuple[str, str], Json]
     totals: Mapping[str, Totals]
     versions: Sequence[Json]
+    performance_panes: Mapping[tuple[str, int], bytes] = field(default_factory=dict)
 
 
 class Store:
@@ -177,6 +179,7 @@ class Store:
                     for row in rows(tables.totals)
                 },
                 versions=[dict(row._mapping) for row in rows(tables.versions)],  # noqa: SLF001 - SQLAlchemy's public name
+                performance_panes=pending.panes(connection),
             )
 
     def commit(self, change: Change) -> None:
@@ -221,8 +224,22 @@ class Store:
             upsert(connection, tables.series, new)
             if change.incidents:
                 self._write_incidents(connection, change.incidents)
+            if change.labels is not None:
+                pending.write(connection, change.labels)
         # Not before: what was rolled back is not there.
         self._series |= measured
+
+    def held(self, ids: Collection[str]) -> Mapping[str, pending.Held]:
+        """Rows of :mod:`monitor.pending` of those ids that have one."""
+        with self._transactions.reading() as connection:
+            return pending.read(connection, ids)
+
+    def oldest_held(
+        self, *, joined: bool, limit: int, before: float | None = None
+    ) -> Sequence[pending.Held]:
+        """Oldest rows of :mod:`monitor.pending`, of pairs or of what waits."""
+        with self._transactions.reading() as connection:
+            return pending.oldest(connection, joined=joined, limit=limit, before=before)
 
     def write_rollback(self, record: Json, transition: Json | None) -> None:
         """Write the journal's row and its transition, both or neither.

@@ -17,7 +17,7 @@ from monitor.column_types import BigId, Document, Figure, Name
 
 #: Name of the last step under `monitor/migrations`: the schema that is described here.
 #: `kedge run` refuses a store of another one.
-REVISION = "0002"
+REVISION = "0003"
 
 #: Longest names; longer ones are cut (:func:`monitor.column_types.fit`).
 COLUMN_CHARACTERS = 256
@@ -111,6 +111,8 @@ windows = sa.Table(
     sa.Column("errors", sa.BigInteger, nullable=False),
     sa.Column("rejected", sa.BigInteger, nullable=False),
     sa.Column("late", sa.BigInteger, nullable=False),
+    # Of traffic, or of labels: then its events are pairs, and it has no requests.
+    sa.Column("kind", sa.String(16), nullable=False, default="traffic", server_default="traffic"),
     # When it was written, by the wall clock: what retention goes by. A log of last year is
     # worth reading, and its windows are kept as long as today's.
     sa.Column("stored", sa.Float, nullable=False),
@@ -239,4 +241,30 @@ versions = sa.Table(
     sa.Column("first_seen", sa.Float, nullable=False),
     sa.Column("last_seen", sa.Float, nullable=False),
     sa.Column("last_window", sa.Float),
+)
+
+#: Predictions that wait for their label, labels that wait for their prediction, and pairs that a
+#: correction may still come for. One row an event id; values are JSON texts.
+pending = sa.Table(
+    "kedge_pending",
+    metadata,
+    sa.Column("id", Name(128), primary_key=True),
+    sa.Column("joined", sa.SmallInteger, nullable=False),
+    sa.Column("ts", sa.Float, nullable=False),
+    sa.Column("version", Name(128)),
+    sa.Column("prediction", sa.Text),
+    sa.Column("label", sa.Text),
+    # When the label became known, and the pane that the pair was counted in.
+    sa.Column("known", sa.Float),
+    sa.Column("pane", sa.BigInteger),
+    sa.Index("kedge_pending_age", "joined", "ts"),
+)
+
+#: Panes of labelled predictions that a window still needs.
+performance_panes = sa.Table(
+    "kedge_performance_panes",
+    metadata,
+    sa.Column("version", Name(128), primary_key=True),
+    sa.Column("pane", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
 )

@@ -82,6 +82,7 @@ class DaemonView:
                 }
                 for source, counts in totals.items()
             },
+            **({"labels": committed.labels} if committed.labels is not None else {}),
             "ready": self.ready() or "ok",
             "started": rfc3339(self._started),
             "kedge_version": VERSION,

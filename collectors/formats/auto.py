@@ -13,6 +13,7 @@ from collectors.format import Format, Holding
 from collectors.formats.event_line import Unusable, parse_line, split_lines
 from collectors.formats.line_format import LineFormat
 from collectors.formats.options import FormatOptions
+from collectors.labels import JoinsLabels
 
 #: Lines that are looked at, and bytes; of a log that they do not tell, Kedge's own is assumed.
 LINES_MAX = 20
@@ -56,6 +57,7 @@ class AutoFormat:
         }
         self._schema = schema or Schema({})
         self._learning = schema is None
+        self._joins_labels = False
         self._held = b""
         self._inner: Format | None = None
         self.name: str | None = None
@@ -81,6 +83,13 @@ class AutoFormat:
         self._schema, self._learning = schema, True
         if self._inner is not None:
             self._inner.learn(schema)
+
+    def join_labels(self) -> None:
+        """From now on hand out what labels join on, once it is known which format this is."""
+        self._joins_labels = True
+        inner = self._inner
+        if inner is not None and isinstance(inner, JoinsLabels):
+            inner.join_labels()
 
     def decode(self, lines: bytes) -> Decoded:
         """Make columns of whole lines, once it is known what they are."""
@@ -134,6 +143,8 @@ class AutoFormat:
     def _become(self, name: str) -> Format:
         inner = self._kinds[name](self._model, None, **self._arguments)
         (inner.learn if self._learning else inner.fix)(self._schema)
+        if self._joins_labels and isinstance(inner, JoinsLabels):
+            inner.join_labels()
         self._inner, self.name = inner, name
         return inner
 

@@ -25,6 +25,7 @@ from collectors.batch import (
 )
 from collectors.formats.event_columns import feature_columns, floats, prediction_columns
 from collectors.formats.event_types import EventTypes, Vocabulary
+from collectors.labels import JoinColumns, LabelRows, Scalar, join_key, scalar
 from collectors.text import clean_text
 
 if TYPE_CHECKING:
@@ -89,10 +90,14 @@ class Piece:
     status: Ints
     weight: Floats
     columns: Mapping[str, Column]
+    joins: JoinColumns | None = None
 
 
 def pieces(
-    rows: Rows, types: EventTypes, vocabulary: Vocabulary, unknown: Counter[str]
+    rows: Rows,
+    types: EventTypes,
+    vocabulary: Vocabulary,
+    unknown: Counter[str],
 ) -> dict[Group, Piece]:
     """Make the columns of one block of rows, group by group; count the names ignored."""
     structs = rows.keys["features"]
@@ -134,6 +139,7 @@ def joined(
             part.weight,
             part.columns,
             requests_only=requests_only,
+            joins=part.joins,
         )
     names = dict.fromkeys(name for part in parts for name in part.columns)
     return PredictionBatch(
@@ -145,7 +151,14 @@ def joined(
         weight=np.concatenate([part.weight for part in parts]),
         columns={name: _joined_column(name, parts) for name in names},
         requests_only=requests_only,
+        joins=_joined_joins([part.joins for part in parts if part.joins is not None]),
     )
+
+
+def label_rows(rows: Rows, at: Sequence[int]) -> LabelRows:
+    """Return the rows `at`, which carry an id and a label alone."""
+    ids, labels = rows.keys["id"], rows.keys["label"]
+    return LabelRows([join_key(ids[i]) for i in at], [scalar(labels[i]) for i in at], rows.ts[at])
 
 
 def _transposed(
@@ -207,7 +220,33 @@ def _piece(rows: Rows, features: Mapping[str, Sequence[Any]], vocabulary: Vocabu
     latency_ms[latency_ms < 0] = math.nan  # a clock that stepped back is no measurement
     columns = feature_columns(features, vocabulary)
     columns |= prediction_columns(rows.keys["prediction"], rows.prediction_types, vocabulary)
-    return Piece(rows.ts, latency_ms, _statuses(rows), _weights(rows.keys["sampling"]), columns)
+    weights = _weights(rows.keys["sampling"])
+    join_columns = _join_columns(rows.keys) if vocabulary.joins_labels else None
+    return Piece(rows.ts, latency_ms, _statuses(rows), weights, columns, join_columns)
+
+
+def _join_columns(keys: Mapping[str, Sequence[Any]]) -> JoinColumns:
+    return JoinColumns(
+        [join_key(id_) if id_ else None for id_ in keys["id"]],
+        _scalars(keys["prediction"]),
+        _scalars(keys["label"]),
+    )
+
+
+def _scalars(values: Sequence[Any]) -> Sequence[Scalar | None]:
+    if values.count(None) == len(values):
+        return values
+    return [None if value is None else scalar(value) for value in values]
+
+
+def _joined_joins(parts: Sequence[JoinColumns]) -> JoinColumns | None:
+    if not parts:
+        return None
+    return JoinColumns(
+        [id_ for part in parts for id_ in part.ids],
+        [prediction for part in parts for prediction in part.predictions],
+        [label for part in parts for label in part.labels],
+    )
 
 
 def _statuses(rows: Rows) -> Ints:

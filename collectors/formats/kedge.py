@@ -5,7 +5,10 @@ Only a block that fails is looked at line by line: there unknown names are learn
 the next block succeeds, wrong values are counted in their column, and what cannot be used is
 rejected with a reason.
 
-What it does not do: read `label`, `segment` and `trace_id` (accepted, unused).
+`label` is read where labels are joined (`KedgeFormat.join_labels`); then a line with an id and a
+label alone is a label that came later, and otherwise one that lacks a key.
+
+What it does not do: read `segment` and `trace_id` (accepted, unused).
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from collectors.batch import Decoded, Floats, Rejection, Schema
-from collectors.formats.event_batches import Group, Piece, Rows, joined, pieces
+from collectors.formats.event_batches import Group, Piece, Rows, joined, label_rows, pieces
 from collectors.formats.event_halves import EventHalves
 from collectors.formats.event_line import (
     REJECTED_BYTES_MAX,
@@ -35,6 +38,7 @@ from collectors.formats.event_line import (
 )
 from collectors.formats.event_types import EventTypes, Vocabulary
 from collectors.formats.options import FormatOptions
+from collectors.labels import LabelRows
 
 #: Lines decoded at a time. Rows of a block stay in the processor's cache until they have
 #: become columns: twice as quick as a MiB at a time, measured by ``benchmarks/ingest.py``.
@@ -48,6 +52,7 @@ class _Found:
     parts: dict[Group, list[Piece]] = field(default_factory=lambda: defaultdict(list))
     rejections: list[Rejection] = field(default_factory=list)
     unknown: Counter[str] = field(default_factory=Counter)
+    labels: list[LabelRows] = field(default_factory=list)
 
 
 class KedgeFormat:
@@ -85,6 +90,7 @@ class KedgeFormat:
         self._model = model
         self._columns_max = columns_max
         self._depth_max = depth_max
+        self._joins_labels = False
         self._halves = EventHalves(options.join_s, depth_max=depth_max) if options else None
         self._start_from(schema or Schema({}), learning=schema is None)
 
@@ -105,6 +111,10 @@ class KedgeFormat:
     def learn(self, schema: Schema) -> None:
         """Start from the columns of `schema`, and go on learning."""
         self._start_from(schema, learning=True)
+
+    def join_labels(self) -> None:
+        """From now on fill `PredictionBatch.joins`, and take lines with a label alone."""
+        self._joins_labels = self._vocabulary.joins_labels = True
 
     def decode(self, lines: bytes) -> Decoded:
         """Make columns of whole lines; blank lines are nothing."""
@@ -136,6 +146,7 @@ class KedgeFormat:
 
     def _start_from(self, schema: Schema, *, learning: bool) -> None:
         self._vocabulary = Vocabulary(schema, learning=learning, columns_max=self._columns_max)
+        self._vocabulary.joins_labels = self._joins_labels
         self._types = EventTypes(self._vocabulary, self._model)
 
     def _decode_block(self, block: bytes, found: _Found) -> None:
@@ -147,6 +158,8 @@ class KedgeFormat:
             rows, lines = self._line_by_line(block, found)
         if self._halves is not None:
             rows = self._halves.take_out(rows, lines, block)
+        if self._joins_labels:
+            rows = _without_labels(rows, found.labels)
         self._add(rows, found)
 
     def _add(self, rows: Rows, found: _Found) -> None:
@@ -164,6 +177,7 @@ class KedgeFormat:
             [joined(self._model, group, parts) for group, parts in found.parts.items()],
             found.rejections,
             bounded(found.unknown),
+            labels=tuple(found.labels),
             joined=joined_events,
             alone=alone,
         )
@@ -196,9 +210,18 @@ class KedgeFormat:
         if len(structs) != block.count(b"\n"):
             return None
         rows = Rows.of(structs, self._types.keys)
-        if _lack_both(rows).any() or not _plausible(rows.ts).all():
+        if self._useless(rows).any() or not _plausible(rows.ts).all():
             return None
         return rows
+
+    def _useless(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which rows say nothing: neither features nor a prediction, nor a label of some id."""
+        lacking = _lack_both(rows)
+        if not self._joins_labels:
+            return lacking
+        for row in np.flatnonzero(lacking).tolist():
+            lacking[row] = not rows.keys["id"][row] or rows.keys["label"][row] is None
+        return lacking
 
     def _learn_names(self, block: bytes) -> bool:
         """Learn from the lines that the types refuse; True if the types were made anew."""
@@ -237,7 +260,7 @@ class KedgeFormat:
                 structs.append(struct)
                 lines.append(line)
         rows = Rows.of(structs, self._types.keys)
-        lacking, untimely = _lack_both(rows), ~_plausible(rows.ts)
+        lacking, untimely = self._useless(rows), ~_plausible(rows.ts)
         faults += [(lines[i], "missing_key") for i in np.flatnonzero(lacking)]
         faults += [(lines[i], "bad_time") for i in np.flatnonzero(untimely & ~lacking)]
         found.rejections += [
@@ -255,6 +278,15 @@ def _lack_both(rows: Rows) -> npt.NDArray[np.bool_]:
         return np.zeros(len(rows.ts), dtype=np.bool_)
     both = zip(rows.keys["features"], rows.keys["prediction"], strict=True)
     return np.array([one is None and other is None for one, other in both], dtype=np.bool_)
+
+
+def _without_labels(rows: Rows, labels: list[LabelRows]) -> Rows:
+    """Take the lines that carry a label alone out of the rows, and into `labels`."""
+    alone = _lack_both(rows)
+    if not alone.any():
+        return rows
+    labels.append(label_rows(rows, np.flatnonzero(alone).tolist()))
+    return rows.taken(np.flatnonzero(~alone).tolist())
 
 
 def _plausible(ts: Floats) -> npt.NDArray[np.bool_]:

@@ -117,6 +117,7 @@ class MappedFormat:
         self._options = options
         self._clock = clock
         self._joiner = Joiner(options.join_s)
+        self._joins_labels = False
         self._start_from(schema or Schema({}), learning=schema is None)
 
     @property
@@ -136,6 +137,10 @@ class MappedFormat:
     def learn(self, schema: Schema) -> None:
         """Start from the columns of `schema`, and go on learning."""
         self._start_from(schema, learning=True)
+
+    def join_labels(self) -> None:
+        """From now on fill `PredictionBatch.joins`."""
+        self._joins_labels = self._vocabulary.joins_labels = True
 
     def decode(self, lines: bytes) -> Decoded:
         """Make columns of whole lines; blank lines are nothing."""
@@ -183,6 +188,7 @@ class MappedFormat:
 
     def _start_from(self, schema: Schema, *, learning: bool) -> None:
         self._vocabulary = Vocabulary(schema, learning=learning, columns_max=self._columns_max)
+        self._vocabulary.joins_labels = self._joins_labels
 
     def _exchanges(self, line: bytes) -> list[Exchange]:
         now = self._clock() if self._clock is not None else None

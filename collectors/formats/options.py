@@ -5,8 +5,8 @@ from __future__ import annotations
 import zoneinfo
 from dataclasses import dataclass, field
 
-#: How long half of an event waits for the other. Shorter than windows wait for late events, so
-#: that a half which stays alone still finds its window open.
+#: How long half of an event waits for the other: far longer than an answer takes, and not so long
+#: that windows, which stay open for what waits, close noticeably later.
 JOIN_S = 20.0
 
 
@@ -68,7 +68,7 @@ class FormatOptions:
 
     join_s: float = JOIN_S
     """How long half of an event (its features, or its prediction) waits for the other half, in
-    event time. Then it counts alone. Keep it below `lateness` of the windows."""
+    event time. Then it counts alone. Windows stay open for what waits."""
 
     columns: ColumnNames = field(default_factory=ColumnNames)
     """What the columns are called."""

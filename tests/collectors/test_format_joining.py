@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -196,3 +197,26 @@ def test_every_half_has_its_effect_once_however_the_log_is_cut(
 
     assert 2 * joined + alone == len(log)
     assert found == ids
+
+
+def test_what_waits_says_since_when() -> None:
+    decoder = joining()
+    before = decoder.held_since()
+    decoder.decode(lines(event(id="a", ts=TS + 5, **FEATURES), event(id="b", ts=TS, **FEATURES)))
+
+    waiting = decoder.held_since()
+    decoder.decode(lines(event(id="b", **PREDICTION)))
+
+    assert (before, waiting, decoder.held_since()) == (math.inf, TS, TS + 5)
+
+
+def test_halves_of_one_side_that_wait_when_that_is_understood_come_out_at_once() -> None:
+    decoder = joining()
+    decoder.decode(lines(*(event(id=f"a{i}", **FEATURES) for i in range(ONE_SIDED_MIN))))
+    decoder.decode(lines(event(id="late", ts=TS + 15, **FEATURES)))
+    decoder.expire(TS + 1000, 6.0)
+
+    decoded = decoder.decode(lines(event(id="b", ts=TS + 16, **FEATURES)))
+
+    assert sum(batch.rows for batch in decoded.batches) == 2
+    assert decoder.held_since() == math.inf

@@ -11,6 +11,7 @@ from collectors.batch import CategoryColumn, Column, NumberColumn, PredictionBat
 from detectors.kinds import COUNT_METRICS, METRICS, SAMPLED_METRICS, measure
 from detectors.measurement import Measurement
 from detectors.pane import Pane
+from detectors.performance import PERFORMANCE_METRICS
 from detectors.rate import rate
 from detectors.ratio import ratio
 from detectors.reference import Reference
@@ -61,7 +62,7 @@ def test_each_metric_is_measured_where_it_applies() -> None:
             "latency_p99",
         },
     }
-    assert set().union(*by_column.values()) == METRICS - set(SAMPLED_METRICS)
+    assert set().union(*by_column.values()) == METRICS - PERFORMANCE_METRICS - set(SAMPLED_METRICS)
     assert COUNT_METRICS < METRICS
 
 

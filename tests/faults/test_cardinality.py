@@ -19,8 +19,9 @@ pytestmark = pytest.mark.real
 Rows: TypeAlias = Callable[[int], Iterator[dict[str, Any]]]
 
 NAMES = 100_000
-#: Of the daemon over what it took after its first windows.
-GROWTH_MB_MAX = 120.0
+#: Of the daemon over what it took after its first windows: 500 learnt columns with their panes
+#: take 100 to 140 MB, and the flood of names is none of it.
+GROWTH_MB_MAX = 170.0
 SCRAPE_S_MAX = 1.0
 
 
@@ -77,7 +78,8 @@ def test_names_without_end_cost_bounded_memory_and_series_and_are_counted(
         eventually(lambda: kedge.get("/api/v1/windows")["windows"], what="the first window")
         before = rss_mb(kedge)
         flood(tmp_path, rows(NAMES))
-        kedge.counted(2_000 + NAMES)
+        # A version a row is the slowest log there can be: a batch each.
+        kedge.counted(2_000 + NAMES, deadline_s=240)
         page, slowest = scraped(kedge)
         after = rss_mb(kedge)
         status = kedge.get("/api/v1/status")

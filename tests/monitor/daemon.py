@@ -54,11 +54,12 @@ class Kedge:
     def totals(self) -> dict[str, int]:
         return dict(self.get("/api/v1/status")["totals"]["all"])
 
-    def counted(self, lines: int) -> None:
+    def counted(self, lines: int, *, deadline_s: float = DEADLINE_S) -> None:
         """Wait until so many lines were counted, used or not."""
         eventually(
             lambda: sum(self.totals()[key] for key in ("events", "rejected")) >= lines,
             what=f"{lines} lines counted",
+            deadline_s=deadline_s,
         )
 
     def kill(self) -> None:

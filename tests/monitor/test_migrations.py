@@ -187,8 +187,8 @@ def test_the_commands_refuse_upgrade_and_say_so(tmp_path: Path, url: str) -> Non
     assert refused.returncode == 1
     assert refused.stderr.strip().endswith(f"kedge db upgrade -c {config}")
     assert (upgraded.returncode, upgraded.stderr) == (0, "")
-    assert upgraded.stdout.endswith("schema 0001 is now 0002\n")
-    assert again.stdout.endswith("has schema 0002 already\n")
+    assert upgraded.stdout.endswith(f"schema 0001 is now {tables.REVISION}\n")
+    assert again.stdout.endswith(f"has schema {tables.REVISION} already\n")
 
 
 def kedge(*arguments: str) -> subprocess.CompletedProcess[str]:
