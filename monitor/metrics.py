@@ -10,18 +10,14 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import prometheus_client as prometheus
-from prometheus_client.core import HistogramMetricFamily
-from prometheus_client.registry import Collector
 
 from collectors.resource_sample import GpuSample, ResourceSample
-
-OTHER = "other"
+from monitor.bulk_histogram import BulkHistogram
+from monitor.label_budget import LabelBudget
 
 # Half as many series again, for times that nobody asks for.
 prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]  # the client's own gap
@@ -40,68 +36,6 @@ RULE_STATES = {"ok": 0, "suspect": 1, "breach": 2, "unknown": 3}
 RENDER_INTERVAL_S = 1.0
 
 
-class LabelBudget:
-    """The first `limit` values of a label; whatever comes later is ``other``."""
-
-    def __init__(self, limit: int, folded: Callable[[], None]) -> None:
-        self._limit = limit
-        self._known: set[str] = set()
-        self._folded = folded
-
-    def __call__(self, value: str) -> str:
-        """Return the value, or ``other`` once the budget is spent."""
-        if value in self._known:
-            return value
-        if len(self._known) < self._limit:
-            self._known.add(value)
-            return value
-        self._folded()
-        return OTHER
-
-
-class BulkHistogram(Collector):
-    """A histogram that takes a whole batch at once.
-
-    prometheus-client's own takes one value a call, which would cost more than reading the line
-    that the value stands in.
-
-    Parameters
-    ----------
-    labels
-        Names of the labels; `observe` takes their values in this order.
-    bounds_s
-        Upper bounds of the buckets, ascending, inclusive as Prometheus has them.
-    """
-
-    def __init__(
-        self, name: str, text: str, labels: Sequence[str], bounds_s: Sequence[float]
-    ) -> None:
-        self._name, self._text, self._labels = name, text, tuple(labels)
-        self._bounds = np.asarray(bounds_s)
-        self._names = [*(repr(float(bound)) for bound in bounds_s), "+Inf"]
-        self._counts: dict[tuple[str, ...], npt.NDArray[np.int64]] = {}
-        self._sums: dict[tuple[str, ...], float] = {}
-
-    def observe(self, labels: tuple[str, ...], values_s: npt.NDArray[np.float64]) -> None:
-        """Count values in seconds, shape ``(n,)``; NaN is no value and is passed over."""
-        values_s = values_s[~np.isnan(values_s)]
-        if not len(values_s):
-            return
-        cells = np.searchsorted(self._bounds, values_s, side="left")
-        counts = np.bincount(cells, minlength=len(self._bounds) + 1)
-        # A new array each time: a page that is being rendered keeps the old one whole.
-        self._counts[labels] = self._counts.get(labels, 0) + counts
-        self._sums[labels] = self._sums.get(labels, 0.0) + float(values_s.sum())
-
-    def collect(self) -> Iterator[HistogramMetricFamily]:
-        """Yield the one family, with cumulative buckets."""
-        family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
-        for labels, counts in list(self._counts.items()):
-            buckets = list(zip(self._names, np.cumsum(counts).tolist(), strict=True))
-            family.add_metric(labels, buckets, self._sums[labels])
-        yield family
-
-
 class Metrics:
     """Every metric of the daemon. The names are INTERFACE §5's, and a contract."""
 
@@ -110,6 +44,7 @@ class Metrics:
         self._page: tuple[float, bytes, str] = (-math.inf, b"", "")
         self._rendering = threading.Lock()
         self._limits: dict[str, int] = {}
+        self._by_version: list[prometheus.Counter | prometheus.Gauge] = []
         self._make_traffic()
         self._make_drift()
         self._make_performance()
@@ -121,7 +56,15 @@ class Metrics:
         )
         fold = self.folded.labels
         self.column = LabelBudget(columns_max, lambda: fold("column").inc())
-        self.version = LabelBudget(versions_max, lambda: fold("version").inc())
+        self.version = LabelBudget(
+            versions_max, lambda: fold("version").inc(), forget=self._forget_version
+        )
+
+    def _forget_version(self, version: str) -> None:
+        """Let go of every series of a version of the model."""
+        for metric in self._by_version:
+            metric.remove_by_labels({"version": version})
+        self.latency.forget("version", version)
 
     def _make_traffic(self) -> None:
         self.predictions = self._counter(
@@ -449,10 +392,17 @@ class Metrics:
             self.missing.labels(model, version, column).set(_number(one["value"]))
 
     def _counter(self, name: str, text: str, *labels: str) -> prometheus.Counter:
-        return prometheus.Counter(name, text, labels, registry=self.registry)
+        counter = prometheus.Counter(name, text, labels, registry=self.registry)
+        if "version" in labels:
+            self._by_version.append(counter)
+        return counter
 
     def _gauge(self, name: str, text: str, *labels: str) -> prometheus.Gauge:
-        return prometheus.Gauge(name, text, labels, registry=self.registry)
+        gauge = prometheus.Gauge(name, text, labels, registry=self.registry)
+        # That of `kedge_build_info` is Kedge's own.
+        if "version" in labels and "model" in labels:
+            self._by_version.append(gauge)
+        return gauge
 
 
 def _number(value: float | None) -> float:

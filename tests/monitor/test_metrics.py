@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.label_budget import IDLE_S, LabelBudget
 from monitor.metrics import LATENCY_BUCKETS_S, Metrics
 
 
@@ -79,3 +80,23 @@ def test_the_page_is_read_by_prometheus_own_parser(metrics: Metrics) -> None:
 
     families = {family.name for family in text_string_to_metric_families(page.decode())}
     assert {"kedge_rule_state", "kedge_prediction_latency_seconds"} <= families
+
+
+def test_a_version_idle_for_an_hour_gives_way_to_a_new_one_with_all_its_series(
+    metrics: Metrics,
+) -> None:
+    now = [0.0]
+    metrics.version = LabelBudget(
+        1, lambda: None, forget=metrics._forget_version, monotonic=lambda: now[0]
+    )
+    metrics.predictions.labels("m", metrics.version("7"), "200").inc()
+    metrics.latency.observe(("m", metrics.version("7")), np.array([0.2]))
+    soon = metrics.version("8")
+    now[0] = IDLE_S
+
+    later = metrics.version("8")
+
+    label = {"model": "m", "version": "7"}
+    assert (soon, later) == ("other", "8")
+    assert sample(metrics, "kedge_predictions_total", status="200", **label) is None
+    assert sample(metrics, "kedge_prediction_latency_seconds_count", **label) is None
