@@ -141,25 +141,24 @@ class PredictionBatch:
 
     def take(self, rows: slice) -> PredictionBatch:
         """Return the rows of a slice without a step."""
-        return replace(
-            self,
-            ts=self.ts[rows],
-            latency_ms=self.latency_ms[rows],
-            status=self.status[rows],
-            weight=self.weight[rows],
-            columns={name: column.take(rows) for name, column in self.columns.items()},
-            joins=None,
+        return self._chosen(
+            rows, {name: column.take(rows) for name, column in self.columns.items()}
         )
 
     def pick(self, rows: Ints) -> PredictionBatch:
         """Return the rows at the indices `rows`, in that order."""
+        return self._chosen(
+            rows, {name: column.pick(rows) for name, column in self.columns.items()}
+        )
+
+    def _chosen(self, rows: slice | Ints, columns: Mapping[str, Column]) -> PredictionBatch:
         return replace(
             self,
             ts=self.ts[rows],
             latency_ms=self.latency_ms[rows],
             status=self.status[rows],
             weight=self.weight[rows],
-            columns={name: column.pick(rows) for name, column in self.columns.items()},
+            columns=columns,
             joins=None,
         )
 

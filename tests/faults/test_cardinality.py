@@ -19,9 +19,8 @@ pytestmark = pytest.mark.real
 Rows: TypeAlias = Callable[[int], Iterator[dict[str, Any]]]
 
 NAMES = 100_000
-#: Of the daemon over what it took after its first windows: 500 learnt columns with their panes
-#: take 100 to 140 MB, and the flood of names is none of it.
-GROWTH_MB_MAX = 170.0
+#: Of the daemon over what it took after its first windows.
+GROWTH_MB_MAX = 120.0
 SCRAPE_S_MAX = 1.0
 
 
