@@ -91,8 +91,7 @@ class Dispersion:
     Parameters
     ----------
     scales
-        By ascending rows. None where the reference has too few rows, or a constant column: then
-        nothing is known, and rows are taken as independent.
+        By ascending rows; without any, rows are taken as independent.
 
     Raises
     ------
@@ -108,6 +107,7 @@ class Dispersion:
     DesignEffect(cumulative=9.0, bins=9.0)
     """
 
+    # Reference files hold these classes by the names of their fields.
     scales: tuple[Scale, ...]
 
     def __post_init__(self) -> None:
