@@ -154,6 +154,7 @@ class Engine:
         self._wall = ForwardClock(wall, monotonic)
         self._monotonic = monotonic
         self._event_time = Watermark()
+        self._unread: dict[str, Mapping[str, int]] = {}
         self._pending = _Pending()
         self._totals: dict[str, Totals] = {stream.name: Totals() for stream in streams}
         self._versions = Versions()
@@ -271,8 +272,8 @@ class Engine:
 
     def _advance(self) -> None:
         """Move event time on, as far as every log that has a backlog has come."""
-        lagging = frozenset(s.name for s in self._streams if s.source.lag_bytes())
-        come = self._event_time.end_turn(lagging)
+        self._unread = {s.name: s.source.unread_bytes() for s in self._streams}
+        come = self._event_time.end_turn(self._unread)
         # An event a little ahead of us belongs to a window that others have yet to fill.
         come = min(come, self._wall())
         self._advance_to(come - self._windows.spec.lateness_s)
@@ -496,8 +497,8 @@ class Engine:
             self._metrics.follow_labels(self._model, self._labels.standing(), count=True)
         for limit, cost in self._source_costs().items():
             follow(limit, cost)
-        for stream in self._streams:
-            self._metrics.backlog.labels(stream.name).set(stream.source.lag_bytes())
+        for name, unread in self._unread.items():
+            self._metrics.backlog.labels(name).set(sum(unread.values()))
 
     def _source_costs(self) -> Counter[str]:
         costs: Counter[str] = Counter()
