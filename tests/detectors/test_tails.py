@@ -70,6 +70,13 @@ def test_a_noncentrality_gives_its_probability(freedom: int, x: float, p: float)
         assert central <= p * (1 + 1e-10)
 
 
+def test_a_noncentrality_goes_on_where_the_normal_limit_takes_over() -> None:
+    for p in (5e-7, 0.005, 0.5, 0.995):
+        before, after = noncentrality(1e6, 9, p), noncentrality(1e6 + 1, 9, p)
+
+        assert after - before == pytest.approx(1.0, abs=0.05)
+
+
 def test_a_noncentrality_of_a_great_distance_gives_its_probability() -> None:
     for p in (5e-7, 0.005, 0.5, 0.995):
         found = noncentrality(1e6, 9, p)
