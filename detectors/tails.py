@@ -137,13 +137,14 @@ def noncentrality(x: float, freedom: float, p: float) -> float:
     first = max(0, int(y - half - 20 * spread - 20))
     last = int(y + 12 * spread + 40)
     number = np.arange(first, last + 1, dtype=np.float64)
-    terms = _poisson(number + half, y)
-    rest = chi_square_below(freedom + 2 * (last + 1), x)
-    below = np.cumsum(terms[::-1])[::-1] + rest
+    terms = np.exp(_log_poisson(number + half, y))
+    below = np.cumsum(terms[::-1])[::-1]
     mean = (math.sqrt(max(x - freedom + 1, 1.0)) + _normal(1 - p)) ** 2 / 2
+    # Those of a mean of y, and what another mean makes of them: small numbers keep their digits.
+    logs = _log_poisson(number, y)
     for _ in range(_STEPS_MAX):
         mean = max(mean, 1e-300)
-        weights = _poisson(number, mean)
+        weights = np.exp(logs + (number * math.log(mean / y) + (y - mean)))
         share = float(weights @ below)
         step = (math.log(share) - math.log(p)) * share / float(weights @ terms)
         mean += step if mean + step > 0 else -mean / 2
@@ -186,7 +187,7 @@ def kolmogorov_quantile(above: float) -> float:
 
 def _quantile(a: float, r: float, below: float, above: float) -> float:
     """Distance ``s`` from the mode with so much probability below it and above it."""
-    left, right = math.exp(_log_tail(0.0, -1, a, r)), math.exp(_log_tail(0.0, 1, a, r))
+    left, right = _halves(a, r)
     share, side = (below, -1) if below * right <= above * left else (above, 1)
     goal = math.log(share * (left + right))
     deviation = 1 / math.sqrt(a * (1 - r))
@@ -208,9 +209,14 @@ def _chi_square(freedom: float, x: float) -> tuple[float, float]:
     s = math.log(x / freedom)
     side = -1 if s < 0 else 1
     there = _log_tail(s, side, a, 0.0)
-    other = math.exp(_log_tail(0.0, -1, a, 0.0)) + math.exp(_log_tail(0.0, 1, a, 0.0))
-    share = math.exp(there - math.log(other))
+    share = math.exp(there - math.log(sum(_halves(a, 0.0))))
     return (share, 1 - share) if side < 0 else (1 - share, share)
+
+
+@lru_cache(maxsize=1024)
+def _halves(a: float, r: float) -> tuple[float, float]:
+    """Integrals of the weight to the left and to the right of the mode."""
+    return math.exp(_log_tail(0.0, -1, a, r)), math.exp(_log_tail(0.0, 1, a, r))
 
 
 def _log_weight(s: float, a: float, r: float) -> float:
@@ -235,13 +241,13 @@ def _log_tail(s: float, side: int, a: float, r: float) -> float:
     return here + math.log(scale * float(_WEIGHTS @ np.exp(weights)))
 
 
-def _poisson(number: Floats, mean: float) -> Floats:
-    """``mean^n e^-mean / Γ(n + 1)`` for numbers, whole or not, one apart."""
+def _log_poisson(number: Floats, mean: float) -> Floats:
+    """``ln(mean^n e^-mean / Γ(n + 1))`` of numbers, whole or not, one apart."""
     first = float(number[0])
     logs = np.empty(number.size)
     logs[0] = first * math.log(mean) - mean - math.lgamma(first + 1)
     np.log(mean / number[1:], out=logs[1:])
-    return np.exp(np.cumsum(logs))
+    return np.cumsum(logs)
 
 
 def _normal(p: float) -> float:
