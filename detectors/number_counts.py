@@ -26,15 +26,19 @@ _WAITING_BATCHES_MAX = 64
 _WAITING_ROWS_MIN = 2_048
 #: Cells that are kept one by one, a row each, at least.
 _LISTED_ROWS_MIN = 1_024
-#: A state is sparse while at most one cell in so many is filled: a filled cell then takes two to
-#: three bytes, and one of all cells one or two.
-_STATE_CELLS_PER_FILLED = 3
 
 
 class NumberState(msgspec.Struct, array_like=True, frozen=True, tag="number"):
-    """What `NumberCounts` keeps in the store: cells that are not empty, by distance.
+    """What `NumberCounts` keeps in the store, rows or cells, whichever are fewer.
 
-    Where many cells are filled, there are no distances, and the counts are those of all cells.
+    Parameters
+    ----------
+    size
+        Number of cells.
+    steps, counts
+        With at most as many rows as cells, the cell of each row in ascending order, by its
+        distance to the one before, and no counts. With more, the rows of each cell, and no steps.
+        Older states have both: the cells that are not empty, and their rows.
     """
 
     size: int
@@ -169,10 +173,13 @@ class NumberCounts:
     def state(self) -> NumberState:
         """Everything to go on from; equal counts give equal states."""
         self._settle()
-        cells, counts = self._filled()
-        if _STATE_CELLS_PER_FILLED * cells.size > self.size:
-            cells, counts = cells[:0], self.cells()
-        steps = np.diff(cells, prepend=cells.dtype.type(0))
+        steps: npt.NDArray[np.integer] = np.empty(0, np.int64)
+        counts = steps
+        if self.rows <= self.size:
+            cells = self._sorted()
+            steps = np.diff(cells, prepend=cells.dtype.type(0))
+        else:
+            counts = self.cells()
         return NumberState(
             self.size, pack_counts(steps), pack_counts(counts), self.missing, self.invalid
         )
@@ -187,24 +194,23 @@ class NumberCounts:
             If the state does not fit the points.
         """
         self = cls(points, grid)
-        cells = np.cumsum(unpack_counts(state.steps))
-        counts = unpack_counts(state.counts)
-        if not cells.size and counts.size == state.size:
-            cells = np.flatnonzero(counts)
-            counts = counts[cells]
-        if state.size != self.size or cells.size != counts.size:
+        if state.size != self.size:
             raise PackingError(f"counts over {state.size} cells, expected {self.size}")
-        if cells.size and (int(cells[-1]) >= self.size or bool((np.diff(cells) <= 0).any())):
+        cells, counts = np.cumsum(unpack_counts(state.steps)), unpack_counts(state.counts)
+        if cells.size and int(cells[-1]) >= self.size:
             raise PackingError("cells out of order")
-        self.rows = int(counts.sum())
+        if cells.size and counts.size:
+            cells, counts = _cells_of_pairs(cells, counts, self.size)
+        if counts.size not in (0, self.size):
+            raise PackingError(f"counts over {counts.size} cells, expected {self.size}")
+        self.rows = int(counts.sum()) + cells.size
         self.missing = state.missing
         self.invalid = state.invalid
-        if self.rows <= self._listed_rows_max:
-            self._list(np.repeat(cells.astype(self._grid.cell_type), counts))
-        else:
-            dense = np.zeros(self.size, np.int64)
-            dense[cells] = counts
-            self._add_dense(dense)
+        self._list(cells.astype(self._grid.cell_type))
+        if counts.size and self.rows <= self._listed_rows_max:
+            self._list(np.repeat(np.arange(self.size, dtype=self._grid.cell_type), counts))
+        elif counts.size:
+            self._add_dense(counts)
         return self
 
     @property
@@ -244,18 +250,13 @@ class NumberCounts:
         self._dense = self._dense.astype(width, copy=False)
         np.add(self._dense, counts, out=self._dense, casting="unsafe")
 
-    def _filled(self) -> tuple[npt.NDArray[np.integer], Ints]:
-        """Return the cells that are not empty, ascending, and their rows."""
-        if self._dense is not None:
-            counts = self.cells()
-            cells = np.flatnonzero(counts)
-            return cells, counts[cells]
+    def _sorted(self) -> Cells:
+        """Return the cell of each row, ascending, of counts that are listed."""
         listed = np.concatenate([np.empty(0, self._grid.cell_type), *self._listed])
         listed.sort()
-        # A pane is written again and again while it grows: most of it is in order then.
-        self._listed = [listed] if listed.size else []
-        starts = _run_starts(listed)
-        return listed[starts], np.diff(starts, append=listed.size).astype(np.int64)
+        # A pane is written again and again while it grows: one array to sort next time.
+        self._listed = [listed]
+        return listed
 
 
 def _width(rows: int) -> type[np.unsignedinteger | np.signedinteger]:
@@ -265,9 +266,10 @@ def _width(rows: int) -> type[np.unsignedinteger | np.signedinteger]:
     return np.int32 if rows <= np.iinfo(np.int32).max else np.int64
 
 
-def _run_starts(cells: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
-    """Where each run of equal cells starts."""
-    is_start = np.empty(cells.size, np.bool_)
-    is_start[:1] = True
-    np.not_equal(cells[1:], cells[:-1], out=is_start[1:])
-    return np.flatnonzero(is_start)
+def _cells_of_pairs(cells: Ints, counts: Ints, size: int) -> tuple[Ints, Ints]:
+    """Turn cells that are not empty, and their rows, into rows of all cells."""
+    if cells.size != counts.size or bool((np.diff(cells) <= 0).any()):
+        raise PackingError("cells out of order")
+    every = np.zeros(size, np.int64)
+    every[cells] = counts
+    return cells[:0], every
