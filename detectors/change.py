@@ -38,6 +38,10 @@ class DamagedMemory(ValueError):  # noqa: N818 - says what it is
     """Stored memory that is none of this detector's; it has to begin anew."""
 
 
+class OtherDetector(DamagedMemory):
+    """Stored memory of a detector that was told something else."""
+
+
 class Memory(msgspec.Struct, array_like=True, frozen=True):
     """All that a detector remembers, as plain numbers and bytes: nothing in it is ever executed.
 

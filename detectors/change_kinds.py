@@ -289,6 +289,11 @@ class ChangeSpec:
         return metric_name(self.kind, self.subject)
 
     @property
+    def of_binary(self) -> bool:
+        """Whether it takes nothing but zeros and ones."""
+        return not self.parameters.subjects & _NUMBERS - {"loss"}
+
+    @property
     def values_per_second_max(self) -> int:
         """Values a second of event time that it looks at."""
         cost_s = self.parameters.value_cost_us / 1e6

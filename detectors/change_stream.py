@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from detectors.change import DamagedMemory, Memory, Scale
+from detectors.change import DamagedMemory, Memory, OtherDetector, Scale
 from detectors.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -170,14 +170,16 @@ class ChangeStream:
         Raises
         ------
         DamagedMemory
-            It cannot be read, or is of another detector.
+            It cannot be read.
+        OtherDetector
+            It is of one that was told something else.
         """
         try:
             kept = msgspec.msgpack.decode(data, type=_State)
         except msgspec.DecodeError as error:
             raise DamagedMemory(f"it cannot be read: {error}") from error
         if kept.identity != self.spec.identity():
-            raise DamagedMemory("the detector has other parameters now")
+            raise OtherDetector("it is told something else now")
         self._detector.recall(kept.memory)
         self._scale, self._warming, self._seen = kept.scale, kept.warming, kept.seen
         self._latest, self._changes = kept.latest, kept.changes

@@ -27,6 +27,7 @@ from detectors.measurement import Measurement
 from detectors.pane import PaneError
 from detectors.rule import RuleSpec
 from detectors.window import ClosedWindow, Windows, WindowStateError
+from monitor.changes import ChangeWatch
 from monitor.forward_clock import ForwardClock
 from monitor.judging import Judge, Judged, RuleStanding
 from monitor.labels import LabelJoin
@@ -117,6 +118,8 @@ class Engine:
         Joins labels to predictions; None where none are expected.
     sampler
         Measures windows by something else than their events; None without any.
+    changes
+        Watches the rows one by one, for the rules that count changes.
     wall, monotonic
         Clocks, seconds: of event time, and of intervals.
     """
@@ -134,6 +137,7 @@ class Engine:
         quarantine: Quarantine,
         commit_interval_s: float,
         idle_s: float,
+        changes: ChangeWatch,
         labels: LabelJoin | None = None,
         sampler: Sampler | None = None,
         wall: Callable[[], float] = time.time,
@@ -151,6 +155,7 @@ class Engine:
         self._idle_s = idle_s
         self._labels = labels
         self._sampler = sampler
+        self._changes = changes
         self._wall = ForwardClock(wall, monotonic)
         self._monotonic = monotonic
         self._event_time = Watermark()
@@ -192,6 +197,7 @@ class Engine:
         """Take up where the last commit left off."""
         self._references.restore(snapshot.states)
         self._judge.restore(snapshot.rules)
+        self._changes.restore(snapshot.states)
         self._totals |= snapshot.totals
         self._versions.restore(row for row in snapshot.versions if row["model"] == self._model)
         fixed = self._references.schema()
@@ -378,6 +384,7 @@ class Engine:
             reference = self._references.of(batch.version)
             added = self._windows.add(rest, reference, self._wall(), advance=False)
             late = added.late
+            self._changes.take(rest, reference, self._wall())
             if part is not None:
                 self._event_time.note(stream.name, part, added.newest)
             if added.late:
@@ -417,7 +424,7 @@ class Engine:
             rejected=since.rejected,
             late=since.late,
             events_by_version=events,
-            sampled=self._sampled(window, events),
+            sampled=(*self._sampled(window, events), *self._changes.of_window(window)),
         )
         change = self._pending.change
         change.windows.append(judged.row)
@@ -488,6 +495,7 @@ class Engine:
         follow("skipped_windows", windows.skipped)
         follow("evicted_versions", windows.evicted_versions)
         follow("evicted_panes", windows.evicted_panes)
+        follow("evicted_change_versions", self._changes.evicted)
         follow("forgotten_versions", self._versions.forgotten)
         follow("unkept_rejections", self._quarantine.dropped)
         follow("overflowing_columns", sum(s.format.columns_overflow for s in self._streams))
@@ -514,11 +522,13 @@ class Engine:
         change = self._pending.change
         change.labels = labels.settle(self._store)
         remembered = set(self._versions)
+        self._changes.take_pairs(labels.pairs, labels.task, remembered)
         for window, found in labels.close():
             if window.version not in remembered:
                 continue  # so that labels of long ago do not bring a forgotten version's rules back
             shares = self._events_between(window.begins, window.ends)
-            judged = self._judge.conclude_labels(window, found, events_by_version=shares)
+            measured = [*found, *self._changes.of_labels(window)]
+            judged = self._judge.conclude_labels(window, measured, events_by_version=shares)
             change.windows.append(judged.row)
             change.incidents.extend(judged.incidents)
             change.rules.update(judged.rule_states)
@@ -536,6 +546,7 @@ class Engine:
         change.versions.extend(rows)
         change.forgotten.extend(gone)
         self._judge.forget(gone)
+        change.states.update(self._changes.changed(gone))
         for stream in self._streams:
             schema = stream.format.schema
             if self._schemas.get(stream.name) != schema:
@@ -559,4 +570,5 @@ class Engine:
     def replace_rules(self, rules: Sequence[RuleSpec]) -> None:
         """Judge by other rules from the next window on."""
         self._judge.replace_rules(rules)
+        self._changes.replace_rules(rules)
         self._committed = self._standing()

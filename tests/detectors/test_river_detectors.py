@@ -50,8 +50,10 @@ def stream(kind: str, seed: int, rows: int) -> list[float]:
     rng = np.random.default_rng(seed)
     level = np.repeat(rng.random(rows // 40 + 1), 40)[:rows]
     if kind in OF_NUMBERS:
-        return np.clip(rng.normal(level, 0.1), 0, 1).round(2).tolist()
-    return (rng.random(rows) < level).astype(float).tolist()
+        values = np.clip(rng.normal(level, 0.1), 0, 1).round(2)
+    else:
+        values = (rng.random(rows) < level).astype(float)
+    return [float(value) for value in values]
 
 
 def rivers_rows(kind: str, values: list[float]) -> list[int]:
