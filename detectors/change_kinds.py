@@ -183,8 +183,8 @@ class Eddm:
     River's 0.9 after 30 errors alarms up to 60 times in a million values without a change.
     """
 
-    warm_start: int = 100
-    beta: float = 0.6
+    warm_start: int = 300
+    beta: float = 0.5
     subjects: ClassVar = _BINARY
     scaling: ClassVar[Scaling] = "raw"
     value_cost_us: ClassVar = 1.0
@@ -227,7 +227,7 @@ class HddmW:
     River's 0.001 with lambda 0.05 alarms 470 times in a million values of which 30 % are errors.
     """
 
-    drift_confidence: float = 1e-6
+    drift_confidence: float = 1e-7
     lambda_val: float = 0.01
     subjects: ClassVar = _BINARY
     scaling: ClassVar[Scaling] = "raw"

@@ -1,7 +1,8 @@
 """River's change detectors for numbers, as :class:`detectors.change.ChangeDetector`.
 
-Only this module and :mod:`detectors.river_binary` import river. That brings in scipy.stats and
-costs about 80 MB, so they are imported only where a rule asks for one of these detectors.
+Only this module and :mod:`detectors.river_binary` import river. That brings in scipy.stats,
+pandas and, where it is installed, scikit-learn, and costs about 140 MB: they are imported only
+where a rule asks for one of these detectors.
 
 What a detector remembers is taken out attribute by attribute, and put back into a new one: a
 pickle in a store that others can write would let them run code here. The attributes are river's

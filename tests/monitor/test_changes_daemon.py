@@ -121,3 +121,35 @@ def test_a_daemon_without_such_a_rule_does_not_import_river(tmp_path: Path) -> N
         maps = Path(f"/proc/{kedge.process.pid}/maps").read_text()
 
     assert "_river_rust" not in maps
+
+
+LOSSES = """
+[labels]
+join = true
+
+[[rules]]
+name = "wronger"
+metric = "hddm_a"
+of = "loss"
+"""
+
+
+def labelled(count: int, *, begins: float, wrong: float) -> Iterator[bytes]:
+    chance = random.Random(3)
+    for number in range(count):
+        row = {"id": f"{begins}-{number}", "ts": begins + number / 100, "version": "7"}
+        row["features"] = {"a": 1}
+        label = "no" if chance.random() < wrong else "yes"
+        yield json.dumps({**row, "prediction": "yes", "label": label}).encode() + b"\n"
+
+
+def test_a_loss_that_rises_breaches_in_windows_of_labels(tmp_path: Path) -> None:
+    config, log = configured(tmp_path), tmp_path / "predictions.jsonl"
+    config.write_text(CONFIGURATION + LOSSES)
+    append(log, b"".join(labelled(2_000, begins=BEGIN, wrong=0.05)))
+
+    with running(config) as kedge:
+        kedge.counted(2_000)
+        eventually(lambda: state_of(kedge, "wronger") == "ok", what="the rule is fine")
+        append(log, b"".join(labelled(600, begins=BEGIN + 20, wrong=0.6)))
+        eventually(lambda: state_of(kedge, "wronger") == "breach", what="the loss breaches")
