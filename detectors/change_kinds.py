@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -298,6 +299,16 @@ class ChangeSpec:
         """Values a second of event time that it looks at."""
         cost_s = self.parameters.value_cost_us / 1e6
         return self.per_second_max or max(1, round(COST_SHARE / cost_s))
+
+    def watches(self, column: str | None) -> bool:
+        """Whether it watches a column; None stands for what is of no column."""
+        if column is None:
+            return not self.columns
+        return any(fnmatchcase(column, pattern) for pattern in self.columns)
+
+    def continues(self, before: ChangeSpec, column: str | None) -> bool:
+        """Whether a stream that was watched as `before` said may go on."""
+        return self.identity() == before.identity() and self.watches(column)
 
     def identity(self) -> str:
         """Whatever, when it is another, makes what was remembered useless."""

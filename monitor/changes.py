@@ -11,7 +11,6 @@ import logging
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from importlib.metadata import version as version_of
 from typing import Final
 
@@ -35,7 +34,7 @@ from detectors.performance_windows import ClosedPerformance
 from detectors.profile import NumberProfile, Profile
 from detectors.reference import Reference
 from detectors.rule import RuleSpec
-from detectors.window import ClosedWindow
+from detectors.window import VERSIONS_MAX, ClosedWindow
 from monitor.metrics import Metrics
 
 log = logging.getLogger("kedge.changes")
@@ -103,9 +102,9 @@ class ChangeWatch:
         metrics: Metrics,
         *,
         model: str,
-        versions_max: int,
-        ahead_max_s: float,
-        by_events: bool,
+        versions_max: int = VERSIONS_MAX,
+        ahead_max_s: float = 300.0,
+        by_events: bool = False,
     ) -> None:
         self._metrics = metrics
         self._model = model
@@ -123,9 +122,12 @@ class ChangeWatch:
         before, self._specs = self._specs, _specs(rules)
         self._import()
         for watched in self._watched.values():
-            for key in list(watched.streams):
-                if self._specs.get(key[0]) != before.get(key[0]):
-                    del watched.streams[key]
+            for (metric, column), stream in list(watched.streams.items()):
+                spec = self._specs.get(metric)
+                if spec is not None and spec.continues(before[metric], column):
+                    stream.spec = spec
+                else:
+                    del watched.streams[metric, column]
                     watched.changed = True
 
     def restore(self, states: Mapping[str, bytes]) -> None:
@@ -357,7 +359,7 @@ def _specs(rules: Sequence[RuleSpec]) -> dict[str, ChangeSpec]:
 def _columns(batch: PredictionBatch, spec: ChangeSpec) -> Iterator[tuple[str, Floats, Floats]]:
     """Columns that a detector watches, with their values and event times."""
     for name, column in batch.columns.items():
-        if not any(fnmatchcase(name, pattern) for pattern in spec.columns):
+        if not spec.watches(name):
             continue
         if spec.subject == "missing":
             yield name, _missing(column), batch.ts

@@ -22,7 +22,7 @@ from detectors.window import Windows, WindowSpec
 from monitor.change_settings import change_spec, measured_metric
 from monitor.changes import ChangeWatch
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
-from monitor.engine import Engine, Stream
+from monitor.engine import Engine
 from monitor.journal import StoreJournal
 from monitor.judging import Judge
 from monitor.label_settling import JoinSpec
@@ -34,6 +34,7 @@ from monitor.references import FileReferences, FirstEvents, NoReference, Referen
 from monitor.sampling import Sampling, Target
 from monitor.settings import EventSpan, Settings, SourceSettings, TimeSpan
 from monitor.store import Change, Store, sqlite_path
+from monitor.streams import Stream
 from monitor.version import VERSION
 from monitor.view import DaemonView
 from monitor.web import Web
