@@ -21,7 +21,6 @@ import numpy as np
 from collectors.batch import STATUS_UNKNOWN, Decoded, PredictionBatch, Rejection, Schema
 from collectors.format import Format, Holding
 from collectors.portions import portions
-from collectors.quarantine import Quarantine
 from collectors.source import Chunk, FilesSource, KeepingSource, Source
 from detectors.measurement import Measurement
 from detectors.pane import PaneError
@@ -29,10 +28,11 @@ from detectors.rule import RuleSpec
 from detectors.window import ClosedWindow, Windows, WindowStateError
 from monitor.forward_clock import ForwardClock
 from monitor.judging import Judge, Judged, RuleStanding
+from monitor.label_settling import Reader
 from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
 from monitor.references import References
-from monitor.store import Change, Snapshot, Store, StoreUnavailable, Totals
+from monitor.store import Change, Snapshot, StoreUnavailable, Totals
 from monitor.versions import Versions, VersionSeen
 from monitor.watermark import Watermark
 
@@ -57,6 +57,24 @@ class Stream:
     name: str
     source: Source
     format: Format
+
+
+class Keeper(Reader, Protocol):
+    """Keeps what the engine commits: the store, or nothing where the past is replayed."""
+
+    def commit(self, change: Change) -> None:
+        """Write a change, all of it or nothing."""
+
+
+class Rejected(Protocol):
+    """Takes the lines that could not be used."""
+
+    @property
+    def dropped(self) -> int:
+        """How many could not be kept."""
+
+    def write(self, source: str, rejections: Sequence[Rejection], now: float) -> None:
+        """Take lines that `source` handed out and that were rejected at `now`, seconds."""
 
 
 class Sampler(Protocol):
@@ -129,9 +147,9 @@ class Engine:
         windows: Windows,
         references: References,
         judge: Judge,
-        store: Store,
+        store: Keeper,
         metrics: Metrics,
-        quarantine: Quarantine,
+        quarantine: Rejected,
         commit_interval_s: float,
         idle_s: float,
         labels: LabelJoin | None = None,
