@@ -65,6 +65,8 @@ class Tally:
 
     Parameters
     ----------
+    newest
+        Largest event time, seconds since the epoch.
     rejected
         Lines by reason.
     faults
@@ -73,6 +75,7 @@ class Tally:
 
     events: int = 0
     late: int = 0
+    newest: float = -math.inf
     rejected: Counter[str] = field(default_factory=Counter)
     faults: Sequence[str] = ()
     dropped: int = 0
@@ -140,7 +143,7 @@ class Replay:
                     self._judge.verdicts.popleft()
             totals = engine.committed.totals[SOURCE]
             self.tally.events, self.tally.late = totals.events, totals.late
-            self.tally.faults = source.faults
+            self.tally.faults, self.tally.newest = source.faults, source.newest
 
     def _composed(self, stack: ExitStack) -> tuple[Engine, OldSource]:
         settings, now = self._settings, time.time()

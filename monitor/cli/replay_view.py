@@ -140,7 +140,9 @@ def _fired_table(fired: Sequence[Mapping[str, Any]]) -> Table:
         "fired", "cleared", "rule", "version", "column", "value [low, high]", "threshold"
     )
     for one in fired:
-        bounds = f"{_figure(one['value'])} [{_figure(one['low'])}, {_figure(one['high'])}]"
+        bounds = (
+            f"{_figure(one.get('value'))} [{_figure(one.get('low'))}, {_figure(one.get('high'))}]"
+        )
         cleared = one["cleared"] and one["cleared"][:19].replace("T", " ")
         table.add_row(
             *texts(one["at"][:19].replace("T", " "), cleared or "-", one["rule"], one["version"]),
