@@ -104,9 +104,9 @@ class OldSource:
         retired, self._retired = self._retired, []
         return retired
 
-    def lag_bytes(self) -> int:
-        """Bytes of the logs that were not read to their end."""
-        return sum(max(1, one.log.size) for one in self._logs)
+    def unread_bytes(self) -> Mapping[str, int]:
+        """Return the sizes of the logs that were not read to their end."""
+        return {one.log.path: max(1, one.log.size) for one in self._logs}
 
     def close(self) -> None:
         """Do nothing: files are closed by whoever reads them."""

@@ -23,7 +23,7 @@ from detectors.rule import Judgement, RuleSpec, Verdict
 from detectors.window import Windows
 from monitor.composition import Past, engine_of, window_spec
 from monitor.decoding_ahead import FormatAhead, Pool
-from monitor.engine import Engine, Stream
+from monitor.engine import Engine
 from monitor.judging import Judge, Judged
 from monitor.metrics import Metrics
 from monitor.old_logs import OldLog, Reading
@@ -31,6 +31,7 @@ from monitor.old_source import OldSource, Progress
 from monitor.pending import Held
 from monitor.settings import Settings
 from monitor.store import Change, Snapshot, Store
+from monitor.streams import Stream
 
 #: Logs of less than this are read before other processes are there to help.
 ALONE_BYTES: Final = 8 << 20
@@ -132,7 +133,7 @@ class Replay:
             while True:
                 turn = engine.turn()
                 yield from self._recorded(turn.judged)
-                if not turn.busy and not source.lag_bytes():
+                if not turn.busy and not source.unread_bytes():
                     break
             until = self._fall_silent(source)
             for judged in (*engine.turn().judged, *engine.stop()):
