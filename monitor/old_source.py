@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass, field
 
 from collectors.source import Chunk
@@ -127,7 +127,7 @@ class OldSource:
         if not current.ahead:
             return None
         piece, future = current.ahead.popleft()
-        answer = future.result() if future is not None else None
+        answer = _answer(future) if future is not None else None
         lines = answer.lines if answer is not None else None
         if lines is None:
             lines = lines_of(piece, current.log.reading.options)
@@ -177,3 +177,13 @@ class OldSource:
             if pool is not None and not is_nothing:
                 future = pool.decode(piece.light(), self._format.standing(log.log.format))
             log.ahead.append((piece, future))
+
+
+def _answer(future: Future[Answer]) -> Answer:
+    try:
+        return future.result()
+    except BrokenExecutor as error:
+        raise UnreadableLogError(
+            "a process that decodes has died, most likely for want of memory; "
+            "--processes 1 does without"
+        ) from error

@@ -140,6 +140,12 @@ def test_a_replay_says_what_the_daemon_says_of_the_same_log(tmp_path: Path, wind
         incidents = kedge.get("/api/v1/incidents")["incidents"]
 
     assert len(said["windows"]) > 20
+    assert said.keys() == {"windows", "fired"}
+    assert all(
+        one.keys() == {"start", "end", "events", "measurements", "rules"}
+        and [rule.keys() for rule in one["rules"]] == [{"rule", "verdict"}] * 2
+        for one in said["windows"]
+    )
     assert {key: measured[key] for key in replayed} == replayed
     # What the daemon has beyond that is silence: windows behind the last event.
     last = max(key[1] for key in replayed)
