@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from detectors.calibration import CONFIDENCE, Proposal, Quorum, propose
-from detectors.kinds import COUNT_METRICS, SAMPLED_METRICS
+from detectors.kinds import COLUMN_METRICS, COUNT_METRICS, SAMPLED_METRICS, WINDOW_METRICS
 from detectors.measurement import Measurement
+from detectors.performance import PERFORMANCE_METRICS
 from monitor.composition import rule_specs, window_spec
 from monitor.quantities import parse_duration, render_duration
 from monitor.settings import RuleSettings, Settings
@@ -264,12 +265,14 @@ def _covers(rule: RuleSpec, row: Mapping[str, Any]) -> bool:
 
 
 def _has_threshold(rule: RuleSettings) -> bool:
-    return rule.above is not None or rule.below is not None
+    # Detectors of changes have parameters of their own, and a threshold that only counts.
+    measured = {*COLUMN_METRICS, *WINDOW_METRICS, *PERFORMANCE_METRICS, *SAMPLED_METRICS}
+    return rule.metric in measured and (rule.above is not None or rule.below is not None)
 
 
 def _why_not(rule: RuleSettings) -> str:
     if not _has_threshold(rule):
-        return "it has no threshold"
+        return "it has no threshold that a rate follows from"
     if rule.metric in SAMPLED_METRICS:
         return f"{rule.metric} is not in the logs"
     return "no window was judged by it"

@@ -19,10 +19,13 @@ from detectors.performance import Reading
 from detectors.performance_windows import PerformanceWindows
 from detectors.rule import RuleSpec
 from detectors.window import Windows, WindowSpec
+from monitor.change_settings import change_spec, measured_metric
+from monitor.changes import ChangeWatch
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
-from monitor.engine import Engine, Keeper, Rejected
+from monitor.engine import Engine
 from monitor.journal import StoreJournal
 from monitor.judging import Judge
+from monitor.keeping import Keeper, Rejected
 from monitor.label_settling import JoinSpec
 from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
@@ -149,7 +152,7 @@ def rule_specs(settings: Settings) -> tuple[RuleSpec, ...]:
     return tuple(
         RuleSpec(
             name=rule.name,
-            metric=rule.metric,
+            metric=measured_metric(rule),
             columns=rule.columns,
             above=rule.above,
             below=rule.below,
@@ -159,6 +162,7 @@ def rule_specs(settings: Settings) -> tuple[RuleSpec, ...]:
             on_missing=rule.on_missing,
             min_events=settings.windows.min_events if rule.min_events is None else rule.min_events,
             action=rule.action,
+            change=change_spec(rule),
         )
         for rule in settings.rules
     )
@@ -213,14 +217,13 @@ def engine_of(
     for stream in streams:
         if labels is not None and isinstance(stream.format, JoinsLabels):
             stream.format.join_labels()
+    spec = window_spec(settings)
     judge, windows = (Judge, Windows) if past is None else (past.judge, past.windows)
     quarantine = Quarantine(_quarantine_path(settings), limits.quarantine_bytes)
     return Engine(
         model=settings.model.name,
         streams=streams,
-        windows=windows(
-            window_spec(settings), settings.model.name, versions_max=limits.versions_max
-        ),
+        windows=windows(spec, settings.model.name, versions_max=limits.versions_max),
         references=references,
         judge=judge(
             rules=rule_specs(settings),
@@ -234,6 +237,14 @@ def engine_of(
         idle_s=settings.windows.idle_s,
         sampler=sampling,
         labels=labels,
+        changes=ChangeWatch(
+            rule_specs(settings),
+            metrics,
+            model=settings.model.name,
+            versions_max=limits.versions_max,
+            ahead_max_s=settings.windows.ahead_max_s,
+            by_events=spec.kind == "events",
+        ),
         monotonic=monotonic,
     )
 
