@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -127,11 +128,14 @@ def _ranks(n: int, q: float, tail: float) -> tuple[int | None, int | None]:
     """
     from scipy.special import bdtr  # noqa: PLC0415 - costs 27 MB where no window is closed
 
+    def upto(successes: int) -> float:
+        return float(bdtr(successes, n, q))
+
+    # Nearly all of the distribution lies within so many of its middle: where to begin looking.
     spread = 12 * math.sqrt(n * q * (1 - q)) + 12
-    ranks = np.arange(max(0, int(n * q - spread)), min(n, int(n * q + spread)) + 1)
-    upto = np.asarray(bdtr(ranks, n, q), np.float64)
-    below = int(ranks[0] + np.count_nonzero(upto <= tail))
-    above = int(ranks[0] + np.count_nonzero(upto < 1 - tail)) + 1
+    likely = range(max(0, int(n * q - spread)), min(n, int(n * q + spread)) + 1)
+    below = likely.start + bisect_right(likely, tail, key=upto)
+    above = likely.start + bisect_left(likely, 1 - tail, key=upto) + 1
     return (below if below >= 1 else None), (above if above <= n else None)
 
 
