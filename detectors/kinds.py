@@ -237,7 +237,13 @@ SAMPLED_METRICS: dict[str, _OfSamples] = {
     "model_age": age_of,  # seconds
 }
 
+#: Of columns too, but measured by a rule that says how often it may be wrong
+#: (:mod:`detectors.drift_rule`): there is no bound without that.
+DRIFT = "drift"
+
 #: Names that a rule may use.
-METRICS = frozenset({*COLUMN_METRICS, *WINDOW_METRICS, *SAMPLED_METRICS, *PERFORMANCE_METRICS})
+METRICS = frozenset(
+    {DRIFT, *COLUMN_METRICS, *WINDOW_METRICS, *SAMPLED_METRICS, *PERFORMANCE_METRICS}
+)
 #: Metrics in which a small window is what is looked for, so that no minimum of events applies.
 COUNT_METRICS = frozenset({"events", "throughput"})

@@ -102,17 +102,17 @@ def psi(
     freedom = expected.size - 1
     value = max(0.0, shares.index - shares.bias)
     tail = (1 - confidence) / 2
-    margin = NormalDist().inv_cdf(1 - tail) * _standard_error(shares, int(expected.sum()), m)
+    margin = NormalDist().inv_cdf(1 - tail) * standard_error(shares, int(expected.sum()), m)
     return Estimate(
         value=value,
-        low=max(0.0, min(_noncentrality(scaled, freedom, 1 - tail) * shares.noise, value - margin)),
-        high=max(_noncentrality(scaled, freedom, tail) * shares.noise, value + margin),
+        low=max(0.0, min(noncentrality(scaled, freedom, 1 - tail) * shares.noise, value - margin)),
+        high=max(noncentrality(scaled, freedom, tail) * shares.noise, value + margin),
         n=m,
         p_value=float(chdtrc(freedom, scaled)),
     )
 
 
-def _noncentrality(scaled: float, freedom: int, share: float) -> float:
+def noncentrality(scaled: float, freedom: int, share: float) -> float:
     """Noncentrality at which a noncentral chi-square variable stays below `scaled` so often."""
     from scipy.special import chdtr, chndtrinc  # noqa: PLC0415 - 27 MB, at the first window
 
@@ -124,7 +124,7 @@ def _noncentrality(scaled: float, freedom: int, share: float) -> float:
     return float(chndtrinc(scaled, freedom, share))
 
 
-def _standard_error(shares: Shares, n: int, m: int) -> float:
+def standard_error(shares: Shares, n: int, m: int) -> float:
     """Return the index's standard error by the delta method, both sides multinomial."""
     p, q = shares.expected, shares.actual
     logs = np.log(q / p)
