@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import numpy as np
@@ -89,8 +89,8 @@ class _Stored(msgspec.Struct, frozen=True):
     digest: str
     seen: int
     alarmed: bool
-    columns: int
-    bins: int
+    columns: Annotated[int, msgspec.Meta(ge=0)]
+    bins: Annotated[int, msgspec.Meta(ge=0)]
     log_m: str
     past: str
     past_squares: str

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from detectors.bins import category_shares, number_shares
@@ -45,7 +47,7 @@ class Watch:
     null
         Their shares in the reference.
     digest
-        Of the reference: evidence gathered against another one is void.
+        Of the reference and the columns: evidence gathered against others is void.
     """
 
     profiles: Mapping[str, Profile]
@@ -67,7 +69,8 @@ class Watch:
         for i, cut in enumerate(bins):
             shares[i, : cut.reference.size] = cut.reference / rows[i]
         sizes = np.array([cut.reference.size for cut in bins], np.float64)
-        return cls(profiles, bins, Null(shares, rows, sizes), reference.digest)
+        digest = hashlib.sha256(msgspec.msgpack.encode((reference.digest, list(profiles))))
+        return cls(profiles, bins, Null(shares, rows, sizes), digest.hexdigest())
 
     @property
     def names(self) -> list[str]:

@@ -20,6 +20,7 @@ from detectors.performance_windows import PerformanceWindows
 from detectors.rule import RuleSpec
 from detectors.window import Windows, WindowSpec
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
+from monitor.drift_budget import drift_spec
 from monitor.engine import Engine, Stream
 from monitor.journal import StoreJournal
 from monitor.judging import Judge
@@ -30,7 +31,8 @@ from monitor.model_age import ModelAge
 from monitor.queries import Queries
 from monitor.references import FileReferences, FirstEvents, NoReference, References
 from monitor.sampling import Sampling, Target
-from monitor.settings import EventSpan, Settings, SourceSettings, TimeSpan
+from monitor.settings import EventSpan, RuleSettings, Settings, SourceSettings, TimeSpan
+from monitor.settings_tables import DRIFT
 from monitor.store import Change, Store, sqlite_path
 from monitor.version import VERSION
 from monitor.view import DaemonView
@@ -122,21 +124,24 @@ async def compose(settings: Settings) -> Parts:
 
 def rule_specs(settings: Settings) -> tuple[RuleSpec, ...]:
     """Return the configured rules as the detectors take them."""
-    return tuple(
-        RuleSpec(
-            name=rule.name,
-            metric=rule.metric,
-            columns=rule.columns,
-            above=rule.above,
-            below=rule.below,
-            clear=rule.clear,
-            needed=rule.quorum.needed,
-            of=rule.quorum.of,
-            on_missing=rule.on_missing,
-            min_events=settings.windows.min_events if rule.min_events is None else rule.min_events,
-            action=rule.action,
-        )
-        for rule in settings.rules
+    return tuple(_rule_spec(rule, settings) for rule in settings.rules)
+
+
+def _rule_spec(rule: RuleSettings, settings: Settings) -> RuleSpec:
+    drift = drift_spec(rule, settings.windows) if rule.metric == DRIFT else None
+    return RuleSpec(
+        name=rule.name,
+        metric=rule.metric,
+        columns=rule.columns,
+        above=rule.above if drift is None else drift.tolerance,
+        below=rule.below,
+        clear=rule.clear,
+        needed=rule.required.needed,
+        of=rule.required.of,
+        on_missing=rule.on_missing,
+        min_events=settings.windows.min_events if rule.min_events is None else rule.min_events,
+        action=rule.action,
+        drift=drift,
     )
 
 

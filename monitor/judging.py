@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from detectors.kinds import measure
+from detectors.drift_memory import DriftMemory
+from detectors.drift_rule import ColumnDrift, Drift, DriftRule, DriftWindow
+from detectors.kinds import DRIFT, measure
 from detectors.measurement import Measurement
 from detectors.performance import PERFORMANCE_METRICS
 from detectors.performance_windows import ClosedPerformance
@@ -15,6 +18,12 @@ from detectors.rule import Judgement, RuleEvent, RuleSpec, RuleState, Verdict, a
 from detectors.window import ClosedWindow
 from monitor.store import WindowRow
 from rollback.observation import RuleReport
+
+log = logging.getLogger("kedge.judging")
+
+#: Where the memory of a drift rule stands among what is kept of its state.
+DRIFT_MEMORY = "drift"
+_GRAVITY: Mapping[Verdict, int] = {"breach": 0, "unknown": 1, "ok": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,8 @@ class Judge:
         self._psi_bins = psi_bins
         self._states: dict[tuple[str, str], RuleState] = {}
         self._judgements: dict[tuple[str, str], Judgement] = {}
+        self._memories: dict[tuple[str, str], DriftMemory] = {}
+        self._drift_rules = self._made_drift_rules()
 
     @property
     def rules(self) -> tuple[RuleSpec, ...]:
@@ -103,7 +114,8 @@ class Judge:
             rule.name for rule in rules if rule in self._rules
         }
         self._rules = tuple(rules)
-        for states in (self._states, self._judgements):
+        self._drift_rules = self._made_drift_rules()
+        for states in (self._states, self._judgements, self._memories):
             for key in [key for key in states if key[0] in changed]:
                 del states[key]
 
@@ -113,6 +125,12 @@ class Judge:
         self._states = {
             key: RuleState.from_json(state) for key, state in states.items() if key[0] in names
         }
+        kept = {
+            key: _memory(key, states[key][DRIFT_MEMORY])
+            for key in self._states
+            if key[0] in self._drift_rules and DRIFT_MEMORY in states[key]
+        }
+        self._memories = {key: memory for key, memory in kept.items() if memory is not None}
 
     def forget(self, versions: Collection[str]) -> None:
         """Let go of where rules stand with versions that are not remembered any more."""
@@ -121,6 +139,9 @@ class Judge:
             self._states = {key: kept for key, kept in self._states.items() if key[1] not in gone}
             self._judgements = {
                 key: kept for key, kept in self._judgements.items() if key[1] not in gone
+            }
+            self._memories = {
+                key: kept for key, kept in self._memories.items() if key[1] not in gone
             }
 
     def standings(self, version: str | None) -> list[RuleStanding]:
@@ -151,10 +172,14 @@ class Judge:
             psi_bins=self._psi_bins,
         )
         found.extend(sampled)
-        reports, incidents, states = self._move(window, found, pane.events, labelled=False)
+        drifts = self._drifts(window, reference, found)
+        reports, incidents, states = self._move(window, found, pane.events, drifts)
         row = WindowRow(
             window=_window_row(window, rejected=rejected, late=late),
-            measurements=[self._measurement_row(window, one, pane.events) for one in found],
+            measurements=[
+                *(self._measurement_row(window, one, pane.events) for one in found),
+                *self._drift_rows(window, drifts),
+            ],
         )
         shares = {**events_by_version, window.version: pane.events}
         return Judged(row, reports, incidents, states, shares)
@@ -168,21 +193,50 @@ class Judge:
     ) -> Judged:
         """Move on the rules of labelled predictions, by what was measured of a window of them."""
         pairs = window.counts.n
-        reports, incidents, states = self._move(window, found, pairs, labelled=True)
+        reports, incidents, states = self._move(window, found, pairs, None)
         row = WindowRow(
             window=_frame_row(window) | _LABELS | {"events": pairs},
             measurements=[self._measurement_row(window, one, pairs) for one in found],
         )
         return Judged(row, reports, incidents, states, events_by_version, labelled=True)
 
+    def _drifts(
+        self, window: ClosedWindow, reference: Reference | None, found: Sequence[Measurement]
+    ) -> dict[str, Drift]:
+        """Judge a window by each drift rule, and keep what it is to remember."""
+        seen = DriftWindow(window.pane.columns, window.pane.events, window.begins, found)
+        drifts = {}
+        for name, rule in self._drift_rules.items():
+            key = (name, window.version)
+            drifts[name] = rule.judge(seen, reference, self._memories.get(key))
+            memory = drifts[name].memory
+            if memory is not None:
+                self._memories[key] = memory
+        return drifts
+
+    def _made_drift_rules(self) -> dict[str, DriftRule]:
+        return {
+            rule.name: DriftRule(rule, confidence=self._confidence, psi_bins=self._psi_bins)
+            for rule in self._rules
+            if rule.drift is not None
+        }
+
     def _move(
-        self, window: Frame, found: Sequence[Measurement], events: int, *, labelled: bool
+        self,
+        window: Frame,
+        found: Sequence[Measurement],
+        events: int,
+        drifts: Mapping[str, Drift] | None,
     ) -> tuple[
         tuple[RuleReport, ...],
         tuple[Mapping[str, Any], ...],
         Mapping[tuple[str, str], Mapping[str, Any]],
     ]:
-        """Judge a window by the rules of its kind; the others stand where they stood."""
+        """Judge a window by the rules of its kind; the others stand where they stood.
+
+        A window of labels has no `drifts`.
+        """
+        labelled = drifts is None
         reports, incidents, states = [], [], {}
         for rule in self._rules:
             key = (rule.name, window.version)
@@ -191,22 +245,23 @@ class Judge:
                 if before.state in ("suspect", "breach"):
                     reports.append(_standing_report(rule, self._judgements.get(key)))
                 continue
-            judgement = judge(found, events, rule)
+            drift = drifts.get(rule.name) if drifts else None
+            judgement = judge(found, events, rule) if drift is None else drift.judgement
             state, event = advance(before, judgement, window.ends, rule)
             self._states[key], self._judgements[key] = state, judgement
             states[key] = state.to_json()
+            if drift is not None and drift.memory is not None:
+                states[key][DRIFT_MEMORY] = drift.memory.to_json()
             reports.append(_report(rule, state, judgement))
             if event is not None:
-                incidents.append(_incident(window, rule, judgement, event))
+                incident = _incident(window, rule, judgement, event)
+                incident["evidence"] |= drift.evidence() if drift is not None else {}
+                incidents.append(incident)
         return tuple(reports), tuple(incidents), states
 
     def _measurement_row(self, window: Frame, one: Measurement, events: int) -> dict[str, Any]:
         threshold, verdict = self._verdict(one, events)
-        return {
-            "model": window.model,
-            "version": window.version,
-            "begins": window.begins,
-            "ends": window.ends,
+        return _frame_row(window) | {
             "column": one.column,
             "metric": one.metric,
             "value": one.value,
@@ -217,6 +272,30 @@ class Judge:
             "threshold": threshold,
             "verdict": verdict,
         }
+
+    def _drift_rows(self, window: Frame, drifts: Mapping[str, Drift]) -> list[dict[str, Any]]:
+        """Measurements of drift, one a column: where two rules look at it, the graver."""
+        gravest: dict[str, tuple[ColumnDrift, float]] = {}
+        for drift in drifts.values():
+            for one in drift.columns:
+                before = gravest.get(one.column)
+                if before is None or _GRAVITY[one.verdict] < _GRAVITY[before[0].verdict]:
+                    gravest[one.column] = one, drift.judgement.threshold
+        return [
+            _frame_row(window)
+            | {
+                "column": one.column,
+                "metric": DRIFT,
+                "value": one.estimate.value,
+                "low": one.estimate.low,
+                "high": one.estimate.high,
+                "p_value": one.estimate.p_value,
+                "n": one.estimate.n,
+                "threshold": threshold,
+                "verdict": one.verdict,
+            }
+            for one, threshold in gravest.values()
+        ]
 
     def _verdict(self, one: Measurement, events: int) -> tuple[float | None, Verdict]:
         """Judge one measurement by the rules that look at it; the gravest verdict wins.
@@ -229,12 +308,19 @@ class Judge:
             if rule.covers(one)
             for judgement in (judge([one], events, rule),)
         ]
-        gravity = {"breach": 0, "unknown": 1, "ok": 2}
-        return min(judged, key=lambda pair: gravity[pair[1]], default=(None, "unknown"))
+        return min(judged, key=lambda pair: _GRAVITY[pair[1]], default=(None, "unknown"))
 
 
 #: What a window of labels has in the place of a window of traffic's counts.
 _LABELS = {"kind": "labels", "requests": 0, "errors": 0, "rejected": 0, "late": 0}
+
+
+def _memory(key: tuple[str, str], stored: Mapping[str, Any]) -> DriftMemory | None:
+    try:
+        return DriftMemory.from_json(stored)
+    except ValueError as error:
+        log.warning("rule %s begins to gather evidence of version %s anew: %s", *key, error)
+        return None
 
 
 def _frame_row(window: Frame) -> dict[str, Any]:
