@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from collectors.batch import CategoryColumn, NumberColumn
+from collectors.batch import CategoryColumn, Column, NumberColumn
 from detectors.drift_memory import DriftMemory
 from detectors.drift_rule import Drift, DriftRule
 from detectors.drift_spec import DriftSpec
@@ -270,7 +270,7 @@ def test_what_becomes_of_a_column_is_told(
 
 
 def test_columns_that_were_empty_all_along_are_stable() -> None:
-    nothing = {
+    nothing: dict[str, Column] = {
         "n": NumberColumn(np.full(5_000, np.nan)),
         "c": CategoryColumn([None] * 5_000),
     }
