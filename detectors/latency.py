@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -68,6 +67,8 @@ class LatencyHistogram:
     def add(self, latency_ms: Floats) -> None:
         """Count latencies in milliseconds; NaN is none. Negative ones fall in the bucket below."""
         known = latency_ms[~np.isnan(latency_ms)]
+        # In order they are found three times as quickly.
+        known.sort()
         # Searching fixed edges, not a logarithm: it gives the same bucket wherever a value stands
         # in an array, which a vectorised logarithm does not promise.
         buckets = EDGES_MS.searchsorted(known)
@@ -126,16 +127,16 @@ def _ranks(n: int, q: float, tail: float) -> tuple[int | None, int | None]:
 
     ``P(X(l) > Q) = P(Bin(n, q) <= l - 1)`` and ``P(X(u) < Q) = P(Bin(n, q) >= u)``.
     """
-    from scipy.special import bdtr  # noqa: PLC0415 - costs 27 MB where no window is closed
-
-    def upto(successes: int) -> float:
-        return float(bdtr(successes, n, q))
-
-    # Nearly all of the distribution lies within so many of its middle: where to begin looking.
     spread = 12 * math.sqrt(n * q * (1 - q)) + 12
-    likely = range(max(0, int(n * q - spread)), min(n, int(n * q + spread)) + 1)
-    below = likely.start + bisect_right(likely, tail, key=upto)
-    above = likely.start + bisect_left(likely, 1 - tail, key=upto) + 1
+    ranks = np.arange(max(0, int(n * q - spread)), min(n, int(n * q + spread)) + 1)
+    # Each probability from the one before; what lies outside has one of less than 1e-30.
+    logs = np.zeros(ranks.size)
+    np.log((n - ranks[:-1]) / ranks[1:] * (q / (1 - q)), out=logs[1:])
+    logs = np.cumsum(logs)
+    upto = np.cumsum(np.exp(logs - logs.max()))
+    upto /= upto[-1]
+    below = int(ranks[0] + np.count_nonzero(upto <= tail))
+    above = int(ranks[0] + np.count_nonzero(upto < 1 - tail)) + 1
     return (below if below >= 1 else None), (above if above <= n else None)
 
 
