@@ -29,12 +29,18 @@ import numpy as np
 
 from detectors.dispersion import NONE, DesignEffect
 from detectors.measurement import Estimate, untold
-from detectors.psi import Shares, noncentrality, smoothed, standard_error
+from detectors.psi import Shares, smoothed, standard_error
+from detectors.tails import (
+    kolmogorov_above,
+    kolmogorov_quantile,
+    noncentral_above,
+    noncentrality,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from collectors.batch import Ints
+    from collectors.batch import Floats, Ints
 
 #: With fewer rows on either side nothing is told: the laws that the bounds rest on need them.
 ROWS_MIN = 50
@@ -43,8 +49,6 @@ ROWS_MIN = 50
 _EXPECTED_MIN = 5
 #: Mean of the square of Kolmogorov's variable: of D², in units of ``1/n + 1/m``.
 _KOLMOGOROV_SQUARE = math.pi**2 / 12
-#: From here on the square root of a noncentral chi-square variable is normal to five digits.
-_LARGE = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +210,7 @@ class Comparison:
         if not self._several:
             return 1.0
         scaled = min(self._by_index, self._by_likelihood)
-        exceeds = _above(scaled, self._freedom, tolerance / self._noise)
+        exceeds = noncentral_above(scaled, self._freedom, tolerance / self._noise)
         excess = math.sqrt(self._corrected) - math.sqrt(tolerance)
         error = self._root_error
         return max(exceeds, NormalDist().cdf(-excess / error) if error else 1.0)
@@ -220,19 +224,15 @@ class Comparison:
         return min(central, max(0.0, root) ** 2)
 
     def _p_by_distance(self, tolerance: float) -> float:
-        from scipy.special import kolmogorov  # noqa: PLC0415 - 27 MB, at the first window
-
         if self.distance is None:
             return 1.0
         excess = self._sure_distance - math.sqrt(tolerance) / 2
-        return float(kolmogorov(excess / math.sqrt(self._distance_noise))) if excess > 0 else 1.0
+        return kolmogorov_above(excess / math.sqrt(self._distance_noise)) if excess > 0 else 1.0
 
     def _low_by_distance(self, level: float) -> float:
-        from scipy.special import kolmogi  # noqa: PLC0415 - 27 MB, at the first window
-
         if self.distance is None:
             return 0.0
-        margin = float(kolmogi(level)) * math.sqrt(self._distance_noise)
+        margin = kolmogorov_quantile(level) * math.sqrt(self._distance_noise)
         return 4 * max(0.0, self._sure_distance - margin) ** 2
 
     @property
@@ -269,32 +269,21 @@ def _likelihood_ratio(expected: Ints, actual: Ints) -> float:
     .. [1] Williams, "Improved likelihood ratio tests for complete contingency tables",
        Biometrika 63, 1976.
     """
-    from scipy.special import xlogy  # noqa: PLC0415 - 27 MB, at the first window
-
     n, m = int(expected.sum()), int(actual.sum())
     rows = n + m
     pooled = (expected + actual) / rows
-    ratio = 2 * (
-        _sum(xlogy(expected, expected / (n * pooled))) + _sum(xlogy(actual, actual / (m * pooled)))
-    )
+    ratio = 2 * (_divergence(expected, n * pooled) + _divergence(actual, m * pooled))
     least = _EXPECTED_MIN / min(n, m)
     spread = _sum(1 / np.maximum(pooled, least)) - 1
     factor = 1 + (rows / n + rows / m - 1) * spread / (6 * rows * (expected.size - 1))
     return ratio / factor
 
 
+def _divergence(rows: Ints, pooled: Floats) -> float:
+    """``sum(rows ln(rows / pooled))``; 0 where there are no rows."""
+    there = rows > 0
+    return float((rows[there] * np.log(rows[there] / pooled[there])).sum())
+
+
 def _sum(values: npt.NDArray[np.floating]) -> float:
     return float(values.sum())
-
-
-def _above(scaled: float, freedom: int, center: float) -> float:
-    """Probability that a noncentral chi-square variable exceeds `scaled`."""
-    from scipy.special import chdtrc, chndtr  # noqa: PLC0415 - 27 MB, at the first window
-
-    # Without a tolerance; of an extreme figure the exact difference from 1 is lost below.
-    if center <= 0:
-        return float(chdtrc(freedom, scaled))
-    if scaled > _LARGE:
-        root = math.sqrt(max(0.0, scaled - freedom + 1))
-        return NormalDist().cdf(math.sqrt(center) - root)
-    return max(0.0, 1 - float(chndtr(scaled, freedom, center)))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MISS = 0.01
 #: Design effects are rounded up to a step of so much, so that the balls of windows of about the
 #: same size are worked out once.
-_EFFECT_STEP = 1.05
+_EFFECT_STEP = 1.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -44,6 +44,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detectors.tails import noncentral_quantile
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -178,10 +180,8 @@ def radius(bins: int, rows: int, effect: float, tolerance: float, miss: float) -
         Probability that the ball does not hold shares at the tolerance. Shares that did not
         move at all it misses far less often.
     """
-    from scipy.special import chndtrix  # noqa: PLC0415 - 27 MB, at the first window
-
     worth = rows / effect
-    return float(chndtrix(1 - miss, bins - 1, worth * tolerance)) / (2 * worth)
+    return noncentral_quantile(miss, bins - 1, worth * tolerance) / (2 * worth)
 
 
 def gather(

@@ -19,6 +19,8 @@ from detectors.performance import Reading
 from detectors.performance_windows import PerformanceWindows
 from detectors.rule import RuleSpec
 from detectors.window import Windows, WindowSpec
+from monitor.change_settings import change_spec, measured_metric
+from monitor.changes import ChangeWatch
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
 from monitor.drift_budget import drift_spec
 from monitor.engine import Engine
@@ -32,7 +34,7 @@ from monitor.queries import Queries
 from monitor.references import FileReferences, FirstEvents, NoReference, References
 from monitor.sampling import Sampling, Target
 from monitor.settings import EventSpan, RuleSettings, Settings, SourceSettings, TimeSpan
-from monitor.settings_tables import DRIFT
+from monitor.settings_rules import DRIFT
 from monitor.store import Change, Store, sqlite_path
 from monitor.streams import Stream
 from monitor.version import VERSION
@@ -132,16 +134,17 @@ def _rule_spec(rule: RuleSettings, settings: Settings) -> RuleSpec:
     drift = drift_spec(rule, settings.windows) if rule.metric == DRIFT else None
     return RuleSpec(
         name=rule.name,
-        metric=rule.metric,
+        metric=measured_metric(rule),
         columns=rule.columns,
         above=rule.above if drift is None else drift.tolerance,
         below=rule.below,
         clear=rule.clear,
-        needed=rule.required.needed,
-        of=rule.required.of,
+        needed=rule.quorum.needed,
+        of=rule.quorum.of,
         on_missing=rule.on_missing,
         min_events=settings.windows.min_events if rule.min_events is None else rule.min_events,
         action=rule.action,
+        change=change_spec(rule),
         drift=drift,
     )
 
@@ -218,6 +221,14 @@ def _engine(settings: Settings, store: Store, metrics: Metrics, sampling: Sampli
         idle_s=settings.windows.idle_s,
         sampler=sampling,
         labels=labels,
+        changes=ChangeWatch(
+            rule_specs(settings),
+            metrics,
+            model=settings.model.name,
+            versions_max=limits.versions_max,
+            ahead_max_s=settings.windows.ahead_max_s,
+            by_events=spec.kind == "events",
+        ),
     )
 
 

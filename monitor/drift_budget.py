@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from detectors.drift_spec import STABLE, TOLERANCE, DriftSpec
 from monitor.quantities import EventSpan, FalseAlarms, Span, TimeSpan
-from monitor.settings_tables import RuleSettings, WindowSettings
+from monitor.settings_rules import RuleSettings
+from monitor.settings_tables import WindowSettings
 
 
 def drift_spec(rule: RuleSettings, windows: WindowSettings) -> DriftSpec:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from detectors.drift_memory import DriftMemory
-from detectors.drift_rule import ColumnDrift, Drift, DriftRule, DriftWindow
-from detectors.kinds import DRIFT, measure
+from detectors.change_kinds import LOSS_METRICS
+from detectors.drift_rule import Drift
+from detectors.kinds import measure
 from detectors.measurement import Measurement
 from detectors.performance import PERFORMANCE_METRICS
 from detectors.performance_windows import ClosedPerformance
 from detectors.reference import Reference
 from detectors.rule import Judgement, RuleEvent, RuleSpec, RuleState, Verdict, advance, judge
 from detectors.window import ClosedWindow
+from monitor.judging_drift import GRAVITY, MEMORY, DriftJudging, drift_rows
 from monitor.store import WindowRow
 from rollback.observation import RuleReport
-
-log = logging.getLogger("kedge.judging")
-
-#: Where the memory of a drift rule stands among what is kept of its state.
-DRIFT_MEMORY = "drift"
-_GRAVITY: Mapping[Verdict, int] = {"breach": 0, "unknown": 1, "ok": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +94,7 @@ class Judge:
         self._psi_bins = psi_bins
         self._states: dict[tuple[str, str], RuleState] = {}
         self._judgements: dict[tuple[str, str], Judgement] = {}
-        self._memories: dict[tuple[str, str], DriftMemory] = {}
-        self._drift_rules = self._made_drift_rules()
+        self._drift = DriftJudging(rules, confidence=confidence, psi_bins=psi_bins)
 
     @property
     def rules(self) -> tuple[RuleSpec, ...]:
@@ -114,8 +107,8 @@ class Judge:
             rule.name for rule in rules if rule in self._rules
         }
         self._rules = tuple(rules)
-        self._drift_rules = self._made_drift_rules()
-        for states in (self._states, self._judgements, self._memories):
+        self._drift.replace_rules(rules, changed)
+        for states in (self._states, self._judgements):
             for key in [key for key in states if key[0] in changed]:
                 del states[key]
 
@@ -125,12 +118,7 @@ class Judge:
         self._states = {
             key: RuleState.from_json(state) for key, state in states.items() if key[0] in names
         }
-        kept = {
-            key: _memory(key, states[key][DRIFT_MEMORY])
-            for key in self._states
-            if key[0] in self._drift_rules and DRIFT_MEMORY in states[key]
-        }
-        self._memories = {key: memory for key, memory in kept.items() if memory is not None}
+        self._drift.restore(states)
 
     def forget(self, versions: Collection[str]) -> None:
         """Let go of where rules stand with versions that are not remembered any more."""
@@ -140,9 +128,7 @@ class Judge:
             self._judgements = {
                 key: kept for key, kept in self._judgements.items() if key[1] not in gone
             }
-            self._memories = {
-                key: kept for key, kept in self._memories.items() if key[1] not in gone
-            }
+            self._drift.forget(gone)
 
     def standings(self, version: str | None) -> list[RuleStanding]:
         """Where each rule stands with a version; a version never seen stands nowhere yet."""
@@ -172,13 +158,13 @@ class Judge:
             psi_bins=self._psi_bins,
         )
         found.extend(sampled)
-        drifts = self._drifts(window, reference, found)
+        drifts = self._drift.judge(window, reference, found)
         reports, incidents, states = self._move(window, found, pane.events, drifts)
         row = WindowRow(
             window=_window_row(window, rejected=rejected, late=late),
             measurements=[
                 *(self._measurement_row(window, one, pane.events) for one in found),
-                *self._drift_rows(window, drifts),
+                *(_frame_row(window) | one for one in drift_rows(drifts)),
             ],
         )
         shares = {**events_by_version, window.version: pane.events}
@@ -200,27 +186,6 @@ class Judge:
         )
         return Judged(row, reports, incidents, states, events_by_version, labelled=True)
 
-    def _drifts(
-        self, window: ClosedWindow, reference: Reference | None, found: Sequence[Measurement]
-    ) -> dict[str, Drift]:
-        """Judge a window by each drift rule, and keep what it is to remember."""
-        seen = DriftWindow(window.pane.columns, window.pane.events, window.begins, found)
-        drifts = {}
-        for name, rule in self._drift_rules.items():
-            key = (name, window.version)
-            drifts[name] = rule.judge(seen, reference, self._memories.get(key))
-            memory = drifts[name].memory
-            if memory is not None:
-                self._memories[key] = memory
-        return drifts
-
-    def _made_drift_rules(self) -> dict[str, DriftRule]:
-        return {
-            rule.name: DriftRule(rule, confidence=self._confidence, psi_bins=self._psi_bins)
-            for rule in self._rules
-            if rule.drift is not None
-        }
-
     def _move(
         self,
         window: Frame,
@@ -241,7 +206,7 @@ class Judge:
         for rule in self._rules:
             key = (rule.name, window.version)
             before = self._states.get(key, RuleState())
-            if (rule.metric in PERFORMANCE_METRICS) != labelled:
+            if (rule.metric in _LABEL_METRICS) != labelled:
                 if before.state in ("suspect", "breach"):
                     reports.append(_standing_report(rule, self._judgements.get(key)))
                 continue
@@ -251,7 +216,7 @@ class Judge:
             self._states[key], self._judgements[key] = state, judgement
             states[key] = state.to_json()
             if drift is not None and drift.memory is not None:
-                states[key][DRIFT_MEMORY] = drift.memory.to_json()
+                states[key][MEMORY] = drift.memory.to_json()
             reports.append(_report(rule, state, judgement))
             if event is not None:
                 incident = _incident(window, rule, judgement, event)
@@ -273,30 +238,6 @@ class Judge:
             "verdict": verdict,
         }
 
-    def _drift_rows(self, window: Frame, drifts: Mapping[str, Drift]) -> list[dict[str, Any]]:
-        """Measurements of drift, one a column: where two rules look at it, the graver."""
-        gravest: dict[str, tuple[ColumnDrift, float]] = {}
-        for drift in drifts.values():
-            for one in drift.columns:
-                before = gravest.get(one.column)
-                if before is None or _GRAVITY[one.verdict] < _GRAVITY[before[0].verdict]:
-                    gravest[one.column] = one, drift.judgement.threshold
-        return [
-            _frame_row(window)
-            | {
-                "column": one.column,
-                "metric": DRIFT,
-                "value": one.estimate.value,
-                "low": one.estimate.low,
-                "high": one.estimate.high,
-                "p_value": one.estimate.p_value,
-                "n": one.estimate.n,
-                "threshold": threshold,
-                "verdict": one.verdict,
-            }
-            for one, threshold in gravest.values()
-        ]
-
     def _verdict(self, one: Measurement, events: int) -> tuple[float | None, Verdict]:
         """Judge one measurement by the rules that look at it; the gravest verdict wins.
 
@@ -308,19 +249,14 @@ class Judge:
             if rule.covers(one)
             for judgement in (judge([one], events, rule),)
         ]
-        return min(judged, key=lambda pair: _GRAVITY[pair[1]], default=(None, "unknown"))
+        return min(judged, key=lambda pair: GRAVITY[pair[1]], default=(None, "unknown"))
 
+
+#: What is measured in windows of labelled predictions.
+_LABEL_METRICS = PERFORMANCE_METRICS | LOSS_METRICS
 
 #: What a window of labels has in the place of a window of traffic's counts.
 _LABELS = {"kind": "labels", "requests": 0, "errors": 0, "rejected": 0, "late": 0}
-
-
-def _memory(key: tuple[str, str], stored: Mapping[str, Any]) -> DriftMemory | None:
-    try:
-        return DriftMemory.from_json(stored)
-    except ValueError as error:
-        log.warning("rule %s begins to gather evidence of version %s anew: %s", *key, error)
-        return None
 
 
 def _frame_row(window: Frame) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from monitor.settings_faults import Fault, alternatives, nearest
 from monitor.settings_kinds import (
     SourceSettings,
+    change_metrics,
     column_metrics,
     format_trouble,
     formats,
@@ -17,7 +18,8 @@ from monitor.settings_kinds import (
 from monitor.settings_loader import UNUSABLE
 
 if TYPE_CHECKING:
-    from monitor.settings_tables import RuleSettings, WindowSettings
+    from monitor.settings_rules import RuleSettings
+    from monitor.settings_tables import WindowSettings
 
 #: The label that stands for all sources together.
 ALL_SOURCES = "all"
@@ -36,12 +38,20 @@ def cross_faults(given: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _source_faults(_usable(given, "collect"))
     yield from _rule_faults(_usable(given, "rules"))
     yield from _drift_faults(_usable(given, "rules"), given.get("windows"))
+    yield from _change_faults(_usable(given, "rules"), given.get("labels"))
     yield from _label_faults(_usable(given, "rules"), given.get("labels"))
     rollback, model = given.get("rollback", UNUSABLE), given["model"]
     if UNUSABLE in (rollback, model):
         return
     if rollback.mode == "act" and not model.tracking_uri:
         yield Fault("model.tracking_uri", 'is required for [rollback] mode = "act"')
+
+
+def _change_faults(rules: Mapping[int, RuleSettings], labels: Any) -> Iterator[Fault]:  # noqa: ANN401 - may be unusable
+    from monitor.change_settings import change_faults  # noqa: PLC0415 - it brings in numpy
+
+    joined = labels is UNUSABLE or (labels is not None and labels.join)
+    yield from change_faults(rules, labels_join=joined)
 
 
 def _label_faults(rules: Mapping[int, RuleSettings], labels: Any) -> Iterator[Fault]:  # noqa: ANN401 - may be unusable
@@ -58,7 +68,8 @@ def _drift_faults(
     windows: WindowSettings | Any | None,  # noqa: ANN401 - may be unusable
 ) -> Iterator[Fault]:
     from monitor.drift_budget import drift_spec  # noqa: PLC0415 - it imports the tables
-    from monitor.settings_tables import DRIFT, WindowSettings  # noqa: PLC0415 - as above
+    from monitor.settings_rules import DRIFT  # noqa: PLC0415 - as above
+    from monitor.settings_tables import WindowSettings  # noqa: PLC0415 - as above
 
     if windows is UNUSABLE:
         return
@@ -103,6 +114,8 @@ def _rule_faults(rules: Mapping[int, RuleSettings]) -> Iterator[Fault]:
         if rule.name in names:
             yield Fault(f"rules[{i}].name", f'another rule is called "{rule.name}" already')
         names.add(rule.name)
+        if rule.metric in change_metrics():
+            continue
         if rule.metric in of_columns and not rule.columns:
             yield Fault(f"rules[{i}].column", f'is required: "{rule.metric}" is of a column')
         if rule.metric not in of_columns and rule.columns:

@@ -10,20 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias
 
-from detectors.drift_spec import STABLE, TOLERANCE
 from monitor.quantities import (
     EventSpan,
-    FalseAlarms,
-    Quorum,
     Span,
     TimeSpan,
-    parse_false_alarms,
-    parse_quorum,
     parse_span,
 )
 from monitor.secret import Secret
-from monitor.settings_keys import DURATION, SIZE, Holds, Reads, between, one_of
-from monitor.settings_kinds import STEPS, StepSettings, metrics
+from monitor.settings_keys import DURATION, SIZE, Holds, Reads, between
+from monitor.settings_kinds import STEPS, StepSettings
 from rollback.policy import Mode, Policy
 
 Text: TypeAlias = Annotated[str, Holds("a text that is not empty", lambda text: bool(text.strip()))]
@@ -35,19 +30,6 @@ PositiveSize: TypeAlias = Annotated[int, SIZE, Holds("a size above 0B", lambda s
 SpanText: TypeAlias = Annotated[
     Span, Reads('a duration such as "5m", or a number of events such as "1000 events"', parse_span)
 ]
-QuorumText: TypeAlias = Annotated[
-    Quorum, Reads('so many of so many windows, such as "3 of 4"', parse_quorum)
-]
-FalseAlarmsText: TypeAlias = Annotated[
-    FalseAlarms,
-    Reads('a budget such as "1 per 30d" or "1 per 1000 windows"', parse_false_alarms),
-]
-Divergence: TypeAlias = Annotated[
-    float, Holds("a number above 0", lambda divergence: divergence > 0)
-]
-
-#: The metric whose rule says how often it may be wrong, and not where its threshold is.
-DRIFT = "drift"
 
 
 def split_listen(listen: str) -> tuple[str, int]:
@@ -294,104 +276,6 @@ class LimitSettings:
 
     quarantine_path: str = ""
     """That file; by default ``quarantine.jsonl`` beside the store."""
-
-
-@dataclass(frozen=True, slots=True)
-class RuleSettings:
-    """One ``[[rules]]`` table: when a measurement is a breach, and what follows from it."""
-
-    name: Text
-    """Unique among the rules; a label in ``/metrics``."""
-
-    metric: Annotated[str, one_of("metric", metrics)]
-    """What is measured; ``kedge check`` names the choices."""
-
-    column: str = ""
-    """One column: a feature, or ``prediction``. Only for metrics of columns."""
-
-    columns: tuple[Text, ...] = ()
-    """Several columns; patterns (``*``, ``?``, ``[…]``) stand for all that they match. The rule
-    looks at each of them, and the worst one decides."""
-
-    above: float | None = None
-    """Breach above this: the lower bound is compared, so the breach is sure. In the unit of the
-    metric; exactly one of `above` and `below`, and none for ``drift``."""
-
-    below: float | None = None
-    """Breach below this: the upper bound is compared."""
-
-    clear: float | None = None
-    """A breach ends only past this value (hysteresis); the threshold itself by default."""
-
-    false_alarms: FalseAlarmsText | None = None
-    """For ``drift``: how often it may be wrong, over all its columns together, on average;
-    ``"1 per 30d"`` by default. Windows of events take ``"1 per 1000 windows"`` only."""
-
-    tolerance: Divergence | None = None
-    """For ``drift``: Jeffreys divergence (PSI) up to which a column counts as not drifted, however
-    sure it is; 0.002 by default, a shift of 0.045 standard deviations."""
-
-    stable: Divergence | None = None
-    """For ``drift``: a column is ok while its upper bound is not above this; 0.1 by default."""
-
-    quorum: QuorumText | None = field(default=None, metadata={"key": "for"})
-    """Windows that must breach; ``"3 of 4"`` by default: one odd window neither starts nor ends
-    it. ``"1 of 1"`` for ``drift``, which says how often it may be wrong already."""
-
-    on_missing: Literal["unknown", "breach", "ok"] = "unknown"
-    """Verdict on a window that has no such figure. Unknown neither acts nor clears."""
-
-    min_events: Positive | None = None
-    """Fewer events give the verdict unknown; ``windows.min_events`` by default."""
-
-    action: Literal["alert", "rollback"] = "alert"
-    """What a confirmed breach leads to."""
-
-    def __post_init__(self) -> None:
-        """Refuse a rule without a threshold, with two, or one that clears on the wrong side."""
-        if self.column and self.columns:
-            raise ValueError("columns: give either column or columns, not both")
-        if self.column:
-            object.__setattr__(self, "columns", (self.column,))
-        if self.metric == DRIFT:
-            self._complete_drift()
-            return
-        for name in ("false_alarms", "tolerance", "stable"):
-            if getattr(self, name) is not None:
-                raise ValueError(f'{name}: is for metric = "{DRIFT}" only; give above or below')
-        if (self.above is None) == (self.below is None):
-            raise ValueError("above: give exactly one of above and below")
-        if self.clear is None:
-            return
-        if self.above is not None and self.clear > self.above:
-            raise ValueError(f"clear: expected at most above ({self.above:g}), got {self.clear:g}")
-        if self.below is not None and self.clear < self.below:
-            raise ValueError(f"clear: expected at least below ({self.below:g}), got {self.clear:g}")
-
-    @property
-    def required(self) -> Quorum:
-        """Windows that must breach, as given or by default."""
-        if self.quorum is not None:
-            return self.quorum
-        return Quorum(1, 1) if self.metric == DRIFT else Quorum(3, 4)
-
-    def _complete_drift(self) -> None:
-        for name in ("above", "below", "clear"):
-            if getattr(self, name) is not None:
-                raise ValueError(
-                    f'{name}: metric = "{DRIFT}" has no threshold; give false_alarms, and tolerance'
-                )
-        defaults = {
-            "columns": ("*",),
-            "false_alarms": FalseAlarms(1, TimeSpan(30 * 86_400.0)),
-            "tolerance": TOLERANCE,
-            "stable": STABLE,
-        }
-        for name, default in defaults.items():
-            if not getattr(self, name):
-                object.__setattr__(self, name, default)
-        if (self.tolerance or 0) > (self.stable or 0):
-            raise ValueError(f"stable: expected at least tolerance ({self.tolerance:g})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,14 +72,14 @@ def _reference(settings: Settings) -> str:
 
 
 def _rule(rule: RuleSettings) -> str:
-    of = f" of {', '.join(rule.columns)}" if rule.columns else ""
+    of = "".join(f" of {one}" for one in (rule.of, ", ".join(rule.columns)) if one)
     if rule.false_alarms is not None:
         limit = f"with false alarms of {rule.false_alarms} at most"
     elif rule.above is not None:
         limit = f"above {rule.above:g}"
     else:
         limit = f"below {rule.below:g}"
-    return f"{rule.metric}{of} {limit} in {rule.required} windows: {rule.action}"
+    return f"{rule.metric}{of} {limit} in {rule.quorum} windows: {rule.action}"
 
 
 def _rollback(settings: Settings) -> str:

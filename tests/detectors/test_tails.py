@@ -17,6 +17,8 @@ from detectors.tails import (
     gamma_quantile,
     kolmogorov_above,
     kolmogorov_quantile,
+    noncentral_above,
+    noncentral_quantile,
     noncentrality,
     student_quantile,
 )
@@ -125,14 +127,71 @@ def test_nothing_below_zero_is_a_chi_square_variable() -> None:
     assert kolmogorov_above(0.0) == 1.0
 
 
-def test_what_the_daemon_loads_has_no_scipy() -> None:
-    program = (
-        "import sys, monitor.composition, monitor.loop, detectors.tails;"
-        "print([name for name in sys.modules if name.startswith('scipy')])"
-    )
+def test_neither_the_daemon_nor_a_measured_window_loads_scipy() -> None:
+    program = """
+import sys
+import numpy as np
+import monitor.composition, monitor.loop
+from detectors.ks import ks
+from detectors.latency import LatencyHistogram
+from detectors.profile import NumberProfile
+from detectors.psi import psi
+from detectors.rate import rate
+from detectors.ratio import ratio
+from detectors.samples import mean_of
+
+profile = NumberProfile(np.array([1.0, 2.0]), np.array([50, 50]), 0, 0)
+ks(profile, np.array([0, 0, 0, 100, 100]), confidence=0.95)
+psi(np.array([50, 50]), np.array([70, 30]), confidence=0.95)
+rate(3, 60.0, confidence=0.95)
+ratio(3, 60, confidence=0.95)
+mean_of([1.0, 2.0], 0.95)
+latency = LatencyHistogram()
+latency.add(np.array([1.0, 2.0]))
+latency.quantile(0.5, confidence=0.95)
+print([name for name in sys.modules if name.startswith("scipy")])
+"""
 
     loaded = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
 
     assert loaded.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("freedom", [1, 9, 40])
+@pytest.mark.parametrize("center", [0.1, 2.0, 40.0, 1_000.0, 1e5])
+@pytest.mark.parametrize("deviations", [-3, -1, 0, 2, 5])
+def test_the_upper_tail_of_a_noncentral_variable_is_that_of_scipy(
+    freedom: int, center: float, deviations: float
+) -> None:
+    x = freedom + center + deviations * math.sqrt(2 * (freedom + 2 * center))
+    if x <= 0:
+        return
+
+    found = noncentral_above(x, freedom, center)
+
+    assert found == pytest.approx(
+        1 - float(special.chndtr(x, freedom, center)), rel=1e-9, abs=1e-12
+    )
+
+
+def test_far_out_the_tail_of_a_noncentral_variable_keeps_its_digits() -> None:
+    # With one degree of freedom it is the square of a normal variable about sqrt(center).
+    for root in (8.0, 12.0, 20.0):
+        x, center = root**2, 4.0
+
+        expected = float(special.ndtr(2.0 - root) + special.ndtr(-2.0 - root))
+
+        assert noncentral_above(x, 1, center) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("above", [0.3, 1e-2, 1e-4, 1e-8])
+@pytest.mark.parametrize("center", [0.0, 0.4, 40.0, 2_000.0])
+def test_a_quantile_of_a_noncentral_variable_is_exceeded_as_often(
+    above: float, center: float
+) -> None:
+    value = noncentral_quantile(above, 8, center)
+
+    assert noncentral_above(value, 8, center) == pytest.approx(above, rel=1e-3)
+    assert noncentral_above(value, 8, center) <= above

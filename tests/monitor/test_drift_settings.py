@@ -125,7 +125,7 @@ def test_a_drift_rule_may_look_at_one_column_and_ask_for_several_windows(tmp_pat
     settings = loaded(tmp_path, BEGINNING + more)
 
     assert settings.rules[0].columns == ("prediction",)
-    assert settings.rules[0].required == Quorum(2, 3)
+    assert settings.rules[0].quorum == Quorum(2, 3)
 
 
 @pytest.mark.parametrize(

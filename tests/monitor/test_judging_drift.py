@@ -17,6 +17,7 @@ from detectors.rule import RuleSpec
 from detectors.window import ClosedWindow
 from monitor.judging import Judge, Judged
 from monitor.metrics import Metrics
+from monitor.publishing import Publisher
 from tests.detectors.batches import batch_of, reference_of
 from tests.detectors.drifting import normals
 
@@ -125,19 +126,19 @@ def test_what_is_remembered_goes_with_its_version_and_with_a_changed_rule() -> N
     judge = judge_of()
     for number in range(12):
         concluded(judge, reference, rng, number, [0, 0.5, 0])
-    gathered = judge._memories["any", "7"]
+    gathered = judge._drift._memories["any", "7"]
 
     judge.replace_rules([rule_of()])
-    unchanged = judge._memories["any", "7"]
+    unchanged = judge._drift._memories["any", "7"]
     judge.replace_rules([rule_of(spec=DriftSpec.of_budget(2, 8_640, length_s=LENGTH_S))])
-    changed = dict(judge._memories)
+    changed = dict(judge._drift._memories)
     judge.restore({("any", "7"): {"drift": gathered.to_json(), **_UNKNOWN}})
     judge.forget(["7"])
 
     assert gathered.evidence.alarmed
     assert unchanged is gathered
     assert changed == {}
-    assert judge._memories == {}
+    assert judge._drift._memories == {}
 
 
 _UNKNOWN: Mapping[str, Any] = {
@@ -179,7 +180,7 @@ def test_the_page_shows_drift_with_its_bounds_and_threshold() -> None:
     judged = concluded(judge_of(), reference_of_normals(), np.random.default_rng(7), 0, [0, 1.0, 0])
     metrics = Metrics(columns_max=10, versions_max=5)
 
-    metrics.set_window(judged.row.window, list(judged.row.measurements))
+    Publisher("m", metrics).set_window(judged.row.window, judged.row.measurements)
 
     page = metrics.render("")[0].decode()
     for name in ("statistic", "low", "high"):

@@ -103,7 +103,7 @@ def test_a_rule_takes_one_column_or_several(tmp_path: Path) -> None:
     )
 
     assert [rule.columns for rule in settings.rules] == [("prediction",), ("a", "b*"), ()]
-    assert (settings.rules[0].required.needed, settings.rules[0].required.of) == (3, 4)
+    assert (settings.rules[0].quorum.needed, settings.rules[0].quorum.of) == (3, 4)
     assert settings.rules[2].below == 2.0
     assert settings.rules[2].min_events is None
 
