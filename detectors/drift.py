@@ -203,7 +203,8 @@ class Comparison:
     def _root_error(self) -> float:
         """Standard error of the square root of the index, which is nearer to normal."""
         error = standard_error(self._shares, int(self.expected.sum()), self.rows)
-        root = math.sqrt(max(self._corrected, self._noise))
+        # By the index as it stands: near 0 its own noise is most of it, and of its error.
+        root = math.sqrt(max(self._shares.index, self._noise))
         return math.sqrt(self.effect.bins) * error / (2 * root)
 
     def _p_by_bins(self, tolerance: float) -> float:
