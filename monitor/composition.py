@@ -204,6 +204,7 @@ def _engine(settings: Settings, store: Store, metrics: Metrics, sampling: Sampli
             rules=rule_specs(settings),
             confidence=settings.detectors.confidence,
             psi_bins=settings.detectors.psi_bins,
+            metrics=settings.detectors.metrics,
         ),
         store=store,
         metrics=metrics,

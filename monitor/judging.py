@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from detectors.kinds import measure
+from detectors.kinds import COLUMN_DEFAULTS, measure
 from detectors.measurement import Measurement
 from detectors.performance import PERFORMANCE_METRICS
 from detectors.performance_windows import ClosedPerformance
@@ -77,6 +77,8 @@ class Judge:
     ----------
     confidence
         Coverage of the bounds, in (0, 1).
+    metrics
+        What is measured of columns, besides what a rule names.
     """
 
     def __init__(
@@ -85,10 +87,12 @@ class Judge:
         rules: Sequence[RuleSpec],
         confidence: float,
         psi_bins: int,
+        metrics: Collection[str] = COLUMN_DEFAULTS,
     ) -> None:
         self._rules = tuple(rules)
         self._confidence = confidence
         self._psi_bins = psi_bins
+        self._metrics = frozenset(metrics)
         self._states: dict[tuple[str, str], RuleState] = {}
         self._judgements: dict[tuple[str, str], Judgement] = {}
 
@@ -149,6 +153,7 @@ class Judge:
             seconds=window.seconds,
             confidence=self._confidence,
             psi_bins=self._psi_bins,
+            metrics=self._metrics | {rule.metric for rule in self._rules},
         )
         found.extend(sampled)
         reports, incidents, states = self._move(window, found, pane.events, labelled=False)
