@@ -98,21 +98,6 @@ def category_shares(profile: CategoryProfile, counts: CategoryCounts) -> tuple[I
     return _filled(expected, actual, profile.missing + profile.invalid, missing)
 
 
-def all_categories(profile: CategoryProfile, counts: CategoryCounts) -> tuple[Ints, Ints]:
-    """Rows of the reference and of the window per category, however rare, and of missing values.
-
-    Returns
-    -------
-    reference, window
-        Rows per category, those that the reference does not name together, and missing: each
-        shape ``(B,)``; what is empty on both sides is left out.
-    """
-    expected = np.append(profile.counts, profile.other)
-    actual = np.append(counts.known, counts.other)
-    missing = counts.missing + counts.invalid
-    return _filled(expected, actual, profile.missing + profile.invalid, missing)
-
-
 def bin_of_cells(profile: NumberProfile, bins: int, window_rows: int) -> Ints:
     """Bin of each cell of the grid, shape ``(2K + 1,)``.
 

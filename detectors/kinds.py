@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from detectors.bins import all_categories, category_shares, number_shares
+from detectors.bins import category_shares, number_shares
 from detectors.cardinality import cardinality_category, cardinality_number
 from detectors.category_counts import CategoryCounts
 from detectors.chi_square import chi_square
@@ -214,7 +214,7 @@ def _chi2(profile: CategoryProfile, counts: CategoryCounts, *, confidence: float
 
 
 def _linf(profile: CategoryProfile, counts: CategoryCounts, *, confidence: float) -> Estimate:
-    return l_infinity(*all_categories(profile, counts), confidence=confidence)
+    return l_infinity(*category_shares(profile, counts), confidence=confidence)
 
 
 def _new_category_ratio(

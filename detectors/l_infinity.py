@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 def l_infinity(expected: Ints, actual: Ints, *, confidence: float) -> Estimate:
     """Estimate the largest difference ``|q - p|`` between a category's two shares, 0 to 1.
 
-    The only one of the distances here that says "a category's share has moved by so many points"
-    without more ado. No category is merged into another. Each side's share is bounded by Clopper
+    The one of the distances here that says without more ado by how many points a category's share
+    has moved. Values that are rare in the reference, or new, count as one: those that it happens
+    not to have would else be as many a false alarm. Each side's share is bounded by Clopper
     and Pearson's interval, each at ``(1 - confidence) / B`` so that all ``B`` hold together
     (Bonferroni), and those of a difference recover the variance of both [1]_. Then `low` is the
     largest of the lower bounds and `high` of the upper ones. Like KS the value is not corrected
@@ -28,7 +29,7 @@ def l_infinity(expected: Ints, actual: Ints, *, confidence: float) -> Estimate:
     ----------
     expected, actual
         Rows per category of the reference and of the window, shape ``(B,)``, each of them filled
-        on a side (`bins.all_categories`).
+        on a side (`bins.category_shares`).
     confidence
         Of both bounds together, in ``(0, 1)``.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from detectors.mean_shift import moments
@@ -16,19 +15,24 @@ if TYPE_CHECKING:
     from collectors.batch import Floats, Ints
     from detectors.profile import NumberProfile
 
+#: A smaller quantile gives no bound.
+_LEAST = 1e-100
+
 
 def std_ratio(profile: NumberProfile, cells: Ints, *, confidence: float) -> Estimate:
     """Estimate how many times as far as the reference's rows the window's lie from their mean.
 
     1 where nothing has changed, from 0 upwards. Of the clipped values of
-    :class:`detectors.scale.Scale`, so that one row of 1e9 counts as one at the end. Bonett's
-    interval [1]_ of the logarithm, from the kurtosis of the samples, which is right for laws
-    that are not normal; the p-value is two-sided, from the same law. Rows between two values of
+    :class:`detectors.scale.Scale`, so that one row of 1e9 counts as one at the end. The
+    square follows about an F law, whose degrees of freedom are fewer the heavier the tails are:
+    ``2 n / (kurtosis - (n - 3) / (n - 1))`` on each side [1]_, ``n - 1`` of a normal law. The
+    p-value is two-sided, from the same law. Rows between two values of
     the reference count in the middle, and the bounds cover where they may lie, and what a thinned
     reference left out: a standard deviation moves by no more than the root mean square of what its
     rows move.
 
-    A window of one value gives 0, with no upper bound and no p-value. Missing and invalid values
+    A window of one value gives 0, with no upper bound and no p-value; nor has one an upper bound
+    that is small beside tails as heavy as the reference's. Missing and invalid values
     take no part. A column that is constant in the reference: untold, like fewer than four rows on
     a side.
 
@@ -43,8 +47,7 @@ def std_ratio(profile: NumberProfile, cells: Ints, *, confidence: float) -> Esti
 
     References
     ----------
-    .. [1] Bonett, "Robust confidence interval for a ratio of standard deviations", Applied
-       Psychological Measurement 30(5), 2006.
+    .. [1] Shoemaker, "Fixing the F test for equal variances", American Statistician 57(2), 2003.
 
     Examples
     --------
@@ -56,6 +59,8 @@ def std_ratio(profile: NumberProfile, cells: Ints, *, confidence: float) -> Esti
     >>> round(std_ratio(profile, cells, confidence=0.95).value, 3)
     1.414
     """
+    from scipy.special import fdtri  # noqa: PLC0415 - 27 MB, at the first window
+
     n, m = profile.rows, int(cells.sum())
     scale = scaled(profile)
     if scale is None or min(n, m) < 4:  # noqa: PLR2004 - where a kurtosis begins
@@ -63,32 +68,34 @@ def std_ratio(profile: NumberProfile, cells: Ints, *, confidence: float) -> Esti
     window = cells / m
     before = _side(scale.points, scale.shares, n)
     after = _side(scale.places, window, m)
-    ratio = after.deviation / before.deviation
+    if not after.deviation:
+        return Estimate(0.0, 0.0, None, m)
     moved_before = math.sqrt(dot(scale.displaced[1:], scale.gaps**2))
     moved_after = math.sqrt(dot(window, scale.slack**2))
     least = max(0.0, after.deviation - moved_after) / (before.deviation + moved_before)
-    if not after.deviation:
-        return Estimate(0.0, 0.0, None, m)
-    error = _standard_error(before, after)
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
     room = before.deviation - moved_before
     most = (after.deviation + moved_after) / room if room > 0 else None
-    # Few rows have a smaller deviation than their law, on the scale of logarithms.
-    few = math.sqrt(m / max(1.0, m - z) * max(1.0, n - z) / n)
+    pooled = (before.kurtosis * n + after.kurtosis * m) / (n + m)
+    freedom = _freedom(after, pooled), _freedom(before, pooled)
+    tail = (1 - confidence) / 2
+    few, many = float(fdtri(*freedom, tail)), float(fdtri(*freedom, 1 - tail))
     return Estimate(
-        value=ratio,
-        low=min(ratio, least * few * math.exp(-z * error)),
-        high=None if most is None else max(ratio, most * few * math.exp(z * error)),
+        value=after.deviation / before.deviation,
+        low=least / math.sqrt(max(1.0, many)),
+        # With tails so heavy that a window says nothing, the quantile is 0 to the last digit.
+        high=None if most is None or few < _LEAST else most / math.sqrt(min(1.0, few)),
         n=m,
-        p_value=_p_value(least, most, error),
+        p_value=_p_value(least, most, freedom),
     )
 
 
-def _p_value(least: float, most: float | None, error: float) -> float:
+def _p_value(least: float, most: float | None, freedom: tuple[float, float]) -> float:
+    from scipy.special import fdtr, fdtrc  # noqa: PLC0415 - 27 MB, at the first window
+
     if most is None or least <= 1 <= most:
         return 1.0
-    far = math.log(least) if least > 1 else -math.log(most)
-    return math.erfc(far / error / math.sqrt(2))
+    chance = fdtrc(*freedom, least**2) if least > 1 else fdtr(*freedom, most**2)
+    return min(1.0, 2 * float(chance))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +114,11 @@ def _side(places: Floats, shares: Floats, rows: int) -> _Side:
     return _Side(math.sqrt(variance), fourth / second**2 if second else 0.0, rows)
 
 
-def _standard_error(*sides: _Side) -> float:
-    """Return the standard error of the logarithm of the ratio of the deviations.
+def _freedom(side: _Side, pooled: float) -> float:
+    """Degrees of freedom of a side's variance.
 
-    Of a side's own kurtosis or that of both together, whichever is larger: that of few rows is
+    By its own kurtosis or that of both sides together, whichever is larger: that of few rows is
     mostly too small.
     """
-    pooled = sum(side.kurtosis * side.rows for side in sides) / sum(side.rows for side in sides)
-    variances = [
-        (max(side.kurtosis, pooled) - (side.rows - 3) / side.rows) / (side.rows - 1)
-        for side in sides
-    ]
-    return math.sqrt(max(0.0, sum(variances))) / 2
+    kurtosis = max(side.kurtosis, pooled)
+    return 2 * side.rows / max(1.0, kurtosis - (side.rows - 3) / (side.rows - 1))
