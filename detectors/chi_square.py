@@ -11,6 +11,7 @@ from detectors.bins import EXPECTED_MIN
 from detectors.divergence import Divergence, root_estimate
 from detectors.measurement import Estimate, untold
 from detectors.psi import Shares, smoothed
+from detectors.tails import chi_square_above
 
 if TYPE_CHECKING:
     from collectors.batch import Ints
@@ -53,8 +54,6 @@ def chi_square(expected: Ints, actual: Ints, *, confidence: float) -> Estimate:
     >>> chi_square(np.array([500, 500]), np.array([500, 500]), confidence=0.95).value
     0.0
     """
-    from scipy.special import chdtrc  # noqa: PLC0415 - 27 MB, at the first window
-
     n, m = int(expected.sum()), int(actual.sum())
     if not n or not m or expected.size < 2:  # noqa: PLR2004 - two bins to compare
         return untold(m)
@@ -62,7 +61,7 @@ def chi_square(expected: Ints, actual: Ints, *, confidence: float) -> Estimate:
     estimate = root_estimate(divergence(shares), shares, n=n, m=m, confidence=confidence)
     expected, actual = merged(expected, actual)
     freedom = expected.size - 1
-    p_value = float(chdtrc(freedom, statistic(expected, actual))) if freedom else 1.0
+    p_value = chi_square_above(freedom, statistic(expected, actual)) if freedom else 1.0
     return replace(estimate, p_value=p_value)
 
 

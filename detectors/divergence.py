@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING
 
 from detectors.measurement import Estimate
 from detectors.moments import variance
+from detectors.tails import chi_square_above, noncentrality
 
 if TYPE_CHECKING:
     from collectors.batch import Floats
     from detectors.psi import Shares
-
-#: Above this the noncentral chi-square law is its normal limit to five digits, and quicker.
-_LARGE = 1e6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,8 +60,6 @@ def root_estimate(
     confidence
         Of both bounds together, in ``(0, 1)``.
     """
-    from scipy.special import chdtrc  # noqa: PLC0415 - 27 MB, at the first window
-
     noise = divergence.curvature * shares.noise
     scaled, freedom = divergence.index / noise, shares.expected.size - 1
     value = max(0.0, divergence.index - freedom * noise)
@@ -73,24 +69,12 @@ def root_estimate(
         + variance(divergence.by_expected, shares.expected) / n
     )
     margin = NormalDist().inv_cdf(1 - tail) * error
-    low = min(_noncentrality(scaled, freedom, 1 - tail) * noise, value - margin)
-    high = max(_noncentrality(scaled, freedom, tail) * noise, value + margin)
+    low = min(noncentrality(scaled, freedom, 1 - tail) * noise, value - margin)
+    high = max(noncentrality(scaled, freedom, tail) * noise, value + margin)
     return Estimate(
         value=math.sqrt(value),
         low=math.sqrt(max(0.0, low)),
         high=math.sqrt(min(1.0, high)),
         n=m,
-        p_value=float(chdtrc(freedom, scaled)),
+        p_value=chi_square_above(freedom, scaled),
     )
-
-
-def _noncentrality(scaled: float, freedom: int, share: float) -> float:
-    """Noncentrality at which a noncentral chi-square variable stays below `scaled` so often."""
-    from scipy.special import chdtr, chndtrinc  # noqa: PLC0415 - 27 MB, at the first window
-
-    if chdtr(freedom, scaled) <= share:
-        return 0.0
-    if scaled > _LARGE:
-        # The square root of the variable is normal with variance 1.
-        return (math.sqrt(scaled - freedom + 1) - NormalDist().inv_cdf(share)) ** 2
-    return float(chndtrinc(scaled, freedom, share))

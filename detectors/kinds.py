@@ -64,7 +64,38 @@ class Asked:
     psi_bins: int
 
 
-_OfColumn: TypeAlias = Callable[["ColumnCounts", "Profile | None", Asked], Estimate | None]
+class _Column:
+    """A column of a window while it is measured: what several metrics need is made once.
+
+    Parameters
+    ----------
+    counts
+        The window's.
+    profile
+        The reference's; None of a column that it does not have.
+    """
+
+    __slots__ = ("_upto", "asked", "counts", "profile")
+
+    def __init__(self, counts: ColumnCounts, profile: Profile | None, asked: Asked) -> None:
+        self.counts = counts
+        self.profile = profile
+        self.asked = asked
+        self._upto: Ints | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows with a value, without one, or with one of a wrong type."""
+        return self.counts.rows + self.counts.missing + self.counts.invalid
+
+    def upto(self, counts: NumberCounts) -> Ints:
+        """Return `NumberCounts.upto` of the column's counts."""
+        if self._upto is None:
+            self._upto = counts.upto()
+        return self._upto
+
+
+_OfColumn: TypeAlias = Callable[[_Column], Estimate | None]
 _OfWindow: TypeAlias = Callable[["Pane", Asked], Estimate]
 _OfSamples: TypeAlias = Callable[["Sequence[float]", float], Estimate]
 
@@ -124,23 +155,17 @@ def measure(
     ]
     for column, counts in window_pane.columns.items():
         profile = reference.columns.get(column) if reference else None
-        measurements += _of_column(column, counts, profile, asked, metrics)
+        measurements += _of_column(column, _Column(counts, profile, asked), metrics)
     return measurements
 
 
-def _of_column(
-    column: str,
-    counts: ColumnCounts,
-    profile: Profile | None,
-    asked: Asked,
-    metrics: Collection[str],
-) -> Iterator[Measurement]:
+def _of_column(name: str, column: _Column, metrics: Collection[str]) -> Iterator[Measurement]:
     for metric, measured in COLUMN_METRICS.items():
         if metric not in metrics:
             continue
-        estimate = measured(counts, profile, asked)
+        estimate = measured(column)
         if estimate is not None:
-            yield _measurement(metric, column, estimate)
+            yield _measurement(metric, name, estimate)
 
 
 def _measurement(metric: str, column: str | None, estimate: Estimate) -> Measurement:
@@ -163,26 +188,27 @@ def summarised(metric: str, samples: Sequence[float], *, confidence: float) -> M
 def _of_shares(compared: _OfShares) -> _OfColumn:
     """Measure over bins: quantiles of the reference, or its frequent categories; and missing."""
 
-    def measured(counts: ColumnCounts, profile: Profile | None, asked: Asked) -> Estimate | None:
-        match counts, profile:
-            case NumberCounts(), NumberProfile():
+    def measured(column: _Column) -> Estimate | None:
+        match column.counts, column.profile:
+            case NumberCounts() as counts, NumberProfile() as profile:
                 missing = counts.missing + counts.invalid
-                shares = number_shares(profile, counts.cells(), missing, asked.psi_bins)
-            case CategoryCounts(), CategoryProfile():
+                shares = number_shares(profile, column.upto(counts), missing, column.asked.psi_bins)
+            case CategoryCounts() as counts, CategoryProfile() as profile:
                 shares = category_shares(profile, counts)
             case _:
                 return None
-        return compared(*shares, confidence=asked.confidence)
+        return compared(*shares, confidence=column.asked.confidence)
 
     return measured
 
 
 def _of_cells(compared: _OfCells) -> _OfColumn:
-    """Measure columns of numbers."""
+    """Measure columns of numbers by the rows in each cell of the reference's grid."""
 
-    def measured(counts: ColumnCounts, profile: Profile | None, asked: Asked) -> Estimate | None:
+    def measured(column: _Column) -> Estimate | None:
+        counts, profile = column.counts, column.profile
         if isinstance(counts, NumberCounts) and isinstance(profile, NumberProfile):
-            return compared(profile, counts.cells(), confidence=asked.confidence)
+            return compared(profile, counts.cells(), confidence=column.asked.confidence)
         return None
 
     return measured
@@ -191,9 +217,10 @@ def _of_cells(compared: _OfCells) -> _OfColumn:
 def _of_categories(compared: _OfCategories) -> _OfColumn:
     """Measure columns of categories."""
 
-    def measured(counts: ColumnCounts, profile: Profile | None, asked: Asked) -> Estimate | None:
+    def measured(column: _Column) -> Estimate | None:
+        counts, profile = column.counts, column.profile
         if isinstance(counts, CategoryCounts) and isinstance(profile, CategoryProfile):
-            return compared(profile, counts, confidence=asked.confidence)
+            return compared(profile, counts, confidence=column.asked.confidence)
         return None
 
     return measured
@@ -202,11 +229,14 @@ def _of_categories(compared: _OfCategories) -> _OfColumn:
 def _of_either(numbers: _OfCells, categories: _OfCategories) -> _OfColumn:
     """Measure columns of both kinds, each in its way."""
     of_numbers, of_categories = _of_cells(numbers), _of_categories(categories)
+    return lambda column: of_numbers(column) or of_categories(column)
 
-    def measured(counts: ColumnCounts, profile: Profile | None, asked: Asked) -> Estimate | None:
-        return of_numbers(counts, profile, asked) or of_categories(counts, profile, asked)
 
-    return measured
+def _ks(column: _Column) -> Estimate | None:
+    counts, profile = column.counts, column.profile
+    if isinstance(counts, NumberCounts) and isinstance(profile, NumberProfile):
+        return ks(profile, column.upto(counts), confidence=column.asked.confidence)
+    return None
 
 
 def _chi2(profile: CategoryProfile, counts: CategoryCounts, *, confidence: float) -> Estimate:
@@ -226,16 +256,12 @@ def _new_category_ratio(
     return ratio(counts.other, counts.rows, confidence=confidence)
 
 
-def _missing_ratio(counts: ColumnCounts, _profile: Profile | None, asked: Asked) -> Estimate:
-    return ratio(counts.missing, _rows(counts), confidence=asked.confidence)
+def _missing_ratio(column: _Column) -> Estimate:
+    return ratio(column.counts.missing, column.rows, confidence=column.asked.confidence)
 
 
-def _invalid_ratio(counts: ColumnCounts, _profile: Profile | None, asked: Asked) -> Estimate:
-    return ratio(counts.invalid, _rows(counts), confidence=asked.confidence)
-
-
-def _rows(counts: ColumnCounts) -> int:
-    return counts.rows + counts.missing + counts.invalid
+def _invalid_ratio(column: _Column) -> Estimate:
+    return ratio(column.counts.invalid, column.rows, confidence=column.asked.confidence)
 
 
 def _latency(q: float) -> _OfWindow:
@@ -272,7 +298,7 @@ COLUMN_METRICS: dict[str, _OfColumn] = {
     "constant": _of_either(constant_number, constant_category),  # 0 or 1
     "cardinality": _of_either(cardinality_number, cardinality_category),  # 1 is as before
     # of numbers
-    "ks": _of_cells(ks),  # 0 to 1
+    "ks": _ks,  # 0 to 1
     "cvm": _of_cells(cramer_von_mises),  # 0 to 1/2
     "wasserstein": _of_cells(wasserstein),  # spreads of the reference
     "mean_shift": _of_cells(mean_shift),  # spreads, signed

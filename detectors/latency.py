@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from detectors.measurement import Estimate, untold
+from detectors.order_statistics import ranks
 from detectors.packing import PackedArray, PackingError, pack_counts, unpack_counts
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class LatencyHistogram:
     def add(self, latency_ms: Floats) -> None:
         """Count latencies in milliseconds; NaN is none. Negative ones fall in the bucket below."""
         known = latency_ms[~np.isnan(latency_ms)]
+        # In order they are found three times as quickly.
+        known.sort()
         # Searching fixed edges, not a logarithm: it gives the same bucket wherever a value stands
         # in an array, which a vectorised logarithm does not promise.
         buckets = EDGES_MS.searchsorted(known)
@@ -87,11 +90,11 @@ class LatencyHistogram:
         n = self.n
         if not n:
             return untold()
-        below, above = _ranks(n, q, (1 - confidence) / 2)
+        below, above = ranks(n, q, (1 - confidence) / 2)
         upto = np.cumsum(self.counts)
         bucket = _bucket(upto, max(1, math.ceil(q * n - 1e-9)))
-        low = None if below is None else _lower_edge(_bucket(upto, below))
-        high = None if above is None else _upper_edge(_bucket(upto, above))
+        low = None if below < 1 else _lower_edge(_bucket(upto, below))
+        high = None if above > n else _upper_edge(_bucket(upto, above))
         return Estimate(_middle(bucket), low, high, n)
 
     def state(self) -> LatencyState:
@@ -118,21 +121,6 @@ class LatencyHistogram:
             raise PackingError("a latency bucket out of range")
         self.counts[buckets] = counts
         return self
-
-
-def _ranks(n: int, q: float, tail: float) -> tuple[int | None, int | None]:
-    """Ranks (from 1) of the order statistics that bound the q-quantile, each missing it by `tail`.
-
-    ``P(X(l) > Q) = P(Bin(n, q) <= l - 1)`` and ``P(X(u) < Q) = P(Bin(n, q) >= u)``.
-    """
-    from scipy.special import bdtr  # noqa: PLC0415 - costs 27 MB where no window is closed
-
-    spread = 12 * math.sqrt(n * q * (1 - q)) + 12
-    ranks = np.arange(max(0, int(n * q - spread)), min(n, int(n * q + spread)) + 1)
-    upto = np.asarray(bdtr(ranks, n, q), np.float64)
-    below = int(ranks[0] + np.count_nonzero(upto <= tail))
-    above = int(ranks[0] + np.count_nonzero(upto < 1 - tail)) + 1
-    return (below if below >= 1 else None), (above if above <= n else None)
 
 
 def _bucket(upto: Ints, rank: int) -> int:

@@ -23,10 +23,13 @@ def ranks(n: int, q: float, tail: float) -> tuple[int, int]:
     >>> ranks(6, 0.5, 0.025), ranks(5, 0.5, 0.025)
     ((1, 6), (0, 6))
     """
-    from scipy.special import bdtr  # noqa: PLC0415 - 27 MB, at the first window
-
     spread = 12 * math.sqrt(n * q * (1 - q)) + 12
     hits = np.arange(max(0, int(n * q - spread)), min(n, int(n * q + spread)) + 1)
-    upto = np.asarray(bdtr(hits, n, q), np.float64)
+    # Each probability from the one before; what lies outside has one of less than 1e-30.
+    logs = np.zeros(hits.size)
+    np.log((n - hits[:-1]) / hits[1:] * (q / (1 - q)), out=logs[1:])
+    logs = np.cumsum(logs)
+    upto = np.cumsum(np.exp(logs - logs.max()))
+    upto /= upto[-1]
     below = int(hits[0] + np.count_nonzero(upto <= tail))
     return below, int(hits[0] + np.count_nonzero(upto < 1 - tail)) + 1

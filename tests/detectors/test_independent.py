@@ -19,7 +19,6 @@ from detectors import (
     wasserstein,
 )
 from detectors.number_counts import NumberCounts
-from detectors.order_statistics import ranks
 from detectors.profile import NumberProfile
 from detectors.psi import smoothed
 from detectors.scale import scaled
@@ -348,17 +347,3 @@ def test_distinct_values_are_those_that_the_hypergeometric_law_expects(
     found = compared(reference, window)["cardinality"].value
 
     assert found == pytest.approx(after / before, abs=1e-9)
-
-
-@given(st.integers(1, 3_000), st.floats(0.01, 0.99), st.sampled_from([0.05, 0.005, 0.0005]))
-@settings(deadline=None)
-def test_order_statistics_are_binomial_quantiles(n: int, q: float, tail: float) -> None:
-    from scipy.stats import binom  # noqa: PLC0415 - slow to import
-
-    below, above = ranks(n, q, tail)
-
-    law = binom(n, q)
-    assert law.cdf(below - 1) <= tail * (1 + 1e-9)
-    assert law.cdf(below) > tail * (1 - 1e-9)
-    assert law.sf(above - 1) <= tail * (1 + 1e-9)
-    assert law.sf(above - 2) > tail * (1 - 1e-9)
