@@ -274,8 +274,6 @@ def _series(x: float) -> float:
     return float((weights * kv(0.25, q)).sum()) / (math.pow(math.pi, 1.5) * math.sqrt(x))
 
 
-#: Points and weights of Gauss's rule on ``[-1, 1]``.
-_POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 #: The integral is cut off where its integrand has fallen by ``exp(-REACH)``.
 _REACH = 40.0
 
@@ -283,12 +281,19 @@ _REACH = 40.0
 def _tail(x: float) -> float:
     # With u = pi (1 + sin^2 t) the integrand is smooth at both ends.
     end = math.asin(math.sqrt(min(1.0, _REACH / (x * math.pi**2))))
-    t = end * (1 + _POINTS) / 2
+    points, weights = _rule()
+    t = end * (1 + points) / 2
     part = np.sin(t) ** 2
     u = math.pi * (1 + part)
     slopes = 2 * math.pi * np.sin(t) * np.cos(t) / np.sqrt(u * np.sin(math.pi * part))
     values = slopes * np.exp(-x * (u**2 - math.pi**2) / 2)
-    return math.exp(-x * math.pi**2 / 2) * end / math.pi * dot(_WEIGHTS, values)
+    return math.exp(-x * math.pi**2 / 2) * end / math.pi * dot(weights, values)
+
+
+@lru_cache(maxsize=1)
+def _rule() -> tuple[Floats, Floats]:
+    """Points and weights of Gauss's rule on ``[-1, 1]``."""
+    return np.polynomial.legendre.leggauss(64)
 
 
 @lru_cache(maxsize=64)
