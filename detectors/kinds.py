@@ -17,6 +17,7 @@ from detectors.category_counts import CategoryCounts
 from detectors.chi_square import chi_square
 from detectors.constant import constant_category, constant_number
 from detectors.cramer_von_mises import cramer_von_mises
+from detectors.estimators import ESTIMATED_METRICS, estimated
 from detectors.hellinger import hellinger
 from detectors.jensen_shannon import jensen_shannon
 from detectors.ks import ks
@@ -156,6 +157,14 @@ def measure(
     for column, counts in window_pane.columns.items():
         profile = reference.columns.get(column) if reference else None
         measurements += _of_column(column, _Column(counts, profile, asked), metrics)
+    if reference is not None and reference.estimators is not None:
+        measurements += estimated(
+            reference.estimators,
+            window_pane.columns,
+            reference.columns,
+            rows=window_pane.answered,
+            confidence=confidence,
+        )
     return measurements
 
 
@@ -345,6 +354,14 @@ SAMPLED_METRICS: dict[str, _OfSamples] = {
 }
 
 #: Names that a rule may use.
-METRICS = frozenset({*COLUMN_METRICS, *WINDOW_METRICS, *SAMPLED_METRICS, *PERFORMANCE_METRICS})
+METRICS = frozenset(
+    {
+        *COLUMN_METRICS,
+        *WINDOW_METRICS,
+        *ESTIMATED_METRICS,
+        *SAMPLED_METRICS,
+        *PERFORMANCE_METRICS,
+    }
+)
 #: Metrics in which a small window is what is looked for, so that no minimum of events applies.
 COUNT_METRICS = frozenset({"events", "throughput"})
