@@ -46,13 +46,17 @@ class CoarseBins:
         missing = counts.missing + counts.invalid
         match counts:
             case NumberCounts():
-                rows = np.diff(counts.upto()[self.ends], prepend=0)
+                rows = self.count_numbers(counts.upto())
             case CategoryCounts():
                 own = counts.known[: self.ends[0]]
                 rows = np.append(own, counts.rows - own.sum())
             case _:
                 return np.zeros_like(self.reference)
         return np.append(rows, missing)
+
+    def count_numbers(self, upto: Ints) -> Ints:
+        """Rows with a value per bin, shape ``(B - 1,)``, of those up to each cell of the grid."""
+        return np.diff(upto[self.ends], prepend=0)
 
 
 def coarse_bins(profile: Profile) -> CoarseBins:

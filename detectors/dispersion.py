@@ -47,10 +47,14 @@ class DesignEffect:
     bins
         For distances of bin counts (PSI, chi-square): scale of the statistic's law over that of
         independent rows, right in its upper tail. At least 1.
+    ranks
+        For mean ranks (:mod:`detectors.rank_shift`): their variance over that of independent rows.
+        At least 1.
     """
 
     cumulative: float
     bins: float
+    ranks: float = 1.0
 
 
 #: Of independent rows.
@@ -70,7 +74,7 @@ class Scale:
     cumulative_mean, bins_mean
         Mean effects, unbiased: about 1 of independent rows, and below where rows balance one
         another.
-    cumulative, bins
+    cumulative, bins, ranks
         The effects of :class:`DesignEffect`, each with an upper confidence factor; not cut at 1.
     p_value
         Chance of mean effects as large, had the rows been independent.
@@ -83,6 +87,7 @@ class Scale:
     cumulative: float
     bins: float
     p_value: float
+    ranks: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +107,10 @@ class Dispersion:
     Examples
     --------
     >>> Dispersion(()).design_effect(1_000)
-    DesignEffect(cumulative=1.0, bins=1.0)
-    >>> sessions = Scale(32, 600, 4.0, 4.0, 4.5, 4.5, 0.0)
+    DesignEffect(cumulative=1.0, bins=1.0, ranks=1.0)
+    >>> sessions = Scale(32, 600, 4.0, 4.0, 4.5, 4.5, 0.0, 4.5)
     >>> Dispersion((sessions,)).design_effect(64)
-    DesignEffect(cumulative=9.0, bins=9.0)
+    DesignEffect(cumulative=9.0, bins=9.0, ranks=9.0)
     """
 
     # Reference files hold these classes by the names of their fields.
@@ -115,7 +120,8 @@ class Dispersion:
         if any(one.rows >= other.rows for one, other in pairwise(self.scales)):
             raise ReferenceError("the scales of a dispersion must be ascending")
         for scale in self.scales:
-            figures = (scale.cumulative_mean, scale.bins_mean, scale.cumulative, scale.bins)
+            means = (scale.cumulative_mean, scale.bins_mean)
+            figures = (*means, scale.cumulative, scale.bins, scale.ranks)
             if scale.rows < 1 or scale.blocks < 1 or not 0 <= scale.p_value <= 1:
                 raise ReferenceError("a scale of a dispersion has no rows, blocks or chance")
             if not all(math.isfinite(figure) and figure >= 0 for figure in figures):
@@ -142,6 +148,7 @@ class Dispersion:
         return DesignEffect(
             _at(rows, [(scale.rows, scale.cumulative) for scale in self.scales]),
             _at(rows, [(scale.rows, scale.bins) for scale in self.scales]),
+            _at(rows, [(scale.rows, scale.ranks) for scale in self.scales]),
         )
 
 

@@ -32,6 +32,8 @@ TAIL = 1e-6
 #: Variance of a share of a half: tails of the largest distance between distribution functions
 #: follow from the largest variance along them (Borell and TIS), whatever the rest is.
 HALF_VARIANCE = 0.25
+#: Of scores of which the largest variance is asked for as it stands.
+_UNDIVIDED = np.full(2, HALF_VARIANCE)
 #: Degrees of freedom of a usual PSI, with ten bins.
 _FREEDOM = 9
 
@@ -69,7 +71,9 @@ def _scale(moments: Moments, known: int, *, ordered: bool) -> Scale | None:
     cumulative = _spread(moments, *scores) if len(scores[0]) else None
     freedom = len(groups) - 1
     tail = bins.mean * _tail_factor(bins.dimensions, freedom)
-    p_value = bins.p_value if cumulative is None else min(bins.p_value, cumulative.p_value)
+    rank_scores = _rank_scores(moments, known) if ordered else None
+    ranks = None if rank_scores is None else _spread(moments, rank_scores, _UNDIVIDED)
+    looks = [spread for spread in (bins, cumulative, ranks) if spread is not None]
     return Scale(
         rows=moments.rows,
         blocks=moments.blocks,
@@ -77,7 +81,8 @@ def _scale(moments: Moments, known: int, *, ordered: bool) -> Scale | None:
         bins_mean=bins.mean,
         cumulative=cumulative.largest * cumulative.upper_factor if cumulative else 1.0,
         bins=tail * bins.upper_factor,
-        p_value=min(1.0, 2 * p_value),
+        p_value=min(1.0, len(looks) * min(look.p_value for look in looks)),
+        ranks=ranks.largest * ranks.upper_factor if ranks else 1.0,
     )
 
 
@@ -119,6 +124,21 @@ def _cut_scores(moments: Moments, known: int) -> tuple[Floats, Floats]:
     scores[:, :known] = (np.arange(known) <= cuts[:, None]) - share[:, None]
     divisors = np.sqrt(variances * present / moments.sums.sum())
     return np.asarray(scores / divisors[:, None]), variances
+
+
+def _rank_scores(moments: Moments, known: int) -> Floats | None:
+    """Ranks, and their distances from the middle, scaled to variance 1; None of a constant."""
+    rows = moments.sums[:known]
+    present = int(rows.sum())
+    ranks = (np.cumsum(rows) - rows / 2) / max(1, present)
+    functions = np.stack((ranks, np.abs(2 * ranks - 1)))
+    functions -= (functions @ rows / max(1, present))[:, None]
+    variances = functions**2 @ rows / moments.sums.sum()
+    if not variances.all():
+        return None
+    scores = np.zeros((2, moments.sums.size))
+    scores[:, :known] = functions / np.sqrt(variances)[:, None]
+    return scores
 
 
 @dataclass(frozen=True, slots=True)

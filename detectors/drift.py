@@ -1,11 +1,13 @@
 """How far one column has drifted from its reference: the Jeffreys divergence, with bounds.
 
 ``J(p, q) = KL(p || q) + KL(q || p)`` is the population stability index without its binning: its
-scale (0.1 is little, 0.25 is much) is the one that people know. Two looks bound it from below:
+scale (0.1 is little, 0.25 is much) is the one that people know. Three looks bound it from below:
 
 * its value over bins, which is never more than J, and is what `psi` measures;
 * the Kolmogorov-Smirnov distance D, which sees what happens within a bin:
-  Pinsker's inequality [1]_, taken in both directions, says ``J >= 4 D²``.
+  Pinsker's inequality [1]_, taken in both directions, says ``J >= 4 D²``;
+* the mean ranks (:mod:`detectors.rank_shift`), which chance moves least: they find a small shift
+  or change of spread before the other two do.
 
 The bounds here are meant for levels far smaller than those of one look: a rule over a hundred
 columns and a month of windows asks at 1e-7. At such levels the chi-square law of PSI is wrong
@@ -30,6 +32,7 @@ import numpy as np
 from detectors.dispersion import NONE, DesignEffect
 from detectors.measurement import Estimate, untold
 from detectors.psi import Shares, smoothed, standard_error
+from detectors.rank_shift import RankShift
 from detectors.tails import (
     kolmogorov_above,
     kolmogorov_quantile,
@@ -85,6 +88,8 @@ class Comparison:
         Of a column of numbers; None where there is none, or no rows with a value.
     effect
         How many times noisier the rows are than independent ones.
+    ranks
+        Of a column of numbers; None where there are none.
 
     Examples
     --------
@@ -98,6 +103,7 @@ class Comparison:
     actual: Ints
     distance: Distance | None = None
     effect: DesignEffect = NONE
+    ranks: RankShift | None = None
 
     @cached_property
     def rows(self) -> int:
@@ -110,22 +116,29 @@ class Comparison:
         return self.rows >= ROWS_MIN and int(self.expected.sum()) >= ROWS_MIN
 
     def p_value(self, tolerance: float) -> float:
-        """Chance of such a window if ``J <= tolerance``: the smaller of both looks', doubled.
+        """Chance of such a window if ``J <= tolerance``: the smallest of the looks', times theirs.
 
         1 where nothing is told.
         """
         if not self.told:
             return 1.0
-        return min(1.0, 2 * min(self._p_by_bins(tolerance), self._p_by_distance(tolerance)))
+        p_values = [self._p_by_bins(tolerance)]
+        if self.distance is not None:
+            p_values.append(self._p_by_distance(tolerance))
+        if self.ranks is not None:
+            p_values.append(self.ranks.p_value(tolerance))
+        return min(1.0, len(p_values) * min(p_values))
 
     def low(self, level: float) -> float:
         """Lower bound of J that is above it with probability `level` at most.
 
-        Half of the level each goes to the look at the bins and to that at the distance.
+        The level is shared out evenly among the looks that there are.
         """
         if not self.told:
             return 0.0
-        return max(self._low_by_bins(level / 2), self._low_by_distance(level / 2))
+        level /= 1 + (self.distance is not None) + (self.ranks is not None)
+        by_ranks = 0.0 if self.ranks is None else self.ranks.low(level)
+        return max(self._low_by_bins(level), self._low_by_distance(level), by_ranks)
 
     def high(self, level: float) -> float:
         """Upper bound of J over the bins that is below it with probability `level` at most.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +17,7 @@ from detectors.drift import Comparison, Distance
 from detectors.e_detector import MEMORIES, Null, radius
 from detectors.number_counts import NumberCounts
 from detectors.profile import CategoryProfile, NumberProfile, Profile
+from detectors.rank_shift import RankShift
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -136,36 +137,39 @@ def comparisons(
     """
     distances = {one.column: one for one in found if one.metric == "ks"}
     made = {}
-    for name, profile in watch.profiles.items():
+    for (name, profile), cut in zip(watch.profiles.items(), watch.bins, strict=True):
         counts = columns.get(name)
         if counts is None:
             continue
         effect = design_effect(profile, max(1, counts.rows + counts.missing + counts.invalid))
-        one = _comparison(counts, profile, distances.get(name), effect, psi_bins)
+        one = _comparison(counts, profile, cut, effect, psi_bins)
         if one is not None:
-            made[name] = one
+            made[name] = replace(one, distance=_distance(profile, distances.get(name)))
     return made
 
 
 def _comparison(
     counts: ColumnCounts,
     profile: Profile,
-    distance: Measurement | None,
+    cut: CoarseBins,
     effect: DesignEffect,
     psi_bins: int,
 ) -> Comparison | None:
     match counts, profile:
         case NumberCounts(), NumberProfile():
-            missing = counts.missing + counts.invalid
-            shares = number_shares(profile, counts.upto(), missing, psi_bins)
-            return Comparison(*shares, _distance(profile, distance), effect)
+            upto = counts.upto()
+            shares = number_shares(profile, upto, counts.missing + counts.invalid, psi_bins)
+            expected, actual = cut.reference[:-1], cut.count_numbers(upto)
+            there = expected.any() and actual.any()
+            ranks = RankShift(expected, actual, effect.ranks) if there else None
+            return Comparison(*shares, None, effect, ranks)
         case CategoryCounts(), CategoryProfile():
             return Comparison(*category_shares(profile, counts), None, effect)
     return None
 
 
-def _distance(profile: NumberProfile, found: Measurement | None) -> Distance | None:
-    if found is None or found.value is None:
+def _distance(profile: Profile, found: Measurement | None) -> Distance | None:
+    if found is None or found.value is None or not isinstance(profile, NumberProfile):
         return None
     return Distance(found.value, profile.rows, found.n, profile.rank_error)
 

@@ -200,17 +200,20 @@ def test_rows_of_a_wrong_type_are_missing_ones() -> None:
 
 def test_between_scales_effects_are_linear_and_beyond_the_last_one_proportional() -> None:
     dispersion = Dispersion(
-        (Scale(32, 64, 2.0, 2.0, 2.0, 3.0, 0.0), Scale(64, 32, 2.0, 2.0, 4.0, 2.0, 0.0))
+        (
+            Scale(32, 64, 2.0, 2.0, 2.0, 3.0, 0.0, 2.0),
+            Scale(64, 32, 2.0, 2.0, 4.0, 2.0, 0.0, 3.0),
+        )
     )
 
     effects = {rows: dispersion.design_effect(rows) for rows in (8, 32, 48, 64, 640)}
 
     assert effects == {
-        8: DesignEffect(2.0, 3.0),
-        32: DesignEffect(2.0, 3.0),
-        48: DesignEffect(3.0, 3.0),
-        64: DesignEffect(4.0, 3.0),
-        640: DesignEffect(40.0, 30.0),
+        8: DesignEffect(2.0, 3.0, 2.0),
+        32: DesignEffect(2.0, 3.0, 2.0),
+        48: DesignEffect(3.0, 3.0, 2.5),
+        64: DesignEffect(4.0, 3.0, 3.0),
+        640: DesignEffect(40.0, 30.0, 30.0),
     }
 
 
@@ -306,7 +309,7 @@ def test_of_rows_in_no_order_nothing_is_learned() -> None:
 def test_a_state_of_the_first_format_goes_on_without_dispersion() -> None:
     builder = ReferenceBuilder()
     builder.add(EVERYTHING)
-    _, rows, points_max, of_numbers, categories, _ = msgspec.msgpack.decode(builder.encode())
+    _, rows, points_max, of_numbers, categories, *_ = msgspec.msgpack.decode(builder.encode())
     stripped = [{n: state[:-1] for n, state in kept.items()} for kept in (of_numbers, categories)]
     old = msgspec.msgpack.encode([1, rows, points_max, *stripped])
 
