@@ -36,7 +36,7 @@ from detectors.window import Windows, WindowSpec
 from monitor.engine import Engine, Stream
 from monitor.judging import Judge
 from monitor.metrics import Metrics
-from monitor.references import FileReferences
+from monitor.reference_files import FileReferences
 from monitor.store import Store, Totals
 
 NUMBERS, CATEGORIES = 20, 3

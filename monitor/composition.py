@@ -28,7 +28,9 @@ from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
 from monitor.model_age import ModelAge
 from monitor.queries import Queries
-from monitor.references import FileReferences, FirstEvents, NoReference, References
+from monitor.reference_files import FileReferences
+from monitor.reference_first import FirstEvents
+from monitor.references import NoReference, References
 from monitor.sampling import Sampling, Target
 from monitor.settings import EventSpan, Settings, SourceSettings, TimeSpan
 from monitor.store import Change, Store, sqlite_path

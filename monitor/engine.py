@@ -31,7 +31,7 @@ from monitor.forward_clock import ForwardClock
 from monitor.judging import Judge, Judged, RuleStanding
 from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
-from monitor.references import References
+from monitor.references import References, standing_of
 from monitor.store import Change, Snapshot, Store, StoreUnavailable, Totals
 from monitor.versions import Versions, VersionSeen
 from monitor.watermark import Watermark
@@ -46,6 +46,9 @@ RETRY_S = 1.0
 
 #: Batches remembered to tell how versions share the traffic: enough for hours of small ones.
 RECENT_BATCHES = 20_000
+
+#: Versions, the latest seen, of which the status says what they are compared with.
+REFERENCES_SHOWN_MAX = 20
 
 WINDOWS, SCHEMA, FORMAT, LABELS = "windows", "schema", "format", "labels"
 
@@ -101,6 +104,7 @@ class Committed:
     live_version: str | None
     rules: Sequence[RuleStanding]
     labels: Mapping[str, Any] | None = None
+    references: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Engine:
@@ -244,6 +248,8 @@ class Engine:
         if self._trouble is not None:
             return Turn(busy=False, judged=self._commit())
         busy = False
+        if self._references.renewed():
+            self._fix_schema()
         self._give_up_halves()
         for stream in self._streams:
             for chunk in stream.source.poll():
@@ -387,7 +393,7 @@ class Engine:
         return Totals(events=batch.rows, late=late)
 
     def _fix_schema(self) -> None:
-        """Watch the columns of the reference that has just been completed."""
+        """Watch the columns of the reference that has just come or been completed."""
         schema = self._references.schema()
         if schema is not None:
             for stream in self._streams:
@@ -547,13 +553,15 @@ class Engine:
                 change.states[f"{FORMAT}:{stream.name}"] = held
 
     def _standing(self) -> Committed:
-        name = self._versions.live
+        name, seen = self._versions.live, self._versions.seen
+        latest = [one.version for one in seen[-REFERENCES_SHOWN_MAX:]]
         return Committed(
             totals=dict(self._totals),
-            versions=self._versions.seen,
+            versions=seen,
             live_version=name,
             rules=self._judge.standings(name),
             labels=self._labels.standing() if self._labels is not None else None,
+            references={name: standing_of(self._references, name) for name in latest},
         )
 
     def replace_rules(self, rules: Sequence[RuleSpec]) -> None:
