@@ -28,9 +28,9 @@ from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
 from monitor.model_age import ModelAge
 from monitor.queries import Queries
-from monitor.reference_files import FileReferences
-from monitor.reference_first import FirstEvents
-from monitor.references import NoReference, References
+from monitor.reference_fetching import ReferenceFetching
+from monitor.reference_kinds import fetching_of, references_of
+from monitor.references import References
 from monitor.sampling import Sampling, Target
 from monitor.settings import EventSpan, Settings, SourceSettings, TimeSpan
 from monitor.store import Change, Store, sqlite_path
@@ -56,6 +56,7 @@ class Parts:
     engine: Engine
     deciding: Deciding
     sampling: Sampling
+    fetching: ReferenceFetching | None
     web: Web
     registry: MlflowRegistry | None
     changes_allowed: bool
@@ -89,7 +90,8 @@ async def compose(settings: Settings) -> Parts:
     metrics.build.labels(VERSION).set(1)
     registry = _registry(settings)
     sampling = _sampling(settings, metrics, registry)
-    engine = _engine(settings, store, metrics, sampling)
+    references = references_of(settings)
+    engine = _engine(settings, store, metrics, sampling, references)
     await writer.run(lambda: engine.restore(snapshot))
     deciding = _deciding(
         settings,
@@ -116,6 +118,7 @@ async def compose(settings: Settings) -> Parts:
         engine,
         deciding,
         sampling,
+        fetching_of(settings, references, registry, metrics),
         web,
         registry,
         changes_allowed=settings.http.token is not None,
@@ -174,8 +177,9 @@ def _sampling(settings: Settings, metrics: Metrics, registry: MlflowRegistry | N
     )
 
 
-def _engine(settings: Settings, store: Store, metrics: Metrics, sampling: Sampling) -> Engine:
-    references = _references(settings)
+def _engine(
+    settings: Settings, store: Store, metrics: Metrics, sampling: Sampling, references: References
+) -> Engine:
     limits = settings.limits
     schema = references.schema()
     streams = [
@@ -239,15 +243,6 @@ def _labels(settings: Settings) -> LabelJoin | None:
             versions_max=settings.limits.versions_max,
         ),
     )
-
-
-def _references(settings: Settings) -> References:
-    reference = settings.reference
-    if reference.path:
-        return FileReferences(reference.path)
-    if reference.origin == "first":
-        return FirstEvents(reference.events, reference.points_max)
-    return NoReference()
 
 
 def _source(source: SourceSettings, settings: Settings) -> Source:

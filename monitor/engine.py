@@ -250,6 +250,7 @@ class Engine:
         busy = False
         if self._references.renewed():
             self._fix_schema()
+            self._pending.dirty = True
         self._give_up_halves()
         for stream in self._streams:
             for chunk in stream.source.poll():
@@ -486,6 +487,8 @@ class Engine:
                 self._metrics.set_window(judged.row.window, list(judged.row.measurements))
         for standing in self._committed.rules:
             self._metrics.set_rule(self._model, standing.rule.name, standing.state.state)
+        for reference in self._committed.references.values():
+            self._metrics.set_reference(self._model, reference)
         self._export_limits()
         return pending.judged
 

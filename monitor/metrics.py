@@ -111,6 +111,21 @@ class Metrics:
             "What a rule compares the bound with.",
             *("model", "column", "metric"),
         )
+        self.reference_rows = self._gauge(
+            "kedge_reference_rows",
+            "Rows of the reference of a version; 0 where it has none, and its drift is unknown.",
+            *("model", "version"),
+        )
+        self.reference_created = self._gauge(
+            "kedge_reference_created_timestamp_seconds",
+            "When the reference of a version was made.",
+            *("model", "version"),
+        )
+        self.reference_failures = self._counter(
+            "kedge_reference_failures",
+            "Questions to the registry for a reference without one for an answer, by reason.",
+            "reason",
+        )
         self.missing = self._gauge(
             "kedge_missing_ratio",
             "Share of missing values in the last closed window.",
@@ -296,6 +311,12 @@ class Metrics:
     def set_rule(self, model: str, rule: str, state: str) -> None:
         """Export where a rule stands."""
         self.rule_state.labels(model, rule).set(RULE_STATES[state])
+
+    def set_reference(self, model: str, standing: Mapping[str, Any]) -> None:
+        """Export which reference a version is compared with."""
+        labels = (model, self.version(standing["version"]))
+        self.reference_rows.labels(*labels).set(standing.get("rows", 0))
+        self.reference_created.labels(*labels).set(_number(standing.get("created")))
 
     def set_window(self, row: Mapping[str, Any], measured: list[Mapping[str, Any]]) -> None:
         """Export a closed window and what was measured in it."""

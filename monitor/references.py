@@ -30,7 +30,7 @@ class References(Protocol):
         """Take what a reference in the making needs; return the rows left for the windows."""
 
     def renewed(self) -> bool:
-        """Take up references that came meanwhile; tell whether `schema` is to be asked again."""
+        """Take up what came meanwhile; tell whether anything did, `schema` may then be another."""
 
     def schema(self) -> Schema | None:
         """Columns to decode; None to learn them from the log."""

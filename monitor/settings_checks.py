@@ -36,11 +36,19 @@ def cross_faults(given: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _source_faults(_usable(given, "collect"))
     yield from _rule_faults(_usable(given, "rules"))
     yield from _label_faults(_usable(given, "rules"), given.get("labels"))
+    yield from _reference_faults(given.get("reference", UNUSABLE), given["model"])
     rollback, model = given.get("rollback", UNUSABLE), given["model"]
     if UNUSABLE in (rollback, model):
         return
     if rollback.mode == "act" and not model.tracking_uri:
         yield Fault("model.tracking_uri", 'is required for [rollback] mode = "act"')
+
+
+def _reference_faults(reference: Any, model: Any) -> Iterator[Fault]:  # noqa: ANN401 - may be unusable
+    if UNUSABLE in (reference, model) or reference is None:
+        return
+    if reference.origin == "registry" and not model.tracking_uri:
+        yield Fault("model.tracking_uri", 'is required for [reference] from = "registry"')
 
 
 def _label_faults(rules: Mapping[int, RuleSettings], labels: Any) -> Iterator[Fault]:  # noqa: ANN401 - may be unusable

@@ -112,8 +112,10 @@ class ReferenceSettings:
     """Reference file, made by ``kedge reference build``. ``{version}`` in its name stands for
     the version: then each version is compared with a file of its own."""
 
-    origin: Literal["", "first"] = field(default="", metadata={"key": "from"})
-    """``first``: no file; the first events of the log are the reference. They must be healthy."""
+    origin: Literal["", "first", "registry"] = field(default="", metadata={"key": "from"})
+    """``first``: no file; the first events of the log are the reference. They must be healthy.
+    ``registry``: each version has its own, which ``kedge reference build --model`` stored with it
+    in the registry."""
 
     events: Positive = 20_000
     """Events that make the reference with ``from = "first"``. 20,000 leave a KS distance of
@@ -125,7 +127,7 @@ class ReferenceSettings:
     def __post_init__(self) -> None:
         """Refuse two references at once, and a version in the name of a folder."""
         if self.path and self.origin:
-            raise ValueError('origin: give either path or from = "first", not both')
+            raise ValueError(f'origin: give either path or from = "{self.origin}", not both')
         if "{version}" in self.path.rpartition("/")[0]:
             raise ValueError("path: {version} may stand in the name of the file only")
 

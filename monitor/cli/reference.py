@@ -16,6 +16,7 @@ from monitor.cli.output import refuse_existing, write_whole
 
 if TYPE_CHECKING:
     from detectors.reference import Reference
+    from monitor.reference_storing import Place
     from monitor.reference_tables import Notes
 
 
@@ -42,12 +43,14 @@ def command() -> None:
     "more", nargs=-1, metavar="", type=click.Path(path_type=Path, exists=True, dir_okay=False)
 )
 @click.option(
-    "--out",
-    metavar="FILE",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The reference file to write.",
+    "--out", metavar="FILE", type=click.Path(path_type=Path), help="The reference file to write."
 )
+@click.option(
+    "--model",
+    metavar="URI",
+    help="Store it with this version in the registry: models:/NAME/7 or models:/NAME@ALIAS.",
+)
+@click.option("--tracking-uri", help="The MLflow server.  [default: MLFLOW_TRACKING_URI]")
 @click.option(
     "--columns",
     metavar="NAMES",
@@ -71,7 +74,9 @@ def build(
     *,
     first: tuple[Path, ...],
     more: tuple[Path, ...],
-    out: Path,
+    out: Path | None,
+    model: str | None,
+    tracking_uri: str | None,
     columns: tuple[str, ...],
     points_max: int,
     progress: bool | None,
@@ -83,16 +88,24 @@ def build(
     Numbers are compared as numbers, strings and booleans as categories. A table of features needs
     a column "prediction" for the model's answers.
 
+    With --model it becomes an artifact of that version, and `kedge run` with [reference]
+    from = "registry" fetches it when the version is seen.
+
     \b
     Examples:
       kedge reference build --from training.parquet --out reference.kedge
       kedge reference build --from logs/*.jsonl --out reference.kedge --columns age,plan,prediction
+      kedge reference build --from training.parquet --model models:/flight-delay/7
     """  # noqa: D301 - \b is click's mark
     from monitor.reference_tables import Notes, TableError  # noqa: PLC0415 - not to print help
 
     paths = [*first, *more]
     wanted = [name for part in columns for name in part.split(",") if name]
-    refuse_existing(out, force=force)
+    if out is None and model is None:
+        raise click.UsageError("name a file with --out, a version with --model, or both")
+    if out is not None:
+        refuse_existing(out, force=force)
+    shelf = None if model is None else _shelf(model, tracking_uri, force=force)
     notes = Notes()
     with _progress(paths, shown=sys.stderr.isatty() if progress is None else progress) as advance:
         reference = _collected(paths, wanted, notes, points_max, advance)
@@ -101,9 +114,39 @@ def build(
         raise TableError(f"cannot build a reference from {names}: there is no usable row in it")
     from detectors.reference_file import dump  # noqa: PLC0415 - it brings in numpy
 
-    write_whole(out, dump(reference))
+    data = dump(reference)
     _tell(notes)
-    click.echo(f"wrote {out}: {reference.rows:,} rows, {_columns(reference)}")
+    if out is not None:
+        write_whole(out, data)
+        click.echo(f"wrote {out}: {reference.rows:,} rows, {_columns(reference)}")
+    if shelf is not None:
+        click.echo(f"stored {shelf(data)}: {reference.rows:,} rows, {_columns(reference)}")
+
+
+def _shelf(model: str, tracking_uri: str | None, *, force: bool) -> Callable[[bytes], str]:
+    """Look whether a reference may be stored with a version; return what does so."""
+    import asyncio  # noqa: PLC0415 - not to print help
+
+    from collectors.registry import parse_model_uri  # noqa: PLC0415 - not to print help
+    from monitor.reference_storing import place_of, store_reference  # noqa: PLC0415 - the same
+    from scoring.tracking import Tracking  # noqa: PLC0415 - the same
+
+    uri = parse_model_uri(model)
+    tracking = Tracking.of(tracking_uri)
+    if tracking is None:
+        raise click.UsageError("--model needs --tracking-uri, or MLFLOW_TRACKING_URI")
+
+    async def look() -> Place:
+        async with tracking.registry() as registry:
+            return await place_of(uri, registry, force=force)
+
+    place = asyncio.run(look())
+
+    async def store(data: bytes) -> str:
+        async with tracking.registry() as registry:
+            return await store_reference(place, data, registry)
+
+    return lambda data: f"{asyncio.run(store(data))} with version {place.version} of {place.model}"
 
 
 def _collected(
