@@ -31,7 +31,7 @@ from monitor.forward_clock import ForwardClock
 from monitor.judging import Judge, Judged, RuleStanding
 from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
-from monitor.references import References, standing_of
+from monitor.references import Learning, References, standing_of
 from monitor.store import Change, Snapshot, Store, StoreUnavailable, Totals
 from monitor.versions import Versions, VersionSeen
 from monitor.watermark import Watermark
@@ -420,7 +420,8 @@ class Engine:
         events = self._events_between(window.begins, window.ends)
         judged = self._judge.conclude(
             window,
-            self._references.of(window.version),
+            # What it was counted against: the version's reference may be another by now.
+            window.pane.reference,
             rejected=since.rejected,
             late=since.late,
             events_by_version=events,
@@ -433,6 +434,9 @@ class Engine:
         self._pending.judged.append(judged)
         self._pending.dirty = True
         self._versions.conclude(window.version, window.ends)
+        if isinstance(self._references, Learning):
+            healthy = all(one.state not in ("suspect", "breach") for one in judged.reports)
+            self._references.concluded(window.version, window.begins, window.ends, healthy=healthy)
 
     def _see(self, batch: PredictionBatch) -> None:
         self._versions.see(batch)
@@ -498,6 +502,8 @@ class Engine:
         follow("evicted_versions", windows.evicted_versions)
         follow("evicted_panes", windows.evicted_panes)
         follow("forgotten_versions", self._versions.forgotten)
+        if isinstance(self._references, Learning):
+            follow("evicted_references", self._references.evicted_versions)
         follow("unkept_rejections", self._quarantine.dropped)
         follow("overflowing_columns", sum(s.format.columns_overflow for s in self._streams))
         if self._labels is not None:

@@ -233,6 +233,7 @@ class Metrics:
         self.limited = self._counter(
             "kedge_limit_reached",
             "What a limit cost, by limit (skipped_windows, evicted_versions, evicted_panes, "
+            "evicted_references, "
             "overflowing_columns, unkept_rejections, forgotten_versions, torn_spool_bytes, "
             "damaged_spool_segments).",
             "limit",

@@ -13,6 +13,7 @@ from monitor.reference_fetching import ReferenceFetching
 from monitor.reference_files import FileReferences
 from monitor.reference_first import FirstEvents
 from monitor.reference_registry import RegistryReferences
+from monitor.reference_trailing import TrailingReferences, TrailingSpec
 from monitor.references import NoReference, References
 from monitor.settings import Settings
 from monitor.store import sqlite_path
@@ -31,6 +32,11 @@ def references_of(settings: Settings) -> References:
             return FirstEvents(reference.events, reference.points_max)
         case "registry":
             return RegistryReferences(_cache(settings), versions_max=settings.limits.versions_max)
+        case "trailing":
+            spec = TrailingSpec(
+                reference.length_s, reference.gap_s, reference.refresh_s, reference.events
+            )
+            return TrailingReferences(spec, reference.points_max)
         case _:
             return NoReference()
 

@@ -8,7 +8,7 @@ and the status say why.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from collectors.batch import PredictionBatch, Schema
 from detectors.reference import Reference
@@ -40,6 +40,17 @@ class References(Protocol):
 
     def changed(self) -> Mapping[str, bytes | None]:
         """Return what to write to the store since the last call."""
+
+
+@runtime_checkable
+class Learning(Protocol):
+    """References that are made of the live traffic itself, and so want to know how it was."""
+
+    evicted_versions: int
+    """Versions that were let go of because there are too many."""
+
+    def concluded(self, version: str, begins: float, ends: float, *, healthy: bool) -> None:
+        """Take note of a window of a version: from when to when, and whether no rule objected."""
 
 
 class NoReference:

@@ -1,4 +1,4 @@
-"""The daemon as a process compares each version with the reference that the registry has of it."""
+"""The daemon as a process: references out of a real registry, and of the traffic of a while ago."""
 
 from __future__ import annotations
 
@@ -147,3 +147,73 @@ def test_without_a_reference_drift_is_unknown_and_a_restart_keeps_the_one_that_w
 
     assert unknown == []
     assert after == before
+
+
+def trailing(folder: Path) -> Path:
+    path = folder / "kedge.toml"
+    path.write_text(
+        """
+[model]
+name = "trailing"
+
+[[collect]]
+type = "tail"
+path = "predictions.jsonl"
+
+[reference]
+from = "trailing"
+events = 2048
+length = "30s"
+gap = "10s"
+refresh = "5s"
+
+[windows]
+length = "5s"
+min_events = 100
+lateness = "1s"
+idle = "1h"
+
+[store]
+commit_interval = "20ms"
+
+[http]
+listen = "127.0.0.1:0"
+
+[[rules]]
+name = "prediction"
+metric = "ks"
+column = "prediction"
+above = 0.4
+for = "1 of 1"
+"""
+    )
+    return path
+
+
+def test_the_traffic_of_a_while_ago_outlives_a_kill_and_shows_a_shift(tmp_path: Path) -> None:
+    config, log = trailing(tmp_path), tmp_path / "predictions.jsonl"
+    begins = time.time() - 120
+    with running(config) as kedge:
+        append(log, lines(events(4_000, version="7", begins=begins)))
+        ready(kedge, "7")
+        # Many windows close in one turn, and the reference is made anew between two of them.
+        append(log, lines(events(4_000, version="7", begins=begins + 40, seed=8)))
+        kedge.counted(8_000)
+        eventually(lambda: len(ks(kedge, "7")) >= 7, what="windows with a reference")
+        before, quiet = ready(kedge, "7"), ks(kedge, "7")
+        kedge.kill()
+
+    with running(config) as kedge:
+        after = ready(kedge, "7")
+        append(log, lines(events(2_000, version="7", begins=begins + 80, shift=NEW)))
+        eventually(
+            lambda: [one for one in ks(kedge, "7") if one["verdict"] == "breach"],
+            what="the shift",
+        )
+        rows = ready(kedge, "7")
+        kedge.stop()
+
+    assert before["origin"] == "trailing 30s of version 7"
+    assert {one["verdict"] for one in quiet} == {"ok"}
+    assert after == before
+    assert rows["rows"] >= 1_000

@@ -186,7 +186,7 @@ def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         ),
         (
             '[reference]\nfrom = "last"',
-            'reference.from: expected "first" or "registry", got "last"',
+            'reference.from: expected "first", "registry" or "trailing", got "last"',
         ),
         (
             '[reference]\nfrom = "first"\npath = "x"',
