@@ -33,11 +33,12 @@ from detectors import reference_file
 from detectors.reference import Reference, ReferenceBuilder
 from detectors.rule import RuleSpec
 from detectors.window import Windows, WindowSpec
-from monitor.engine import Engine, Stream
+from monitor.engine import Engine
 from monitor.judging import Judge
 from monitor.metrics import Metrics
 from monitor.reference_files import FileReferences
 from monitor.store import Store, Totals
+from monitor.streams import Stream
 
 NUMBERS, CATEGORIES = 20, 3
 CHUNK_BYTES = 1 << 20

@@ -162,9 +162,9 @@ class ParquetFolder:
             del self._files[path]
         return gone
 
-    def lag_bytes(self) -> int:
-        """Bytes of the files that were not read to their end."""
-        return sum(self._unread.values())
+    def unread_bytes(self) -> Mapping[str, int]:
+        """Sizes of the files that were not read to their end."""
+        return dict(self._unread)
 
     def close(self) -> None:
         """Close the file that is being read."""

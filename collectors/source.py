@@ -51,8 +51,12 @@ class Source(Protocol):
     def retired(self) -> Sequence[str]:
         """Streams that are gone for good since the last call: their positions may be deleted."""
 
-    def lag_bytes(self) -> int:
-        """Bytes that stand in the source and were not handed out yet."""
+    def unread_bytes(self) -> Mapping[str, int]:
+        """Bytes that stand in the source and were not handed out yet, by stream.
+
+        A stream that was read to its end is not in it. What is not a stream yet (a file that
+        waits to be opened) goes by a name of its own.
+        """
 
     def close(self) -> None:
         """Let go of files and sockets."""

@@ -136,11 +136,12 @@ class SpoolSource:
         """None: a spool has one stream, for as long as it is configured."""
         return ()
 
-    def lag_bytes(self) -> int:
+    def unread_bytes(self) -> Mapping[str, int]:
         """Bytes that were spooled and not handed out yet."""
         if self._spool is None or self._reader is None:
-            return 0
-        return self._spool.backlog_bytes(self._reader.place)
+            return {}
+        unread = self._spool.backlog_bytes(self._reader.place)
+        return {STREAM: unread} if unread else {}
 
     def close(self) -> None:
         """Take no more events, and close the files."""

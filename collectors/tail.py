@@ -176,15 +176,14 @@ class Tail:
         """Streams whose file has been gone for days."""
         return self._files.retired()
 
-    def lag_bytes(self) -> int:
-        """Bytes not handed out yet, a last line without its end included."""
-        read = sum(
-            stream.file.unread(stream.mark.offset)
-            for stream in self._files.streams(self._monotonic())
-            if stream.file is not None
-        )
-        unopened = sum(found.version.size for found in self._files.unopened.values())
-        return read + unopened + sum(file.size for file in self._files.waiting())
+    def unread_bytes(self) -> Mapping[str, int]:
+        """Bytes not handed out yet, a last line without its end included; files by their paths."""
+        unread = {path: found.version.size for path, found in self._files.unopened.items()}
+        unread |= {file.path: file.size for file in self._files.waiting()}
+        for stream in self._files.streams(self._monotonic()):
+            if stream.file is not None:
+                unread[stream.key] = stream.file.unread(stream.mark.offset)
+        return {name: size for name, size in unread.items() if size}
 
     def close(self) -> None:
         """Close all files."""

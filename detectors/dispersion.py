@@ -41,8 +41,9 @@ class DesignEffect:
     Parameters
     ----------
     cumulative
-        For distances of distribution functions (KS): largest variance of a cumulated count
-        over that of independent rows. At least 1.
+        For distances of distribution functions (KS): largest variance of a cumulated share over
+        the largest that independent rows can have, that of a share of a half. At least 1. Of
+        categories, whose order means nothing, the same of their single shares.
     bins
         For distances of bin counts (PSI, chi-square): scale of the statistic's law over that of
         independent rows, right in its upper tail. At least 1.
@@ -70,7 +71,7 @@ class Scale:
         Mean effects, unbiased: about 1 of independent rows, and below where rows balance one
         another.
     cumulative, bins
-        The effects of :class:`DesignEffect`, with an upper confidence factor; not below the means.
+        The effects of :class:`DesignEffect`, each with an upper confidence factor; not cut at 1.
     p_value
         Chance of mean effects as large, had the rows been independent.
     """

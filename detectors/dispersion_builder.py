@@ -67,8 +67,10 @@ class NumberBins:
         return self.edges.size + 1
 
     def codes(self, values: Floats) -> Codes:
-        """Bin of each value; NaN sorts behind the last edge."""
-        return (self.edges.searchsorted(values) + np.isnan(values)).astype(np.uint8)
+        """Bin of each value."""
+        # With so few edges this is several times quicker than to search them.
+        above = (values > self.edges[:, None]).sum(axis=0, dtype=np.uint8)
+        return np.where(np.isnan(values), np.uint8(self.known), above)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,9 @@ EXPECTED_MIN = 2.0
 UNDERSTATED = 0.05
 #: Chance at which the upper tails of bin statistics are matched: that of rare alarms.
 TAIL = 1e-6
+#: Variance of a share of a half: tails of the largest distance between distribution functions
+#: follow from the largest variance along them (Borell and TIS), whatever the rest is.
+HALF_VARIANCE = 0.25
 #: Degrees of freedom of a usual PSI, with ten bins.
 _FREEDOM = 9
 
@@ -61,9 +64,9 @@ def _scale(moments: Moments, known: int, *, ordered: bool) -> Scale | None:
     if len(groups) < 2:  # noqa: PLR2004 - two bins to compare
         return None
     shares = groups @ moments.sums / moments.sums.sum()
-    bins = _spread(moments, _bin_scores(groups, shares))
-    single = _cut_scores(moments, known) if ordered else _single_scores(groups, shares)
-    cumulative = _spread(moments, single) if len(single) else None
+    bins = _spread(moments, *_bin_scores(groups, shares))
+    scores = _cut_scores(moments, known) if ordered else _single_scores(groups, shares)
+    cumulative = _spread(moments, *scores) if len(scores[0]) else None
     freedom = len(groups) - 1
     tail = bins.mean * _tail_factor(bins.dimensions, freedom)
     p_value = bins.p_value if cumulative is None else min(bins.p_value, cumulative.p_value)
@@ -93,25 +96,29 @@ def _groups(moments: Moments) -> Floats:
     return np.asarray(numbers == np.arange(numbers[-1] + 1)[:, None], np.float64)
 
 
-def _bin_scores(groups: Floats, shares: Floats) -> Floats:
-    return np.asarray(groups / np.sqrt(shares)[:, None] - np.sqrt(shares)[:, None])
+def _bin_scores(groups: Floats, shares: Floats) -> tuple[Floats, Floats]:
+    """Scores ``(K, J)`` and the variances, of single rows, that they were divided by."""
+    scores = groups / np.sqrt(shares)[:, None] - np.sqrt(shares)[:, None]
+    return np.asarray(scores), shares
 
 
-def _single_scores(groups: Floats, shares: Floats) -> Floats:
-    spread = np.sqrt(shares * (1 - shares))
-    return np.asarray((groups - shares[:, None]) / spread[:, None])
+def _single_scores(groups: Floats, shares: Floats) -> tuple[Floats, Floats]:
+    variances = shares * (1 - shares)
+    return np.asarray((groups - shares[:, None]) / np.sqrt(variances)[:, None]), variances
 
 
-def _cut_scores(moments: Moments, known: int) -> Floats:
+def _cut_scores(moments: Moments, known: int) -> tuple[Floats, Floats]:
     """Cumulated counts less their share of the block's known values: missing ones take no part."""
     present = moments.sums[:known].sum()
     upto = np.cumsum(moments.sums[:known])
     expected = np.minimum(upto, present - upto) / moments.blocks
     cuts = np.flatnonzero((expected >= EXPECTED_MIN) & (np.diff(upto, prepend=0) > 0))
-    share = upto[cuts][:, None] / max(1, present)
+    share = upto[cuts] / max(1, present)
+    variances = share * (1 - share)
     scores = np.zeros((cuts.size, moments.sums.size))
-    scores[:, :known] = (np.arange(known) <= cuts[:, None]) - share
-    return np.asarray(scores / np.sqrt(share * (1 - share) * present / moments.sums.sum()))
+    scores[:, :known] = (np.arange(known) <= cuts[:, None]) - share[:, None]
+    divisors = np.sqrt(variances * present / moments.sums.sum())
+    return np.asarray(scores / divisors[:, None]), variances
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +127,11 @@ class _Spread:
 
     Parameters
     ----------
-    mean, largest
-        Over the scores; unbiased, and biased upwards.
+    mean
+        Over the scores; unbiased.
+    largest
+        Variance of an undivided score over 1/4, the largest that independent rows can have: that
+        of a share of a half. Biased upwards.
     dimensions
         In how many directions they vary, ``(sum lambda)^2 / sum lambda^2`` over the eigenvalues
         (Satterthwaite): 1 where blocks differ along one line, as a season's do.
@@ -138,7 +148,7 @@ class _Spread:
     p_value: float
 
 
-def _spread(moments: Moments, scores: Floats) -> _Spread:
+def _spread(moments: Moments, scores: Floats, variances: Floats) -> _Spread:
     from scipy.special import gammaincinv  # noqa: PLC0415 - 27 MB, only to build
 
     freedom = moments.blocks - 1
@@ -147,13 +157,18 @@ def _spread(moments: Moments, scores: Floats) -> _Spread:
     centred = moments.products - np.outer(moments.sums, moments.sums) / moments.blocks
     actual = np.asarray(scores @ centred @ scores.T / (freedom * moments.rows))
     expected = np.asarray((scores * shares) @ scores.T)
+    mean = float(np.trace(actual) / np.trace(expected))
     law = _null_law(scores, shares, expected, moments.rows)
     most = float(np.trace(expected) ** 2 / (expected**2).sum())
     dimensions = _dimensions(actual, freedom, most)
+    # As many clusters of rows alike as the effect says make a block. Few of them fill rare bins
+    # unevenly, which lengthens the tail as fewer directions do.
+    dimensions /= 1 + dimensions * law.excess * max(1.0, mean) / (2 * law.mean**2 * moments.rows)
+    dimensions = max(1.0, dimensions)
     known_by = freedom * dimensions
     return _Spread(
-        mean=float(np.trace(actual) / np.trace(expected)),
-        largest=float((np.diag(actual) / np.diag(expected)).max()),
+        mean=mean,
+        largest=float((np.diag(actual) * variances).max() / HALF_VARIANCE),
         dimensions=dimensions,
         upper_factor=max(1.0, known_by / (2 * float(gammaincinv(known_by / 2, UNDERSTATED)))),
         p_value=law.tail(freedom * float(np.trace(actual)), freedom),
@@ -168,12 +183,15 @@ class _NullLaw:
     ----------
     mean, variance
         Of one block; they add up over blocks.
+    excess
+        What the variance of blocks of one row is above that of normal scores; not negative.
     shape
         Of the gamma law of one block, ``4 / skewness^2``; adds up as well.
     """
 
     mean: float
     variance: float
+    excess: float
     shape: float
 
     def tail(self, total: float, blocks: int) -> float:
@@ -198,7 +216,9 @@ def _null_law(scores: Floats, shares: Floats, expected: Floats, rows: int) -> _N
     excess = float((shares * single**2).sum()) - trace**2 - 2 * squares
     variance = max(squares, 2 * squares + excess / rows)
     cubes = float(((expected @ expected) * expected).sum())
-    return _NullLaw(trace, variance, min(squares**3 / cubes**2 / 2, trace**2 / variance))
+    return _NullLaw(
+        trace, variance, max(0.0, excess), min(squares**3 / cubes**2 / 2, trace**2 / variance)
+    )
 
 
 def _dimensions(actual: Floats, freedom: int, most: float) -> float:

@@ -125,11 +125,14 @@ def _ranks(n: int, q: float, tail: float) -> tuple[int | None, int | None]:
 
     ``P(X(l) > Q) = P(Bin(n, q) <= l - 1)`` and ``P(X(u) < Q) = P(Bin(n, q) >= u)``.
     """
-    from scipy.special import bdtr  # noqa: PLC0415 - costs 27 MB where no window is closed
-
     spread = 12 * math.sqrt(n * q * (1 - q)) + 12
     ranks = np.arange(max(0, int(n * q - spread)), min(n, int(n * q + spread)) + 1)
-    upto = np.asarray(bdtr(ranks, n, q), np.float64)
+    # Each probability from the one before; what lies outside has one of less than 1e-30.
+    logs = np.zeros(ranks.size)
+    np.log((n - ranks[:-1]) / ranks[1:] * (q / (1 - q)), out=logs[1:])
+    logs = np.cumsum(logs)
+    upto = np.cumsum(np.exp(logs - logs.max()))
+    upto /= upto[-1]
     below = int(ranks[0] + np.count_nonzero(upto <= tail))
     above = int(ranks[0] + np.count_nonzero(upto < 1 - tail)) + 1
     return (below if below >= 1 else None), (above if above <= n else None)

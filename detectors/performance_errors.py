@@ -10,6 +10,7 @@ import msgspec
 from detectors.exact_sum import ExactSum, ExactSumState, dyadic
 from detectors.measurement import Estimate, untold
 from detectors.performance_scores import mean_estimate
+from detectors.tails import student_quantile
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -175,6 +176,4 @@ def _log_variance(mean: dict[str, Fraction], error: Fraction, variance: Fraction
 
 
 def _t(n: int, confidence: float) -> float:
-    from scipy.special import stdtrit  # noqa: PLC0415 - 27 MB, at the first window
-
-    return float(stdtrit(n - 1, (1 + confidence) / 2))
+    return student_quantile(n - 1, (1 + confidence) / 2)

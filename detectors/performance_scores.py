@@ -13,6 +13,7 @@ from detectors.exact_sum import ExactSum, ExactSumState, dyadic
 from detectors.measurement import Estimate, untold
 from detectors.performance_classes import binary_estimates
 from detectors.ratio import ratio
+from detectors.tails import student_quantile
 
 if TYPE_CHECKING:
     from collectors.batch import Floats
@@ -215,13 +216,11 @@ def _spread(rows: Floats, shares: Floats) -> float:
 def _logit_bounds(
     value: float, variance: float, pairs: float, confidence: float
 ) -> tuple[float, float]:
-    from scipy.special import stdtrit  # noqa: PLC0415 - 27 MB, at the first window
-
     tail = (1 - confidence) / 2
     edge = tail ** (1 / pairs)
     if not 0 < value < 1:
         return (edge if value else 0.0), (1.0 if value else 1 - edge)
-    t = float(stdtrit(max(pairs - 1, 1.0), 1 - tail))
+    t = student_quantile(max(pairs - 1, 1.0), 1 - tail)
     margin = t * math.sqrt(variance) / (value * (1 - value))
     middle = math.log(value / (1 - value))
     return _logistic(middle - margin), _logistic(middle + margin)
@@ -252,8 +251,6 @@ def mean_estimate(total: ExactSum, squares: ExactSum, n: int, *, confidence: flo
 
     Student's interval. Untold with no rows, without bounds with one.
     """
-    from scipy.special import stdtrit  # noqa: PLC0415 - 27 MB, at the first window
-
     if not n:
         return untold()
     mean = total.fraction() / n
@@ -261,5 +258,5 @@ def mean_estimate(total: ExactSum, squares: ExactSum, n: int, *, confidence: flo
     if n == 1:
         return Estimate(value, None, None, n)
     variance = max(float(squares.fraction() / n - mean * mean), 0.0) / (n - 1)
-    margin = float(stdtrit(n - 1, (1 + confidence) / 2)) * math.sqrt(variance)
+    margin = student_quantile(n - 1, (1 + confidence) / 2) * math.sqrt(variance)
     return Estimate(value, max(0.0, value - margin), value + margin, n)

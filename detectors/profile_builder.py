@@ -52,9 +52,11 @@ class NumberBuilder:
         Rows that passed before the column was first seen.
     held_max
         Distinct values to hold; past it, half of them are merged into their neighbours.
+    in_order
+        Whether rows come as the traffic did, so that their order tells how blocks of it differ.
     """
 
-    def __init__(self, missing: int = 0, held_max: int = 640_000) -> None:
+    def __init__(self, missing: int = 0, held_max: int = 640_000, *, in_order: bool = True) -> None:
         self.missing = missing
         self.held_max = held_max
         self._invalid = 0
@@ -64,7 +66,7 @@ class NumberBuilder:
         self._moved = 0
         self._waiting: list[Floats] = []
         self._waiting_rows = 0
-        self._dispersion: NumberDispersion | None = NumberDispersion()
+        self._dispersion = NumberDispersion() if in_order else None
 
     def add(self, column: NumberColumn) -> None:
         """Count the rows of `column`; infinities are values, NaN is none."""
@@ -196,14 +198,16 @@ class CategoryBuilder:
     ----------
     missing
         Rows that passed before the column was first seen.
+    in_order
+        As of numbers.
     """
 
-    def __init__(self, missing: int = 0) -> None:
+    def __init__(self, missing: int = 0, *, in_order: bool = True) -> None:
         self.missing = missing
         self._invalid = 0
         self._other = 0
         self._counts: Counter[str] = Counter()
-        self._dispersion: CategoryDispersion | None = CategoryDispersion()
+        self._dispersion = CategoryDispersion() if in_order else None
 
     def add(self, column: CategoryColumn) -> None:
         """Count the rows of `column`."""

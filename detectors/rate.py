@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from detectors.measurement import Estimate, untold
+from detectors.tails import gamma_quantile
 
 
 def rate(
@@ -34,12 +35,10 @@ def rate(
     >>> estimate.value, estimate.low, round(estimate.high * 60, 3)
     (0.0, 0.0, 3.689)
     """
-    from scipy.special import gammaincinv  # noqa: PLC0415 - 27 MB, at the first window
-
     if seconds is None or seconds <= 0:
         return untold(events)
     tail = (1 - confidence) / 2
     scale = (weight / events if weight is not None and events else 1.0) / seconds
-    low = float(gammaincinv(events, tail)) if events else 0.0
-    high = float(gammaincinv(events + 1, 1 - tail))
+    low = gamma_quantile(events, tail) if events else 0.0
+    high = gamma_quantile(events + 1, 1 - tail)
     return Estimate(events * scale, low * scale, high * scale, events)

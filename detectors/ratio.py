@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from detectors.measurement import Estimate, untold
+from detectors.tails import beta_quantile
 
 
 def ratio(hits: int, n: int, *, confidence: float) -> Estimate:
@@ -29,11 +30,9 @@ def ratio(hits: int, n: int, *, confidence: float) -> Estimate:
     >>> estimate.value, estimate.low, round(estimate.high, 3)
     (0.0, 0.0, 0.036)
     """
-    from scipy.special import betaincinv  # noqa: PLC0415 - 27 MB, at the first window
-
     if not n:
         return untold()
     tail = (1 - confidence) / 2
-    low = float(betaincinv(hits, n - hits + 1, tail)) if hits else 0.0
-    high = float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
+    low = beta_quantile(hits, n - hits + 1, tail) if hits else 0.0
+    high = beta_quantile(hits + 1, n - hits, 1 - tail) if hits < n else 1.0
     return Estimate(hits / n, low, high, n)

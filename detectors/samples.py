@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectors.measurement import Estimate, untold
+from detectors.tails import student_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,8 +44,6 @@ def mean_of(samples: Sequence[float], confidence: float) -> Estimate:
     >>> mean_of([0.5], 0.99).low is None
     True
     """
-    from scipy.special import stdtrit  # noqa: PLC0415 - 27 MB, at the first window
-
     n = len(samples)
     if not n:
         return untold()
@@ -52,7 +51,7 @@ def mean_of(samples: Sequence[float], confidence: float) -> Estimate:
     if n < _TWO:
         return Estimate(mean, None, None, n)
     error = float(np.std(samples, ddof=1)) / math.sqrt(n)
-    reach = float(stdtrit(n - 1, (1 + confidence) / 2)) * error
+    reach = student_quantile(n - 1, (1 + confidence) / 2) * error
     return Estimate(mean, max(0.0, mean - reach), mean + reach, n)
 
 

@@ -8,33 +8,31 @@ back (:class:`Turn`) was committed.
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
 
-import msgspec
-import numpy as np
-
-from collectors.batch import STATUS_UNKNOWN, Decoded, PredictionBatch, Rejection, Schema
-from collectors.format import Format, Holding
+from collectors.batch import Decoded, PredictionBatch, Rejection
 from collectors.portions import portions
 from collectors.quarantine import Quarantine
-from collectors.source import Chunk, FilesSource, KeepingSource, Source
+from collectors.source import Chunk
 from detectors.measurement import Measurement
 from detectors.pane import PaneError
 from detectors.rule import RuleSpec
 from detectors.window import ClosedWindow, Windows, WindowStateError
+from monitor.event_time import EventTime
 from monitor.forward_clock import ForwardClock
-from monitor.judging import Judge, Judged, RuleStanding
+from monitor.judging import Judge, Judged
 from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
+from monitor.publishing import Publisher
+from monitor.recent_traffic import RecentTraffic
 from monitor.references import Learning, References, standing_of
 from monitor.store import Change, Snapshot, Store, StoreUnavailable, Totals
-from monitor.versions import Versions, VersionSeen
-from monitor.watermark import Watermark
+from monitor.streams import Stream, Streams
+from monitor.turn import Committed, Pending, Turn
+from monitor.versions import Versions
 
 log = logging.getLogger("kedge.engine")
 
@@ -44,22 +42,10 @@ COMMIT_SHARE = 0.1
 #: After a commit that failed, the next try comes so much later.
 RETRY_S = 1.0
 
-#: Batches remembered to tell how versions share the traffic: enough for hours of small ones.
-RECENT_BATCHES = 20_000
-
 #: Versions, the latest seen, of which the status says what they are compared with.
 REFERENCES_SHOWN_MAX = 20
 
-WINDOWS, SCHEMA, FORMAT, LABELS = "windows", "schema", "format", "labels"
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """A configured source with the format of its lines."""
-
-    name: str
-    source: Source
-    format: Format
+WINDOWS, LABELS = "windows", "labels"
 
 
 class Sampler(Protocol):
@@ -67,44 +53,6 @@ class Sampler(Protocol):
 
     def measurements(self, window: ClosedWindow, *, serving: bool) -> Sequence[Measurement]:
         """Measure a window; `serving` is whether most of its time's events were its version's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What one turn did.
-
-    Parameters
-    ----------
-    busy
-        Lines were read: there may be more, so the next turn should come at once.
-    judged
-        Windows that were closed, and are committed.
-    """
-
-    busy: bool
-    judged: Sequence[Judged] = ()
-
-
-@dataclass(slots=True)
-class _Pending:
-    """What was concluded since the last commit."""
-
-    change: Change = field(default_factory=Change)
-    judged: list[Judged] = field(default_factory=list)
-    dirty: bool = False
-    complete: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What the last commit says, whole: replaced at once, so that any thread may read it."""
-
-    totals: Mapping[str, Totals]
-    versions: Sequence[VersionSeen]
-    live_version: str | None
-    rules: Sequence[RuleStanding]
-    labels: Mapping[str, Any] | None = None
-    references: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Engine:
@@ -144,36 +92,39 @@ class Engine:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
-        self._streams = streams
+        self._streams = Streams(streams, metrics)
         self._windows = windows
         self._references = references
         self._judge = judge
         self._store = store
         self._metrics = metrics
+        self._publisher = Publisher(model, metrics)
         self._quarantine = quarantine
         self._commit_interval_s = commit_interval_s
-        self._idle_s = idle_s
         self._labels = labels
         self._sampler = sampler
         self._wall = ForwardClock(wall, monotonic)
         self._monotonic = monotonic
-        self._event_time = Watermark()
-        self._pending = _Pending()
+        self._event_time = EventTime(
+            lateness_s=windows.spec.lateness_s,
+            idle_s=idle_s,
+            wall=self._wall,
+            monotonic=monotonic,
+            watermark=windows.watermark,
+        )
+        self._unread: Mapping[str, Mapping[str, int]] = {}
+        self._pending = Pending()
         self._totals: dict[str, Totals] = {stream.name: Totals() for stream in streams}
         self._versions = Versions()
-        self._schemas: dict[str, Schema] = {}
-        self._unreadable: dict[str, Mapping[str, str]] = {}
-        self._held: dict[str, bytes | None] = {}
         self._next_commit = monotonic()
-        self._last_line, self._watermark = monotonic(), windows.watermark
         self._since_window = Totals()
-        self._recent: deque[tuple[float, str, int]] = deque(maxlen=RECENT_BATCHES)
+        self._recent = RecentTraffic()
         self._trouble: str | None = None
         self._last_turn = monotonic()
         self._committed = self._standing()
 
     @property
-    def streams(self) -> Sequence[Stream]:
+    def streams(self) -> Iterable[Stream]:
         """The sources that are read."""
         return self._streams
 
@@ -198,22 +149,11 @@ class Engine:
         self._judge.restore(snapshot.rules)
         self._totals |= snapshot.totals
         self._versions.restore(row for row in snapshot.versions if row["model"] == self._model)
-        fixed = self._references.schema()
-        for stream in self._streams:
-            stream.source.restore(snapshot.positions.get(stream.name, {}))
-            name = f"{SCHEMA}:{stream.name}"
-            if fixed is not None:
-                stream.format.fix(fixed)
-            elif name in snapshot.states:
-                stream.format.learn(msgspec.json.decode(snapshot.states[name], type=Schema))
-            held = snapshot.states.get(f"{FORMAT}:{stream.name}")
-            if held is not None and isinstance(stream.format, Holding):
-                stream.format.restore(held)
-                self._held[stream.name] = held
+        self._streams.restore(snapshot, self._references.schema())
         self._restore_windows(snapshot)
         if self._labels is not None:
             self._labels.restore(snapshot.states.get(LABELS), snapshot.performance_panes)
-            self._metrics.follow_labels(self._model, self._labels.standing(), count=False)
+            self._publisher.follow_labels(self._labels.standing(), count=False)
         self._committed = self._standing()
 
     def _restore_windows(self, snapshot: Snapshot) -> None:
@@ -228,7 +168,7 @@ class Engine:
                 panes=snapshot.panes,
                 references={name: self._references.of(name) for name in names},
             )
-            self._watermark = self._windows.watermark
+            self._event_time.restart(self._windows.watermark)
         except (WindowStateError, PaneError) as error:
             # Windows are cut otherwise than before: what was open cannot be counted on.
             log.warning("open windows are dropped, closed ones stay: %s", error)
@@ -256,17 +196,18 @@ class Engine:
             for chunk in stream.source.poll():
                 self._take(stream, chunk)
                 busy = True
-            self._tell_unreadable(stream)
             for gone in stream.source.retired():
                 self._event_time.retire(stream.name, gone)
                 self._pending.change.retired.append((stream.name, gone))
                 self._pending.change.positions.pop((stream.name, gone), None)
                 self._pending.dirty = True
+        self._streams.tell_unreadable()
         if busy:
-            self._advance()
-            self._last_line, self._watermark = self._monotonic(), self._windows.watermark
-        else:
-            self._let_time_pass()
+            self._unread = self._streams.unread_bytes()
+            self._advance(self._event_time.by_events(self._unread))
+            self._event_time.reach(self._windows.watermark)
+        elif (watermark := self._event_time.by_clock()) is not None:
+            self._advance(watermark)
         if self._labels is not None and self._labels.let_time_pass():
             self._pending.dirty = True
         closed = self._windows.close()
@@ -276,61 +217,23 @@ class Engine:
         due = self._pending.dirty and (full or self._monotonic() >= self._next_commit)
         return Turn(busy, self._commit() if closed or due else ())
 
-    def _advance(self) -> None:
-        """Move event time on, as far as every log that has a backlog has come."""
-        lagging = frozenset(s.name for s in self._streams if s.source.lag_bytes())
-        come = self._event_time.end_turn(lagging)
-        # An event a little ahead of us belongs to a window that others have yet to fill.
-        come = min(come, self._wall())
-        self._advance_to(come - self._windows.spec.lateness_s)
-
-    def _advance_to(self, watermark: float) -> None:
+    def _advance(self, watermark: float) -> None:
         """Advance the windows, but not past what a format keeps back: it would come late."""
-        held = (s.format.held_since() for s in self._streams if isinstance(s.format, Holding))
-        self._windows.advance(min(watermark, *held, math.inf))
-
-    def _tell_unreadable(self, stream: Stream) -> None:
-        """Log, once, what a source has found that it cannot read."""
-        if not isinstance(stream.source, FilesSource):
-            return
-        known, found = self._unreadable.get(stream.name), stream.source.unreadable
-        if found == known:
-            return
-        for what in found.keys() - (known or {}).keys():
-            log.warning("%s: %s cannot be read: %s", stream.name, what, found[what])
-        self._unreadable[stream.name] = found
-        self._metrics.unreadable.labels(stream.name).set(len(found))
+        self._windows.advance(min(watermark, self._streams.held_since()))
 
     def _give_up_halves(self) -> None:
         """Count what formats have held back for too long, before its windows close."""
-        silent_s = self._monotonic() - self._last_line
-        silent_s = silent_s if silent_s >= self._idle_s else 0.0
-        for stream in self._streams:
-            if not isinstance(stream.format, Holding):
-                continue
-            decoded = stream.format.expire(self._wall(), silent_s)
+        silent_s = self._event_time.silent_s
+        for stream, decoded in self._streams.expire(self._wall(), silent_s):
             self._count_all(stream, None, decoded)
             if silent_s and decoded.batches:
-                # Silence goes on from what came last, though it was counted only now.
                 newest = max(float(batch.ts.max()) for batch in decoded.batches)
-                come = min(newest, self._wall()) - self._windows.spec.lateness_s
-                self._watermark = max(self._watermark, come)
-
-    def _let_time_pass(self) -> None:
-        """Close windows although no line comes.
-
-        Event time goes on from the last line at the pace of our clock, and not from what the
-        wall clock says: a log of last year that pauses must not find its next lines late.
-        """
-        silent_s = self._monotonic() - self._last_line
-        if silent_s >= self._idle_s:
-            self._advance_to(self._watermark + silent_s)
+                self._event_time.note_held(newest)
 
     def stop(self) -> Sequence[Judged]:
         """Commit what was counted, and let go of the sources; closes no window early."""
         judged = self._commit() if self._pending.dirty else ()
-        for stream in self._streams:
-            stream.source.close()
+        self._streams.close()
         return judged
 
     def _take(self, stream: Stream, chunk: Chunk) -> None:
@@ -359,24 +262,19 @@ class Engine:
         for labels in decoded.labels:
             if self._labels is not None:
                 self._labels.take_labels(labels)
-        self._reject(name, decoded.rejections)
-        for counter, count in (
-            (self._metrics.unknown_keys, sum(decoded.unknown_keys.values())),
-            (self._metrics.ignored, decoded.ignored),
-            (self._metrics.joined, decoded.joined),
-            (self._metrics.alone, decoded.alone),
-        ):
-            if count:
-                counter.labels(name).inc(count)
+        if decoded.rejections:
+            self._quarantine.write(name, decoded.rejections, self._wall())
+        self._publisher.count_lines(name, decoded)
         self._totals[name] += counted
         self._since_window += counted
         self._pending.dirty |= bool(decoded.batches or decoded.rejections)
 
     def _count(self, stream: Stream, part: str | None, batch: PredictionBatch) -> Totals:
-        self._export(stream.name, batch)
+        self._publisher.count_batch(stream.name, batch, self._wall())
         if batch.role != "live":
             return Totals(events=batch.rows)
-        self._see(batch)
+        self._versions.see(batch)
+        self._recent.add(batch)
         rest = batch if batch.requests_only else self._references.collect(batch)
         late = 0
         if rest is not None:
@@ -387,37 +285,18 @@ class Engine:
             late = added.late
             if part is not None:
                 self._event_time.note(stream.name, part, added.newest)
-            if added.late:
-                self._metrics.late.labels(stream.name).inc(added.late)
-            if added.ahead:
-                self._metrics.ahead.labels(stream.name).inc(added.ahead)
+            self._publisher.count_untimely(stream.name, late=added.late, ahead=added.ahead)
         return Totals(events=batch.rows, late=late)
 
     def _fix_schema(self) -> None:
         """Watch the columns of the reference that has just come or been completed."""
         schema = self._references.schema()
         if schema is not None:
-            for stream in self._streams:
-                stream.format.fix(schema)
-
-    def _export(self, source: str, batch: PredictionBatch) -> None:
-        version = self._metrics.version(batch.version)
-        statuses, counts = np.unique(batch.status, return_counts=True)
-        for status, count in zip(statuses.tolist(), counts.tolist(), strict=True):
-            name = "unknown" if status == STATUS_UNKNOWN else str(status)
-            self._metrics.predictions.labels(batch.model, version, name).inc(count)
-        self._metrics.latency.observe((batch.model, version), batch.latency_ms / 1000)
-        self._metrics.lag.labels(source).set(max(0.0, self._wall() - float(batch.ts.max())))
-
-    def _reject(self, source: str, rejections: Sequence[Rejection]) -> None:
-        for rejection in rejections:
-            self._metrics.rejected.labels(source, rejection.reason).inc()
-        if rejections:
-            self._quarantine.write(source, rejections, self._wall())
+            self._streams.fix(schema)
 
     def _conclude(self, window: ClosedWindow) -> None:
         since, self._since_window = self._since_window, Totals()
-        events = self._events_between(window.begins, window.ends)
+        events = self._recent.between(window.begins, window.ends)
         judged = self._judge.conclude(
             window,
             # What it was counted against: the version's reference may be another by now.
@@ -427,28 +306,11 @@ class Engine:
             events_by_version=events,
             sampled=self._sampled(window, events),
         )
-        change = self._pending.change
-        change.windows.append(judged.row)
-        change.incidents.extend(judged.incidents)
-        change.rules.update(judged.rule_states)
-        self._pending.judged.append(judged)
-        self._pending.dirty = True
+        self._pending.conclude(judged)
         self._versions.conclude(window.version, window.ends)
         if isinstance(self._references, Learning):
             healthy = all(one.state not in ("suspect", "breach") for one in judged.reports)
             self._references.concluded(window.version, window.begins, window.ends, healthy=healthy)
-
-    def _see(self, batch: PredictionBatch) -> None:
-        self._versions.see(batch)
-        self._recent.append((float(batch.ts.max()), batch.version, batch.rows))
-
-    def _events_between(self, begins: float, ends: float) -> dict[str, int]:
-        """Events by version, as far as they are remembered: who shares the traffic with whom."""
-        events: dict[str, int] = {}
-        for moment, version, rows in self._recent:
-            if begins <= moment <= ends:
-                events[version] = events.get(version, 0) + rows
-        return events
 
     def _sampled(self, window: ClosedWindow, events: Mapping[str, int]) -> Sequence[Measurement]:
         if self._sampler is None:
@@ -479,25 +341,20 @@ class Engine:
         self._metrics.commits.labels("ok").inc()
         self._metrics.commit_duration.observe(took)
         self._next_commit = began + max(self._commit_interval_s, took / COMMIT_SHARE)
-        self._pending = _Pending()
+        self._pending = Pending()
         self._committed = self._standing()
-        for stream in self._streams:
-            if isinstance(stream.source, KeepingSource):
-                stream.source.committed()
+        self._streams.committed()
         for judged in pending.judged:
-            if judged.labelled:
-                self._metrics.set_performance(judged.row.window, judged.row.measurements)
-            else:
-                self._metrics.set_window(judged.row.window, list(judged.row.measurements))
+            self._publisher.conclude(judged)
         for standing in self._committed.rules:
-            self._metrics.set_rule(self._model, standing.rule.name, standing.state.state)
+            self._publisher.set_rule(standing.rule.name, standing.state.state)
         for reference in self._committed.references.values():
-            self._metrics.set_reference(self._model, reference)
+            self._publisher.set_reference(reference)
         self._export_limits()
         return pending.judged
 
     def _export_limits(self) -> None:
-        windows, follow = self._windows, self._metrics.follow_limit
+        windows, follow = self._windows, self._publisher.follow_limit
         follow("skipped_windows", windows.skipped)
         follow("evicted_versions", windows.evicted_versions)
         follow("evicted_panes", windows.evicted_panes)
@@ -505,21 +362,12 @@ class Engine:
         if isinstance(self._references, Learning):
             follow("evicted_references", self._references.evicted_versions)
         follow("unkept_rejections", self._quarantine.dropped)
-        follow("overflowing_columns", sum(s.format.columns_overflow for s in self._streams))
         if self._labels is not None:
             follow("evicted_label_panes", self._labels.evicted_panes)
-            self._metrics.follow_labels(self._model, self._labels.standing(), count=True)
-        for limit, cost in self._source_costs().items():
+            self._publisher.follow_labels(self._labels.standing(), count=True)
+        for limit, cost in self._streams.costs().items():
             follow(limit, cost)
-        for stream in self._streams:
-            self._metrics.backlog.labels(stream.name).set(stream.source.lag_bytes())
-
-    def _source_costs(self) -> Counter[str]:
-        costs: Counter[str] = Counter()
-        for stream in self._streams:
-            if isinstance(stream.source, KeepingSource):
-                costs.update(stream.source.costs())
-        return costs
+        self._publisher.set_backlogs(self._unread)
 
     def _settle(self, labels: LabelJoin) -> None:
         """Join what has come, and conclude from the windows of pairs that this closes.
@@ -532,12 +380,9 @@ class Engine:
         for window, found in labels.close():
             if window.version not in remembered:
                 continue  # so that labels of long ago do not bring a forgotten version's rules back
-            shares = self._events_between(window.begins, window.ends)
+            shares = self._recent.between(window.begins, window.ends)
             judged = self._judge.conclude_labels(window, found, events_by_version=shares)
-            change.windows.append(judged.row)
-            change.incidents.extend(judged.incidents)
-            change.rules.update(judged.rule_states)
-            self._pending.judged.append(judged)
+            self._pending.conclude(judged)
         change.states[LABELS] = labels.complete(change.labels)
 
     def _complete(self, change: Change) -> None:
@@ -551,15 +396,7 @@ class Engine:
         change.versions.extend(rows)
         change.forgotten.extend(gone)
         self._judge.forget(gone)
-        for stream in self._streams:
-            schema = stream.format.schema
-            if self._schemas.get(stream.name) != schema:
-                self._schemas[stream.name] = schema
-                change.states[f"{SCHEMA}:{stream.name}"] = msgspec.json.encode(schema)
-            held = stream.format.encode() if isinstance(stream.format, Holding) else None
-            if self._held.get(stream.name) != held:
-                self._held[stream.name] = held
-                change.states[f"{FORMAT}:{stream.name}"] = held
+        change.states.update(self._streams.changed())
 
     def _standing(self) -> Committed:
         name, seen = self._versions.live, self._versions.seen

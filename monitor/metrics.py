@@ -1,8 +1,7 @@
 """What Kedge exports to Prometheus: one catalogue, in one registry of its own.
 
-Gauges of drift are set from what was committed, never from what might yet be rolled back.
-Label values that come from data are bounded: past a limit they fold into ``other``, and
-``kedge_folded_labels_total`` says so.
+:mod:`monitor.publishing` says what is set when. Label values that come from data are bounded:
+past a limit they fold into ``other``, and ``kedge_folded_labels_total`` says so.
 """
 
 from __future__ import annotations
@@ -10,12 +9,9 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import prometheus_client as prometheus
 
-from collectors.resource_sample import GpuSample, ResourceSample
 from monitor.bulk_histogram import BulkHistogram
 from monitor.label_budget import LabelBudget
 
@@ -29,9 +25,6 @@ LATENCY_BUCKETS_S = (
 )
 ROLLBACK_BUCKETS_S = (0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 900.0)
 
-#: Numbers of `kedge_rule_state`.
-RULE_STATES = {"ok": 0, "suspect": 1, "breach": 2, "unknown": 3}
-
 #: A page is rendered at most this often, whoever asks.
 RENDER_INTERVAL_S = 1.0
 
@@ -43,7 +36,6 @@ class Metrics:
         self.registry = prometheus.CollectorRegistry()
         self._page: tuple[float, bytes, str] = (-math.inf, b"", "")
         self._rendering = threading.Lock()
-        self._limits: dict[str, int] = {}
         self._by_version: list[prometheus.Counter | prometheus.Gauge] = []
         self._make_traffic()
         self._make_drift()
@@ -158,7 +150,6 @@ class Metrics:
             "Kept rows, by kind: predictions, labels, and pairs that may be corrected.",
             "kind",
         )
-        self._labels_seen: dict[tuple[str, ...], int] = {}
 
     def _make_decisions(self) -> None:
         self.rule_state = self._gauge(
@@ -276,13 +267,11 @@ class Metrics:
             "denied, unreadable, gpu, slow).",
             *("target", "reason"),
         )
-        self._gpus: dict[str, dict[str, GpuSample]] = {}
         self.age = self._gauge(
             "kedge_model_age_seconds",
             "Time since the version that serves was registered.",
             *("model", "version"),
         )
-        self._aged: tuple[str, str] | None = None
         self.age_failures = self._counter(
             "kedge_model_age_failures",
             "Questions to the registry, about when a version was made, without an answer.",
@@ -303,116 +292,6 @@ class Metrics:
                 self._page = (now, page, content_type)
             return page, content_type
 
-    def follow_limit(self, limit: str, cost: int) -> None:
-        """Bring the counter of a limit up to what the limit has cost by now."""
-        before = self._limits.get(limit, 0)
-        self.limited.labels(limit).inc(max(0, cost - before))
-        self._limits[limit] = cost
-
-    def set_rule(self, model: str, rule: str, state: str) -> None:
-        """Export where a rule stands."""
-        self.rule_state.labels(model, rule).set(RULE_STATES[state])
-
-    def set_reference(self, model: str, standing: Mapping[str, Any]) -> None:
-        """Export which reference a version is compared with."""
-        labels = (model, self.version(standing["version"]))
-        self.reference_rows.labels(*labels).set(standing.get("rows", 0))
-        self.reference_created.labels(*labels).set(_number(standing.get("created")))
-
-    def set_window(self, row: Mapping[str, Any], measured: list[Mapping[str, Any]]) -> None:
-        """Export a closed window and what was measured in it."""
-        model, version = row["model"], self.version(row["version"])
-        self.window_events.labels(model, version).set(row["events"])
-        for one in measured:
-            if one["column"] is None:
-                self._set_whole(model, version, one)
-            else:
-                self._set_column(model, version, one)
-
-    def set_performance(
-        self, row: Mapping[str, Any], measured: Sequence[Mapping[str, Any]]
-    ) -> None:
-        """Export what was measured in a closed window of labelled predictions."""
-        model, version = row["model"], self.version(row["version"])
-        gauges = (
-            (self.performance, "value"),
-            (self.performance_low, "low"),
-            (self.performance_high, "high"),
-        )
-        for one in measured:
-            for gauge, key in gauges:
-                gauge.labels(model, version, one["metric"]).set(_number(one[key]))
-            if one["threshold"] is not None:
-                self.threshold.labels(model, "", one["metric"]).set(one["threshold"])
-
-    def follow_labels(self, model: str, standing: Mapping[str, Any], *, count: bool) -> None:
-        """Bring the counters of labels up to where they stand; at a start, only note where."""
-        figures = [
-            (self.labels, (model, self.version(version)), joined)
-            for version, joined in standing["joined"].items()
-        ]
-        figures += [
-            (self.label_fates, (kind.removesuffix("s"), fate), number)
-            for kind in ("labels", "predictions")
-            for fate, number in standing[kind].items()
-        ]
-        for counter, labels, number in figures:
-            before = self._labels_seen.get(labels, 0)
-            counter.labels(*labels).inc(number - before if count else 0)
-            self._labels_seen[labels] = number
-        for kind, number in standing["waiting"].items():
-            self.labels_waiting.labels(kind).set(number)
-
-    def set_resources(self, target: str, sample: ResourceSample) -> None:
-        """Export a sample; what it does not tell becomes NaN, not the value before."""
-        figures = {
-            self.cpu: sample.cpu_ratio,
-            self.cpu_limit: sample.cpu_limit_ratio,
-            self.memory: sample.memory_bytes,
-            self.memory_limit: sample.memory_limit_ratio,
-            self.threads: sample.threads,
-            self.open_files: sample.open_files,
-        }
-        for gauge, figure in figures.items():
-            gauge.labels(target).set(_number(figure))
-        known = self._gpus.setdefault(target, {})
-        for gpu in (known | {one.gpu: one for one in sample.gpus}).values():
-            known[gpu.gpu] = GpuSample(gpu.gpu)
-            self.gpu.labels(target, gpu.gpu).set(_number(gpu.ratio))
-            self.gpu_memory.labels(target, gpu.gpu).set(_number(gpu.memory_bytes))
-        for reason in sample.failures:
-            self.resource_failures.labels(target, reason).inc()
-
-    def set_age(self, model: str, version: str, age_s: float) -> None:
-        """Export the age of the version that serves; that of another one leaves the page."""
-        labels = (model, self.version(version))
-        if self._aged is not None and self._aged != labels:
-            self.age.remove(*self._aged)
-        self.age.labels(*labels).set(age_s)
-        self._aged = labels
-
-    def _set_whole(self, model: str, version: str, one: Mapping[str, Any]) -> None:
-        value = _number(one["value"])
-        metric = one["metric"]
-        if metric.startswith("latency_p"):
-            percentile = metric.removeprefix("latency_p")
-            self.window_percentile.labels(model, version, percentile).set(value / 1000)
-        elif metric == "throughput":
-            self.window_throughput.labels(model, version).set(value)
-        elif metric == "error_ratio":
-            self.window_error_ratio.labels(model, version).set(value)
-        if one["threshold"] is not None:
-            self.threshold.labels(model, "", metric).set(one["threshold"])
-
-    def _set_column(self, model: str, version: str, one: Mapping[str, Any]) -> None:
-        column, metric = self.column(one["column"]), one["metric"]
-        for gauge, key in ((self.statistic, "value"), (self.low, "low"), (self.high, "high")):
-            gauge.labels(model, version, column, metric).set(_number(one[key]))
-        if one["threshold"] is not None:
-            self.threshold.labels(model, column, metric).set(one["threshold"])
-        if metric == "missing_ratio":
-            self.missing.labels(model, version, column).set(_number(one["value"]))
-
     def _counter(self, name: str, text: str, *labels: str) -> prometheus.Counter:
         counter = prometheus.Counter(name, text, labels, registry=self.registry)
         if "version" in labels:
@@ -425,8 +304,3 @@ class Metrics:
         if "version" in labels and "model" in labels:
             self._by_version.append(gauge)
         return gauge
-
-
-def _number(value: float | None) -> float:
-    """Prometheus' NaN stands for what cannot be told; an old value must not stay on the page."""
-    return math.nan if value is None else value

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from collectors.batch import UNKNOWN_VERSION
 from collectors.registry import ModelVersion, RegistryError
 from monitor.metrics import Metrics
+from monitor.publishing import ResourcePublisher
 
 log = logging.getLogger("kedge.model_age")
 
@@ -62,6 +63,7 @@ class ModelAge:
         self._alias = alias
         self._registry = registry
         self._metrics = metrics
+        self._publisher = ResourcePublisher(metrics)
         self._wall = wall
         self._monotonic = monotonic
         self._created: dict[str, float] = {}
@@ -95,8 +97,7 @@ class ModelAge:
             return
         if version not in self._created and self._may_ask(f"version {version}"):
             await self._look_at_version(version)
-        age_s = self.age_s(version, self._wall())
-        self._metrics.set_age(self._model, version, math.nan if age_s is None else age_s)
+        self._publisher.set_age(self._model, version, self.age_s(version, self._wall()))
 
     async def _look_at_alias(self) -> None:
         if not self._may_ask("alias"):

@@ -21,6 +21,7 @@ from detectors.measurement import Measurement
 from detectors.window import ClosedWindow
 from monitor.metrics import Metrics
 from monitor.model_age import ModelAge
+from monitor.publishing import ResourcePublisher
 
 log = logging.getLogger("kedge.sampling")
 
@@ -102,7 +103,7 @@ class Sampling:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._targets = tuple(targets)
-        self._metrics = metrics
+        self._publisher = ResourcePublisher(metrics)
         self._confidence = confidence
         self._age = age
         self._slow_s = slow_s
@@ -151,7 +152,7 @@ class Sampling:
         """Keep a sample, show it, and say when something begins or ceases to be in the way."""
         with self._lock:
             self._kept[target.name].append(sample)
-        self._metrics.set_resources(target.name, sample)
+        self._publisher.set_sample(target.name, sample)
         told = self._troubles.setdefault(target.name, set())
         if not sample.trouble:
             if told:

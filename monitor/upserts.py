@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -34,8 +34,7 @@ def upsert(
     """
     if not isinstance(rows, sa.Select) and not rows:
         return
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(table)
+    statement = _insert(connection, table)
     if isinstance(rows, sa.Select):
         statement = statement.from_select([column.name for column in rows.selected_columns], rows)
     names = [column.name for column in table.primary_key] if keys is None else list(keys)
@@ -48,6 +47,15 @@ def upsert(
         connection.execute(statement)
     else:
         connection.execute(statement, [dict(row) for row in rows])
+
+
+def _insert(connection: sa.Connection, table: sa.Table) -> Any:  # noqa: ANN401 - either's
+    if connection.dialect.name == "postgresql":
+        # 3 MB that a daemon over SQLite has no use for.
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415
+
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
 def _replaced(table: sa.Table, keys: Sequence[str]) -> Merge:

@@ -2,17 +2,18 @@
 
 A window closes when the watermark reaches its end, and rows behind it are late. One log that is
 read ahead of another must therefore not move it alone: while there is a backlog, the slowest
-stream counts; once everything is read, the newest event does, because then silence of a stream
-says only that nothing happened there.
+stream of those that have more to read counts; once everything is read, the newest event does,
+because then silence of a stream says only that nothing happened there.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 #: Turns after which a stream that hands out nothing no longer holds the others back, although
-#: its source has a backlog: many files take turns, and one that was given up never comes.
+#: it has a backlog: many files take turns, and one that was given up never comes.
 PATIENCE_TURNS = 100
 
 
@@ -43,22 +44,39 @@ class Watermark:
         """Forget a stream that is gone."""
         self._streams.pop((source, stream), None)
 
-    def end_turn(self, lagging: frozenset[str]) -> float:
+    def end_turn(self, unread: Mapping[str, Collection[str]]) -> float:
         """Return how far event time has come; ``-inf`` while that cannot be told.
 
         Parameters
         ----------
-        lagging
-            Sources with bytes that were not read yet. One that has never handed out an event
-            may begin anywhere in time, so nothing can be told until it does, or is given up.
+        unread
+            The streams of each source that hold bytes not read yet. A source that has them, and
+            has never handed out an event, may begin anywhere in time, so nothing can be told
+            until it does, or is given up.
         """
         self._turn += 1
+        lagging = {source: names for source, names in unread.items() if names}
         heard = {source for source, _ in self._streams}
-        if lagging - heard and self._turn <= PATIENCE_TURNS:
+        if lagging.keys() - heard and self._turn <= PATIENCE_TURNS:
             return -math.inf
-        holding = [
-            stream.newest
-            for (source, _), stream in self._streams.items()
-            if source in lagging and self._turn - stream.turn <= PATIENCE_TURNS
-        ]
-        return min(holding, default=self._newest)
+        holding = [self._reached(source, names) for source, names in lagging.items()]
+        return min((time for time in holding if time is not None), default=self._newest)
+
+    def _reached(self, source: str, unread: Collection[str]) -> float | None:
+        """Return how far a source with a backlog has come; None if it holds nothing back.
+
+        That is how far the slowest of the streams has come that have more to read. Where the
+        rest is all in streams that were not begun, it goes on from the source's newest event: a
+        rotated log is read file by file.
+        """
+        patient = {
+            name: stream.newest
+            for (of, name), stream in self._streams.items()
+            if of == source and self._turn - stream.turn <= PATIENCE_TURNS
+        }
+        begun = [patient[name] for name in unread if name in patient]
+        if begun:
+            return min(begun)
+        if all((source, name) in self._streams for name in unread):
+            return None
+        return max(patient.values(), default=None)

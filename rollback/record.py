@@ -7,7 +7,7 @@ journal before the act that it announces.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
@@ -50,6 +50,12 @@ OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 
 #: ``doing`` also means that the outcome is unknown; ``refused``, that nothing was changed.
 StepState: TypeAlias = Literal["pending", "doing", "done", "refused"]
+
+#: Keys of a record in the journal.
+_KEYS: Final = (
+    *("id", "model", "state", "from", "to", "reason", "dry_run", "manual", "outcome", "detail"),
+    *("gates", "steps", "evidence", "created", "updated", "expires", "timings", "revision"),
+)
 
 #: A JSON object. Any, because its shape is the reader's to know.
 JsonObject: TypeAlias = dict[str, Any]
@@ -201,9 +207,13 @@ class RollbackRecord:
 
         Raises
         ------
-        KeyError, ValueError
-            It was written by something else, or by a later Kedge.
+        KeyError, TypeError, ValueError
+            It was written by something else, or by a later Kedge: also where it only says more
+            than is known here, for that would be lost with the next write.
         """
+        _refuse_others(data, _KEYS)
+        for result in data["gates"]:
+            _refuse_others(result, ("gate", "passed", "detail"))
         return cls(
             id=str(data["id"]),
             model=str(data["model"]),
@@ -240,6 +250,12 @@ def finite(value: Any) -> Any:  # noqa: ANN401 - JSON of any shape goes in and c
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [finite(item) for item in value]
     return value
+
+
+def _refuse_others(data: Mapping[str, Any], known: Collection[str]) -> None:
+    others = sorted(data.keys() - set(known))
+    if others:
+        raise ValueError(f"a rollback record has unknown keys: {', '.join(others)}")
 
 
 def _one_of(value: object, allowed: Sequence[str]) -> str:

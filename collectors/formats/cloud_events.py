@@ -4,7 +4,8 @@ A line is what the logger sent, in any of four wrappings: ``{"ce": {attributes},
 as Kedge's own address for them stores it; ``{"headers": {"Ce-Id": …}, "body": "…"}``, as a tap
 or a broker does; CloudEvents' own structured JSON; and a blob of KServe's logger.
 
-Both log successes only, so no error ratio can be told.
+Both log successes only, so no error ratio can be told. What Seldon's feedback says is true is a
+label of the request that it names; its reward is none.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from collectors.formats.event_line import Unusable
 from collectors.formats.exchange import Exchange, Half
 from collectors.formats.json_record import decoded, parsed
 from collectors.formats.line_format import EachLine, LineFormat
-from collectors.formats.options import FormatOptions
+from collectors.formats.options import ColumnNames, FormatOptions
 
 KSERVE_TYPE, SELDON_TYPE = "org.kubeflow.serving.inference.", "io.seldon.serving."
+_FEEDBACK = "io.seldon.serving.feedback"
 _SIDES: Mapping[str, Half] = {
     "org.kubeflow.serving.inference.request": "request",
     "org.kubeflow.serving.inference.response": "response",
@@ -100,8 +102,12 @@ def _read(line: bytes, options: FormatOptions, types: str) -> Iterable[Exchange]
         raise Unusable("missing_key")
     if not kind.startswith(types):
         raise Unusable("wrong_type")
+    if not _is_meant(attributes, options):
+        return []
+    if kind == _FEEDBACK:
+        return _labels(attributes, event.payload())
     side = _SIDES.get(kind)
-    if side is None or not _is_meant(attributes, options):
+    if side is None:
         return []
     is_seldon = kind.startswith(SELDON_TYPE)
     exchange = _seldon if is_seldon else _kserve
@@ -145,6 +151,15 @@ def _seldon(
         joins_on=f"{node}/{request_id}",
         version=_image_tag(body, node),
     )
+
+
+def _labels(attributes: Mapping[str, Any], body: object) -> Iterable[Exchange]:
+    request_id = attributes.get("requestid")
+    if request_id is None:
+        raise Unusable("missing_key")
+    truth = body.get("truth") if isinstance(body, Mapping) else None
+    labels = predictions(truth, ColumnNames())
+    return [Exchange(ts=attributes.get("time"), id=request_id, labels=labels)] if labels else []
 
 
 def _half(

@@ -33,7 +33,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     predictions
         A value for each row: a scalar, an object or an array of scalars.
     labels
-        The truth for each row, where it is known by then.
+        The truth for each row, where it is known by then. With neither features nor predictions
+        they are labels of the earlier request of this `id`, known since `ts`.
     version
         What answered; None where the line does not say.
     latency_ms
@@ -80,14 +81,20 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_bare(self) -> bool:
         """Whether it tells of a request and nothing of what was in it: an access log's line."""
-        return self.features is None and self.predictions is None
+        return self.features is None and self.predictions is None and self.labels is None
+
+    @property
+    def is_label(self) -> bool:
+        """Whether it tells nothing but the truth of an earlier request."""
+        return self.features is None and self.predictions is None and self.labels is not None
 
     @property
     def rows(self) -> int:
         """Rows of the request; a bare one counts once."""
         if self.is_bare:
             return 1
-        return len(self.features if self.features is not None else self.predictions or ())
+        parts = (self.features, self.predictions, self.labels)
+        return len(next(part for part in parts if part is not None))
 
     def row_id(self, row: int) -> str | None:
         """Id of a row: the request's own if it has only one."""

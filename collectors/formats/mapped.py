@@ -26,6 +26,8 @@ from collectors.formats.exchange_check import checked
 from collectors.formats.joining import Joiner, Waiting, join_key
 from collectors.formats.options import FormatOptions
 from collectors.formats.reader import Reader, Remembering
+from collectors.labels import LabelRows, scalar
+from collectors.labels import join_key as label_key
 
 _NUMBER_TYPES = frozenset({float, int, type(None)})
 _KEYS = (
@@ -72,6 +74,7 @@ class _Found:
     rows: _Rows = field(default_factory=_Rows)
     bare: _Rows = field(default_factory=_Rows)
     rejections: list[Rejection] = field(default_factory=list)
+    labels: list[tuple[str, Any, float]] = field(default_factory=list)
     ignored: int = 0
     joined: int = 0
     alone: int = 0
@@ -139,7 +142,7 @@ class MappedFormat:
         self._start_from(schema, learning=True)
 
     def join_labels(self) -> None:
-        """From now on fill `PredictionBatch.joins`."""
+        """From now on fill `PredictionBatch.joins`, and take labels that come later."""
         self._joins_labels = self._vocabulary.joins_labels = True
 
     def decode(self, lines: bytes) -> Decoded:
@@ -195,6 +198,9 @@ class MappedFormat:
         return [checked(one, self._options.timezone, now) for one in self._reader.read(line)]
 
     def _take(self, exchange: Exchange, found: _Found, line: bytes) -> None:
+        if exchange.is_label:
+            self._take_labels(exchange, found, line)
+            return
         if exchange.half is not None:
             whole = self._joined(exchange)
             if whole is None:
@@ -206,6 +212,15 @@ class MappedFormat:
             found.reject("rows_differ", line)
             return
         self._add(exchange, found)
+
+    def _take_labels(self, exchange: Exchange, found: _Found, line: bytes) -> None:
+        if exchange.id is None:
+            found.reject("missing_key", line)
+        elif not self._joins_labels:
+            found.ignored += 1
+        else:
+            for row, label in enumerate(exchange.labels or ()):
+                found.labels.append((exchange.row_id(row) or "", label, exchange.ts))
 
     def _joined(self, exchange: Exchange) -> Exchange | None:
         """Return it with its other half; None to wait; itself if nothing is to be waited for."""
@@ -238,6 +253,7 @@ class MappedFormat:
             ignored=found.ignored,
             joined=found.joined,
             alone=found.alone,
+            labels=_label_rows(found.labels),
         )
 
     def _batches(
@@ -255,6 +271,13 @@ class MappedFormat:
         features = _feature_columns(rows.features, vocabulary)
         for group, piece in grouped(whole, features, vocabulary, unknown).items():
             yield joined(self._model, group, [piece], requests_only=requests_only)
+
+
+def _label_rows(labels: Sequence[tuple[str, Any, float]]) -> Sequence[LabelRows]:
+    if not labels:
+        return ()
+    ids, values, ts = zip(*labels, strict=True)
+    return (LabelRows([label_key(id_) for id_ in ids], list(map(scalar, values)), np.array(ts)),)
 
 
 def _feature_columns(

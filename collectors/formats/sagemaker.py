@@ -3,6 +3,9 @@
 Times are whole seconds. There is no latency and no status, and a variant stands only in the
 file's path: name it by the source's `version`. CSV has no header: name its columns by
 `columns.features`.
+
+Ground truth, as it is uploaded for SageMaker's model monitor, is read from the same source or
+one of its own: labels by event id. It has no time, so it is known since it was read.
 """
 
 from __future__ import annotations
@@ -38,29 +41,37 @@ class CaptureData(msgspec.Struct):
 
 
 class EventMetadata(msgspec.Struct):
-    """Which request it was."""
+    """Which request it was; ground truth does not say when."""
 
     eventId: str  # noqa: N815 - SageMaker's name
-    inferenceTime: str  # noqa: N815 - SageMaker's name
+    inferenceTime: str | None = None  # noqa: N815 - SageMaker's name
     inferenceId: str | None = None  # noqa: N815 - SageMaker's name
 
 
 class Capture(msgspec.Struct):
-    """A line."""
+    """A line: of a capture, or of ground truth."""
 
-    captureData: CaptureData  # noqa: N815 - SageMaker's name
     eventMetadata: EventMetadata  # noqa: N815 - SageMaker's name
+    captureData: CaptureData | None = None  # noqa: N815 - SageMaker's name
+    groundTruthData: Captured | None = None  # noqa: N815 - SageMaker's name
 
 
-@json_lines(Capture)
+@json_lines(Capture, arrives=True)
 def SAGEMAKER(line: Capture, options: FormatOptions) -> Iterator[Exchange]:  # noqa: N802 - a constant: the format
     """Read ``format = "sagemaker"``."""
-    asked, answered = line.captureData.endpointInput, line.captureData.endpointOutput
-    if asked is None and answered is None:
+    known = line.eventMetadata
+    request_id = known.inferenceId or known.eventId
+    if line.groundTruthData is not None:
+        labels = _predictions(line.groundTruthData, FormatOptions())
+        yield Exchange(ts=known.inferenceTime, id=request_id, labels=labels or [])
+        return
+    captured = line.captureData or CaptureData()
+    asked, answered = captured.endpointInput, captured.endpointOutput
+    if known.inferenceTime is None or (asked is None and answered is None):
         raise Unusable("missing_key")
     yield Exchange(
-        ts=line.eventMetadata.inferenceTime,
-        id=line.eventMetadata.inferenceId or line.eventMetadata.eventId,
+        ts=known.inferenceTime,
+        id=request_id,
         features=None if asked is None else _features(asked, options),
         predictions=None if answered is None else _predictions(answered, options),
     )

@@ -13,10 +13,10 @@ import click
 
 from monitor.cli.options import force_option, json_option
 from monitor.cli.output import refuse_existing, write_whole
+from monitor.cli.reference_shelf import shelf_of
 
 if TYPE_CHECKING:
-    from detectors.reference import Reference
-    from monitor.reference_storing import Place
+    from detectors.reference import Reference, ReferenceBuilder
     from monitor.reference_tables import Notes
 
 
@@ -65,6 +65,11 @@ def command() -> None:
     help="Distinct values kept over all number columns, 16 bytes each.",
 )
 @click.option(
+    "--any-order",
+    is_flag=True,
+    help="The rows are not in the order of the traffic: learn nothing from it.",
+)
+@click.option(
     "--progress/--no-progress",
     default=None,
     help="Show a progress bar.  [default: on a terminal]",
@@ -79,6 +84,7 @@ def build(
     tracking_uri: str | None,
     columns: tuple[str, ...],
     points_max: int,
+    any_order: bool,
     progress: bool | None,
     force: bool,
 ) -> None:
@@ -91,12 +97,17 @@ def build(
     With --model it becomes an artifact of that version, and `kedge run` with [reference]
     from = "registry" fetches it when the version is seen.
 
+    From the order of the rows Kedge learns how much healthy traffic varies by itself: over the day,
+    from user to user. Of a table that was shuffled or sorted say --any-order.
+
     \b
     Examples:
       kedge reference build --from training.parquet --out reference.kedge
       kedge reference build --from logs/*.jsonl --out reference.kedge --columns age,plan,prediction
       kedge reference build --from training.parquet --model models:/flight-delay/7
     """  # noqa: D301 - \b is click's mark
+    from detectors.reference import ReferenceBuilder  # noqa: PLC0415 - it brings in numpy
+    from monitor.cli.reference_view import varying  # noqa: PLC0415 - not to print help
     from monitor.reference_tables import Notes, TableError  # noqa: PLC0415 - not to print help
 
     paths = [*first, *more]
@@ -105,10 +116,11 @@ def build(
         raise click.UsageError("name a file with --out, a version with --model, or both")
     if out is not None:
         refuse_existing(out, force=force)
-    shelf = None if model is None else _shelf(model, tracking_uri, force=force)
+    shelf = None if model is None else shelf_of(model, tracking_uri, force=force)
     notes = Notes()
     with _progress(paths, shown=sys.stderr.isatty() if progress is None else progress) as advance:
-        reference = _collected(paths, wanted, notes, points_max, advance)
+        builder = ReferenceBuilder(points_max, in_order=not any_order)
+        reference = _collected(builder, paths, wanted, notes, advance)
     if not reference.rows or not reference.columns:
         names = ", ".join(map(str, paths))
         raise TableError(f"cannot build a reference from {names}: there is no usable row in it")
@@ -122,44 +134,23 @@ def build(
     if shelf is not None:
         click.echo(f"stored {shelf(data)}: {reference.rows:,} rows, {_columns(reference)}")
 
-
-def _shelf(model: str, tracking_uri: str | None, *, force: bool) -> Callable[[bytes], str]:
-    """Look whether a reference may be stored with a version; return what does so."""
-    import asyncio  # noqa: PLC0415 - not to print help
-
-    from collectors.registry import parse_model_uri  # noqa: PLC0415 - not to print help
-    from monitor.reference_storing import place_of, store_reference  # noqa: PLC0415 - the same
-    from scoring.tracking import Tracking  # noqa: PLC0415 - the same
-
-    uri = parse_model_uri(model)
-    tracking = Tracking.of(tracking_uri)
-    if tracking is None:
-        raise click.UsageError("--model needs --tracking-uri, or MLFLOW_TRACKING_URI")
-
-    async def look() -> Place:
-        async with tracking.registry() as registry:
-            return await place_of(uri, registry, force=force)
-
-    place = asyncio.run(look())
-
-    async def store(data: bytes) -> str:
-        async with tracking.registry() as registry:
-            return await store_reference(place, data, registry)
-
-    return lambda data: f"{asyncio.run(store(data))} with version {place.version} of {place.model}"
+    if names := varying(reference):
+        click.echo(
+            f"healthy windows of {names} vary more than independent rows would, and are judged "
+            "accordingly; say --any-order if the files are not in the order of the traffic",
+            err=True,
+        )
 
 
 def _collected(
+    builder: ReferenceBuilder,
     paths: Sequence[Path],
     columns: Sequence[str],
     notes: Notes,
-    points_max: int,
     advance: Callable[[int, float], None],
 ) -> Reference:
-    from detectors.reference import ReferenceBuilder  # noqa: PLC0415 - it brings in numpy
     from monitor.reference_tables import pieces  # noqa: PLC0415 - not to print help
 
-    builder = ReferenceBuilder(points_max)
     for number, path in enumerate(paths):
         for piece in pieces(path, columns, notes):
             builder.add(piece.columns)
@@ -203,7 +194,9 @@ def show(*, file: Path, as_json: bool) -> None:
     """Show what is in a reference.
 
     "exact" means that every distinct value was kept; a thinned column states the largest error
-    of its distribution function, as a share of the rows.
+    of its distribution function, as a share of the rows. "design effect" says by how much healthy
+    windows of 1,000 rows vary more than independent rows would, for PSI; "-" where too few rows
+    could not tell.
 
     \b
     Example:

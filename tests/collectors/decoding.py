@@ -54,6 +54,15 @@ def columns(decoded: Decoded) -> list[dict[str, Any]]:
     ]
 
 
+def later_labels(decoded: Decoded) -> list[tuple[str, Any, float]]:
+    """Labels that came in lines of their own: id, label, time."""
+    return [
+        row
+        for part in decoded.labels
+        for row in zip(part.ids, part.labels, part.ts.tolist(), strict=True)
+    ]
+
+
 def reasons(decoded: Decoded) -> Sequence[str]:
     """Why lines were rejected."""
     return [rejection.reason for rejection in decoded.rejections]

@@ -10,7 +10,8 @@ import pytest
 
 from collectors.batch import STATUS_UNKNOWN
 from collectors.formats.options import ColumnNames
-from tests.collectors.decoding import TS, columns, make, reasons, rows, sample
+from collectors.labels import JoinsLabels
+from tests.collectors.decoding import NOW, TS, columns, later_labels, make, reasons, rows, sample
 
 
 def test_sagemaker_reads_csv_json_and_base64() -> None:
@@ -81,6 +82,35 @@ def test_a_capture_that_cannot_be_used_is_rejected(reason: str, line: object) ->
     decoded = make("sagemaker").decode(json.dumps(line).encode())
 
     assert list(reasons(decoded)) == [reason]
+
+
+GROUND_TRUTH = b"""\
+{"groundTruthData": {"data": "1", "encoding": "CSV"}, "eventMetadata": {"eventId": "loan-1187"}, \
+"eventVersion": "0"}
+{"groundTruthData": {"data": "gold\\nbasic", "encoding": "CSV"}, "eventMetadata": \
+{"eventId": "960f9337"}, "eventVersion": "0"}
+"""
+
+
+def test_ground_truth_labels_the_rows_of_its_event_as_of_when_it_is_read() -> None:
+    sagemaker = make("sagemaker")
+    assert isinstance(sagemaker, JoinsLabels)
+    sagemaker.join_labels()
+
+    decoded = sagemaker.decode(GROUND_TRUTH)
+
+    assert later_labels(decoded) == [
+        ("loan-1187", 1.0, NOW),
+        ("960f9337#0", "gold", NOW),
+        ("960f9337#1", "basic", NOW),
+    ]
+    assert reasons(decoded) == []
+
+
+def test_ground_truth_is_passed_over_where_labels_are_not_joined() -> None:
+    decoded = make("sagemaker").decode(GROUND_TRUTH)
+
+    assert (decoded.ignored, list(decoded.labels), list(decoded.batches)) == (2, [], [])
 
 
 def test_azure_joins_inputs_and_outputs_of_files_apart() -> None:

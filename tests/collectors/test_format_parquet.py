@@ -76,7 +76,7 @@ def test_rows_of_files_are_read_once_the_oldest_file_first(tmp_path: Path) -> No
     assert [Path(chunk.stream).name for chunk in first if chunk.lines] == ["b.parquet", "a.parquet"]
     assert values(first) == [0, 1, 2, 3, 4]
     assert again == []
-    assert source.lag_bytes() == 0
+    assert not source.unread_bytes()
 
 
 def test_a_file_that_appears_later_is_read(tmp_path: Path) -> None:

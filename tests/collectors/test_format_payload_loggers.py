@@ -11,7 +11,8 @@ import pytest
 from collectors.batch import STATUS_UNKNOWN
 from collectors.format import Holding
 from collectors.formats.options import ColumnNames
-from tests.collectors.decoding import TS, columns, make, reasons, rows, sample
+from collectors.labels import JoinsLabels
+from tests.collectors.decoding import TS, columns, later_labels, make, reasons, rows, sample
 
 
 def test_kserve_halves_become_requests_with_a_latency_and_no_known_status() -> None:
@@ -178,3 +179,41 @@ def test_an_answer_of_another_number_of_rows_cannot_be_joined() -> None:
     decoded = make("kserve").decode("".join(json.dumps(one) + "\n" for one in log).encode())
 
     assert list(reasons(decoded)) == ["rows_differ"]
+
+
+def test_the_truth_of_feedback_is_a_label_of_each_row_of_its_request() -> None:
+    seldon = make("seldon")
+    assert isinstance(seldon, JoinsLabels)
+    seldon.join_labels()
+
+    decoded = seldon.decode(sample("seldon.jsonl"))
+
+    (batch,) = decoded.batches
+    assert batch.joins is not None
+    assert later_labels(decoded) == [("m1#0", 1.0, TS + 0.1), ("m1#1", 0.0, TS + 0.1)]
+    assert batch.joins.ids == ["m1#0", "m1#1"]
+    assert decoded.ignored == 0
+
+
+@pytest.mark.parametrize(
+    "body", [{"reward": 1.0}, {"truth": None}, {"truth": {"data": {}}}], ids=str
+)
+def test_feedback_without_a_truth_is_no_label(body: object) -> None:
+    ce = {"id": "f", "type": "io.seldon.serving.feedback", "time": "2026-03-04T10:00:00Z"}
+    seldon = make("seldon")
+    assert isinstance(seldon, JoinsLabels)
+    seldon.join_labels()
+
+    decoded = seldon.decode(json.dumps({"ce": {**ce, "requestid": "a"}, "data": body}).encode())
+
+    assert later_labels(decoded) == []
+    assert decoded.batches == []
+
+
+def test_feedback_of_no_request_is_rejected() -> None:
+    ce = {"id": "f", "type": "io.seldon.serving.feedback", "time": "2026-03-04T10:00:00Z"}
+    body = {"truth": {"data": {"ndarray": [[1]]}}}
+
+    decoded = make("seldon").decode(json.dumps({"ce": ce, "data": body}).encode())
+
+    assert list(reasons(decoded)) == ["missing_key"]

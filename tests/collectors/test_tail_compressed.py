@@ -405,7 +405,7 @@ def test_an_empty_compressed_file_is_dealt_with(
 
     assert following.lines == [b"one"]
     assert following.tail.unreadable == {}
-    assert following.tail.lag_bytes() == 0
+    assert not following.tail.unread_bytes()
 
 
 def test_kubelets_rotation_is_followed_step_by_step(

@@ -35,7 +35,8 @@ for wanted in sys.stdin:
         lines += sum(chunk.lines.count(b"\\n") for chunk in tail.poll())
         time.sleep(0.25)
     busy = (time.process_time() - cpu) / (time.monotonic() - began)
-    print(lines, most, f"{busy:.3f}", tail.lag_bytes(), len(tail.unreadable), flush=True)
+    unread = sum(tail.unread_bytes().values())
+    print(lines, most, f"{busy:.3f}", unread, len(tail.unreadable), flush=True)
 """
 
 

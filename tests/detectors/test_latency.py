@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import special
 
-from detectors.latency import LONGEST_MS, RELATIVE_ERROR, SHORTEST_MS, LatencyHistogram
+from detectors.latency import LONGEST_MS, RELATIVE_ERROR, SHORTEST_MS, LatencyHistogram, _ranks
 
 LATENCIES = st.floats(2 * SHORTEST_MS, LONGEST_MS / 2)
 
@@ -37,6 +38,27 @@ def test_histograms_add_up(first: list[float], second: list[float]) -> None:
 
     assert merged.state() == histogram_of(first + second).state()
     assert LatencyHistogram.of_state(merged.state()).state() == merged.state()
+
+
+@given(
+    st.one_of(st.integers(1, 300), st.integers(1, 10**7)),
+    st.sampled_from([0.5, 0.9, 0.99, 0.999]),
+    st.sampled_from([0.1, 0.005, 5e-7]),
+)
+def test_the_ranks_of_the_bounds_are_the_closest_that_miss_as_seldom_as_stated(
+    n: int, q: float, tail: float
+) -> None:
+    below, above = _ranks(n, q, tail)
+
+    if below is None:
+        assert special.bdtr(0, n, q) > tail
+    else:
+        assert special.bdtr(below - 1, n, q) <= tail < special.bdtr(below, n, q)
+    if above is None:
+        assert special.bdtr(n - 1, n, q) < 1 - tail
+    else:
+        assert special.bdtrc(above - 1, n, q) <= tail * (1 + 1e-9)
+        assert above == 1 or special.bdtrc(above - 2, n, q) > tail * (1 - 1e-9)
 
 
 def test_ten_requests_give_no_upper_bound_of_the_99th_percentile() -> None:

@@ -14,13 +14,14 @@ from collectors.formats.kedge import KedgeFormat
 from collectors.quarantine import Quarantine
 from collectors.tail import Tail, TailSettings
 from detectors.window import Windows, WindowSpec
-from monitor.engine import Engine, Stream
+from monitor.engine import Engine
 from monitor.forward_clock import ForwardClock
 from monitor.judging import Judge
 from monitor.metrics import Metrics
 from monitor.queries import Filter, Queries
 from monitor.references import NoReference
 from monitor.store import Store
+from monitor.streams import Stream
 from tests.faults.scene import configure, sample
 from tests.monitor.daemon import Kedge, eventually, running
 from tests.monitor.events import append, events, lines

@@ -12,6 +12,7 @@ from detectors.rule import RuleSpec
 from detectors.window import ClosedWindow
 from monitor.judging import Judge, Judged
 from monitor.metrics import Metrics
+from monitor.publishing import Publisher
 
 BEGIN = 1_772_618_400.0
 RULES = (
@@ -98,8 +99,9 @@ def test_counters_of_labels_go_on_from_where_they_stood_at_the_start() -> None:
         "waiting": {"predictions": 5},
     }
 
-    metrics.follow_labels("m", standing, count=False)
-    metrics.follow_labels("m", {**standing, "joined": {"7": 104}}, count=True)
+    publisher = Publisher("m", metrics)
+    publisher.follow_labels(standing, count=False)
+    publisher.follow_labels({**standing, "joined": {"7": 104}}, count=True)
 
     value = metrics.registry.get_sample_value
     assert value("kedge_labels_total", {"model": "m", "version": "7"}) == 4

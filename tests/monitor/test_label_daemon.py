@@ -214,3 +214,36 @@ def test_a_rule_on_labels_without_the_join_is_a_fault_of_the_configuration(
 
     assert checked.returncode == 2
     assert 'rules[0].metric: "accuracy" needs [labels] join = true' in checked.stderr
+
+
+def test_seldon_s_feedback_settles_with_its_predictions(tmp_path: Path) -> None:
+    config = configuration(tmp_path, rules="")
+    config.write_text(
+        config.read_text().replace(
+            'path = "predictions*.jsonl"', 'path = "predictions*.jsonl"\nformat = "seldon"'
+        )
+    )
+    log = []
+    for number in range(300):
+        sides = {
+            "inference.request": {"data": {"ndarray": [[number]]}},
+            "inference.response": {"data": {"names": ["class"], "ndarray": [[number % 2]]}},
+            "feedback": {"reward": 1, "truth": {"data": {"ndarray": [[1]]}}},
+        }
+        for side, data in sides.items():
+            ce = {"id": f"{number}", "requestid": f"r{number}", "modelid": "classifier"}
+            ce |= {"type": f"io.seldon.serving.{side}", "time": "2026-03-04T10:00:00Z"}
+            log.append({"ce": ce, "data": data})
+    (tmp_path / "predictions.jsonl").write_text("".join(json.dumps(one) + "\n" for one in log))
+
+    with running(config) as kedge:
+        eventually(lambda: joined(kedge) == 300, what="300 pairs")
+        measured = eventually(
+            lambda: [
+                row["value"]
+                for row in kedge.get("/api/v1/measurements?metric=accuracy")["measurements"]
+            ],
+            what="a window of labels",
+        )
+
+    assert measured == [0.5]

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.label_budget import IDLE_S, LabelBudget
 from monitor.metrics import LATENCY_BUCKETS_S, Metrics
+from monitor.publishing import Publisher
 
 
 @pytest.fixture
@@ -53,9 +54,10 @@ def test_what_cannot_be_told_replaces_the_old_value_by_nan(metrics: Metrics) -> 
     measured = {"column": "age", "metric": "psi", "threshold": 0.25}
     known = {"value": 0.4, "low": 0.3, "high": 0.5}
     untold = dict.fromkeys(("value", "low", "high"))
-    metrics.set_window(row, [measured | known])
+    publisher = Publisher("m", metrics)
+    publisher.set_window(row, [measured | known])
 
-    metrics.set_window(row, [measured | untold])
+    publisher.set_window(row, [measured | untold])
 
     series = {"model": "m", "version": "7", "column": "age", "metric": "psi"}
     value = sample(metrics, "kedge_drift_low", **series)
@@ -65,7 +67,7 @@ def test_what_cannot_be_told_replaces_the_old_value_by_nan(metrics: Metrics) -> 
 
 def test_a_second_scrape_within_a_second_gets_the_same_page(metrics: Metrics) -> None:
     first, _ = metrics.render("")
-    metrics.set_rule("m", "drift", "breach")
+    Publisher("m", metrics).set_rule("drift", "breach")
 
     second, _ = metrics.render("")
 
@@ -73,7 +75,7 @@ def test_a_second_scrape_within_a_second_gets_the_same_page(metrics: Metrics) ->
 
 
 def test_the_page_is_read_by_prometheus_own_parser(metrics: Metrics) -> None:
-    metrics.set_rule("m", 'a "quoted"\nname', "breach")
+    Publisher("m", metrics).set_rule('a "quoted"\nname', "breach")
     metrics.latency.observe(("m", "7"), np.array([0.2]))
 
     page, _ = metrics.render("")
