@@ -138,6 +138,29 @@ class NumberCounts:
             self._densified()
         self._add_sparse(other._cells, other._counts)
 
+    def over(self, points: Floats) -> NumberCounts:
+        """Return the same rows counted over some of the points: exactly what `add` would give.
+
+        Parameters
+        ----------
+        points
+            Some of this grid's points, ascending, shape ``(S,)``.
+
+        Examples
+        --------
+        >>> from collectors.batch import NumberColumn
+        >>> counts = NumberCounts(np.array([1.0, 2.0, 3.0]))
+        >>> counts.add(NumberColumn(np.array([0.5, 1.0, 2.0, 2.5, 3.0])))
+        >>> counts.over(np.array([2.0])).cells().tolist()
+        [2, 1, 2]
+        """
+        at = 2 * self._points.searchsorted(points) + 1
+        starts = np.concatenate(([0], np.column_stack((at, at + 1)).ravel()))
+        part = NumberCounts(points)
+        part.rows, part.missing, part.invalid = self.rows, self.missing, self.invalid
+        part._add_dense(np.add.reduceat(self.cells(), starts))
+        return part
+
     def cells(self) -> Ints:
         """Rows per cell, shape ``(2K + 1,)``."""
         self._settle()

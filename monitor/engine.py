@@ -29,6 +29,7 @@ from monitor.metrics import Metrics
 from monitor.publishing import Publisher
 from monitor.recent_traffic import RecentTraffic
 from monitor.references import Learning, References, standing_of
+from monitor.seasonal import Seasonal
 from monitor.store import Change, Snapshot, Store, StoreUnavailable, Totals
 from monitor.streams import Stream, Streams
 from monitor.turn import Committed, Pending, Turn
@@ -119,6 +120,7 @@ class Engine:
         self._next_commit = monotonic()
         self._since_window = Totals()
         self._recent = RecentTraffic()
+        self._seasonal = Seasonal()
         self._trouble: str | None = None
         self._last_turn = monotonic()
         self._committed = self._standing()
@@ -297,10 +299,12 @@ class Engine:
     def _conclude(self, window: ClosedWindow) -> None:
         since, self._since_window = self._since_window, Totals()
         events = self._recent.between(window.begins, window.ends)
+        compared, basis = self._seasonal.pick(window)
+        self._publisher.count_basis(basis)
         judged = self._judge.conclude(
-            window,
+            compared,
             # What it was counted against: the version's reference may be another by now.
-            window.pane.reference,
+            compared.pane.reference,
             rejected=since.rejected,
             late=since.late,
             events_by_version=events,

@@ -118,6 +118,12 @@ class Metrics:
             "Questions to the registry for a reference without one for an answer, by reason.",
             "reason",
         )
+        self.seasonal = self._counter(
+            "kedge_seasonal_windows",
+            "Windows of versions whose reference has a season, by what they were compared with: "
+            "their hour (slot), or the whole (few_rows, too_long, zone).",
+            "basis",
+        )
         self.missing = self._gauge(
             "kedge_missing_ratio",
             "Share of missing values in the last closed window.",

@@ -16,6 +16,7 @@ from collectors.batch import STATUS_UNKNOWN, Decoded, PredictionBatch
 from collectors.resource_sample import GpuSample, ResourceSample
 from monitor.judging import Judged
 from monitor.metrics import Metrics
+from monitor.seasonal import Basis
 
 #: Numbers of `kedge_rule_state`.
 RULE_STATES = {"ok": 0, "suspect": 1, "breach": 2, "unknown": 3}
@@ -90,6 +91,11 @@ class Publisher:
     def set_rule(self, rule: str, state: str) -> None:
         """Export where a rule stands."""
         self._metrics.rule_state.labels(self._model, rule).set(RULE_STATES[state])
+
+    def count_basis(self, basis: Basis) -> None:
+        """Count a window by what it was compared with, where the reference has a season."""
+        if basis != "none":
+            self._metrics.seasonal.labels(basis).inc()
 
     def set_reference(self, standing: Mapping[str, Any]) -> None:
         """Export which reference a version is compared with."""

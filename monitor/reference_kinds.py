@@ -34,7 +34,9 @@ def references_of(settings: Settings) -> References:
             return RegistryReferences(_cache(settings), versions_max=settings.limits.versions_max)
         case "trailing":
             spec = TrailingSpec(
-                reference.length_s, reference.gap_s, reference.refresh_s, reference.events
+                *(reference.length_s, reference.gap_s, reference.refresh_s, reference.events),
+                season=reference.season or None,
+                zone=reference.timezone,
             )
             return TrailingReferences(spec, reference.points_max)
         case _:

@@ -25,8 +25,11 @@ from detectors.profile import Profile
 from detectors.reference import Reference, ReferenceBuilder
 from detectors.reference_file import ReferenceError as BadReference
 from detectors.reference_file import dump, load
+from detectors.season import Season, SeasonKind
+from detectors.season_builder import SeasonBuilder, SeasonResiduals
 from monitor.quantities import TimeSpan
 from monitor.run_sample import RunSample
+from monitor.season_clock import SeasonClock
 from monitor.traffic_runs import OpenRun, Run, RunState, kinds_of, run_of, state_of
 
 log = logging.getLogger("kedge.references")
@@ -57,12 +60,16 @@ class TrailingSpec:
         How often it moves on.
     events
         Rows that make a reference, at most.
+    season, zone
+        Which season it has, in which time zone; None for none.
     """
 
     length_s: float
     gap_s: float
     refresh_s: float
     events: int
+    season: SeasonKind | None = None
+    zone: str = "UTC"
 
     @property
     def run_rows(self) -> int:
@@ -305,15 +312,28 @@ class TrailingReferences:
             )
         origin = f"trailing {TimeSpan(self._spec.length_s)} of version {version}"
         built = builder.build(self._clock(), origin)
-        columns = {
-            name: _within_runs(profile, self._spec.run_rows)
-            for name, profile in built.columns.items()
-        }
-        followed.reference = Reference(columns, built.rows, built.created, origin)
+        whole = _within_runs(built, self._spec.run_rows)
+        followed.reference = replace(whole, season=self._season(whole, runs))
         followed.built_at = followed.now
         self._changed[f"{BUILT}-{followed.place}"] = dump(followed.reference)
         self._dirty = True
         log.info("version %s is compared with %d rows of %s", version, built.rows, origin)
+
+    def _season(self, whole: Reference, runs: list[Run]) -> Season | None:
+        spec = self._spec
+        if spec.season is None:
+            return None
+        clock = SeasonClock(spec.season, spec.zone)
+        slots = [clock.slots(run.ts) for run in runs]
+        builder = SeasonBuilder(whole, spec.season, spec.zone)
+        for of_run, run in zip(slots, runs, strict=True):
+            builder.add(of_run, run.columns)
+        residuals = SeasonResiduals(builder.season())
+        for of_run, run in zip(slots, runs, strict=True):
+            residuals.add(of_run, run.columns)
+        season = residuals.season()
+        cut = {slot: _within_runs(one, spec.run_rows) for slot, one in season.slots.items()}
+        return replace(season, slots=cut)
 
     def _state(self) -> _State:
         versions = [
@@ -372,13 +392,18 @@ def _with(
     return merged
 
 
-def _within_runs(profile: Profile, run_rows: int) -> Profile:
+def _within_runs(reference: Reference, run_rows: int) -> Reference:
     """Leave out what longer blocks than a run say: they are of rows that were not neighbours."""
-    known = profile.dispersion
-    if known is None:
-        return profile
-    scales = tuple(scale for scale in known.scales if scale.rows <= run_rows)
-    return replace(profile, dispersion=replace(known, scales=scales))
+
+    def cut(profile: Profile) -> Profile:
+        known = profile.dispersion
+        if known is None:
+            return profile
+        scales = tuple(scale for scale in known.scales if scale.rows <= run_rows)
+        return replace(profile, dispersion=replace(known, scales=scales))
+
+    columns = {name: cut(profile) for name, profile in reference.columns.items()}
+    return replace(reference, columns=columns)
 
 
 def _encoded(run: Run) -> bytes:

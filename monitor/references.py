@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from collectors.batch import PredictionBatch, Schema
 from detectors.reference import Reference
+from detectors.season import SLOTS
 
 #: Hex digits of a digest that are shown: enough to tell two references apart.
 DIGEST_SHOWN = 12
@@ -96,4 +97,14 @@ def standing_of(references: References, version: str) -> dict[str, Any]:
         "rows": reference.rows,
         "created": reference.created,
         "digest": reference.digest[:DIGEST_SHOWN],
+        "season": season_of(reference),
     }
+
+
+def season_of(reference: Reference) -> dict[str, Any] | None:
+    """Say which season a reference has, and how many of its hours; None without one."""
+    season = reference.season
+    if season is None:
+        return None
+    slots = {"slots": len(season.slots), "of": SLOTS[season.kind]}
+    return {"kind": season.kind, "timezone": season.zone, **slots}

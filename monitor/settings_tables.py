@@ -7,6 +7,7 @@ do not (``retention = "30d"``), because the value says it.
 
 from __future__ import annotations
 
+import zoneinfo
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias
 
@@ -104,6 +105,14 @@ class ModelSettings:
             raise ValueError("username: is required where a password is given")
 
 
+def _is_zone(name: str) -> bool:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
 #: What lies in the gap is kept until it counts.
 GAP_LENGTHS_MAX = 4
 
@@ -138,6 +147,13 @@ class ReferenceSettings:
     refresh_s: PositiveDuration = 86_400.0
     """How often it is sampled anew."""
 
+    season: Literal["", "hour-of-day", "hour-of-week"] = ""
+    """With ``from = "trailing"``: windows are compared with the same hour of the day or of the
+    week. A reference file says its own (``kedge reference build --season``)."""
+
+    timezone: Text = "UTC"
+    """Time zone in which the hours of `season` are counted."""
+
     points_max: Positive = 500_000
     """Distinct values kept over all number columns together, 16 bytes each: 8 MB."""
 
@@ -145,6 +161,15 @@ class ReferenceSettings:
         """Refuse two references at once, and a version in the name of a folder."""
         if self.path and self.origin:
             raise ValueError(f'origin: give either path or from = "{self.origin}", not both')
+        if self.season and self.origin != "trailing":
+            raise ValueError(
+                'season: is for from = "trailing"; a reference file has its own, made with '
+                "`kedge reference build --season`"
+            )
+        if not _is_zone(self.timezone):
+            raise ValueError(
+                f'timezone: expected a zone such as "UTC" or "Europe/Berlin", got "{self.timezone}"'
+            )
         if self.refresh_s > self.length_s:
             raise ValueError("refresh_s: expected at most length")
         if self.gap_s > GAP_LENGTHS_MAX * self.length_s:
