@@ -14,7 +14,6 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -30,7 +29,15 @@ from detectors.season_builder import SeasonBuilder, SeasonResiduals
 from monitor.quantities import TimeSpan
 from monitor.run_sample import RunSample
 from monitor.season_clock import SeasonClock
-from monitor.traffic_runs import OpenRun, Run, RunState, kinds_of, run_of, state_of
+from monitor.traffic_runs import OpenRun, Run, kinds_of
+from monitor.trailing_state import (
+    FORMAT,
+    TrailingState,
+    VersionState,
+    decoded_run,
+    encoded_run,
+    merged,
+)
 
 log = logging.getLogger("kedge.references")
 
@@ -43,9 +50,6 @@ ROWS_MIN: Final = 1_000
 #: Runs that a reference is made of, at least. Rows of a run: a power of two.
 RUNS_MIN: Final = 128
 RUN_ROWS_MIN, RUN_ROWS_MAX = 32, 4_096
-#: Stretches with a breach that are remembered; past it the nearest two become one.
-BREACHES_MAX: Final = 500
-_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,25 +99,6 @@ class _Followed:
     built_at: float = -math.inf
     open: OpenRun | None = None
     passed_over: int = 0
-
-
-class _VersionState(msgspec.Struct, array_like=True, frozen=True):
-    version: str
-    place: int
-    now: float
-    built_at: float
-    breaches: list[tuple[float, float]]
-    refused: dict[int, float]
-    runs: list[int]
-
-
-class _State(msgspec.Struct, array_like=True, frozen=True):
-    format: int
-    length_s: float
-    run_rows: int
-    runs_max: int
-    next_run: int
-    versions: list[_VersionState]
 
 
 class TrailingReferences:
@@ -195,7 +180,7 @@ class TrailingReferences:
             return
         followed.now = max(followed.now, ends)
         if not healthy:
-            followed.breaches = _with((begins, ends), followed.breaches)
+            followed.breaches = merged((begins, ends), followed.breaches)
         oldest = followed.now - self._spec.gap_s - self._spec.length_s
         followed.breaches = [one for one in followed.breaches if one[1] > oldest]
         # Rows are gathered before their windows close: only a wrong clock is ahead of ours.
@@ -219,7 +204,7 @@ class TrailingReferences:
         if TRAILING not in states:
             return
         try:
-            self._restore(msgspec.msgpack.decode(states[TRAILING], type=_State), states)
+            self._restore(msgspec.msgpack.decode(states[TRAILING], type=TrailingState), states)
         except (msgspec.DecodeError, PackingError, BadReference, KeyError) as error:
             log.warning("the trailing reference starts anew: what was kept is damaged: %s", error)
             self._versions.clear()
@@ -233,7 +218,7 @@ class TrailingReferences:
             followed = self._versions[version]
             name = f"{OPEN}-{followed.place}"
             opened = followed.open
-            self._changed[name] = _encoded(opened.run()) if opened is not None else None
+            self._changed[name] = encoded_run(opened.run()) if opened is not None else None
         changed = self._changed
         if self._dirty or self._open_changed:
             changed[TRAILING] = msgspec.msgpack.encode(self._state())
@@ -275,7 +260,7 @@ class TrailingReferences:
     def _keep(self, followed: _Followed, run: Run) -> None:
         number, followed.open = self._next_run, None
         self._next_run += 1
-        self._changed[f"{RUN}-{number}"] = _encoded(run)
+        self._changed[f"{RUN}-{number}"] = encoded_run(run)
         for gone in followed.sample.add(number, run):
             # One that was not written yet need not be deleted, but that does no harm.
             self._changed[f"{RUN}-{gone}"] = None
@@ -335,9 +320,9 @@ class TrailingReferences:
         cut = {slot: _within_runs(one, spec.run_rows) for slot, one in season.slots.items()}
         return replace(season, slots=cut)
 
-    def _state(self) -> _State:
+    def _state(self) -> TrailingState:
         versions = [
-            _VersionState(
+            VersionState(
                 version,
                 one.place,
                 one.now,
@@ -349,13 +334,13 @@ class TrailingReferences:
             for version, one in self._versions.items()
         ]
         spec = self._spec
-        return _State(
-            _FORMAT, spec.length_s, spec.run_rows, spec.runs_max, self._next_run, versions
+        return TrailingState(
+            FORMAT, spec.length_s, spec.run_rows, spec.runs_max, self._next_run, versions
         )
 
-    def _restore(self, state: _State, states: Mapping[str, bytes]) -> None:
+    def _restore(self, state: TrailingState, states: Mapping[str, bytes]) -> None:
         spec = self._spec
-        same = (_FORMAT, spec.length_s, spec.run_rows, spec.runs_max) == (
+        same = (FORMAT, spec.length_s, spec.run_rows, spec.runs_max) == (
             *(state.format, state.length_s),
             *(state.run_rows, state.runs_max),
         )
@@ -366,30 +351,13 @@ class TrailingReferences:
             if built is not None:
                 followed.reference, followed.built_at = load(built), kept.built_at
             if same:
-                runs = [(number, _decoded(states[f"{RUN}-{number}"])) for number in kept.runs]
+                runs = [(number, decoded_run(states[f"{RUN}-{number}"])) for number in kept.runs]
                 followed.sample.restore(runs, kept.refused)
-                followed.open = OpenRun.of(_decoded(opened)) if opened is not None else None
+                followed.open = OpenRun.of(decoded_run(opened)) if opened is not None else None
             else:
                 # Sampled otherwise, runs cannot be put together with those that come.
                 self._changed[f"{OPEN}-{kept.place}"] = None
             self._versions[kept.version] = followed
-
-
-def _with(
-    breach: tuple[float, float], breaches: list[tuple[float, float]]
-) -> list[tuple[float, float]]:
-    """Add a stretch to ascending ones, those that meet become one."""
-    merged: list[tuple[float, float]] = []
-    for begins, ends in sorted([*breaches, breach]):
-        if merged and begins <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(ends, merged[-1][1]))
-        else:
-            merged.append((begins, ends))
-    while len(merged) > BREACHES_MAX:
-        gaps = [after[0] - before[1] for before, after in pairwise(merged)]
-        nearest = gaps.index(min(gaps))
-        merged[nearest : nearest + 2] = [(merged[nearest][0], merged[nearest + 1][1])]
-    return merged
 
 
 def _within_runs(reference: Reference, run_rows: int) -> Reference:
@@ -404,11 +372,3 @@ def _within_runs(reference: Reference, run_rows: int) -> Reference:
 
     columns = {name: cut(profile) for name, profile in reference.columns.items()}
     return replace(reference, columns=columns)
-
-
-def _encoded(run: Run) -> bytes:
-    return msgspec.msgpack.encode(state_of(run))
-
-
-def _decoded(data: bytes) -> Run:
-    return run_of(msgspec.msgpack.decode(data, type=RunState))

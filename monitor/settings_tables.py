@@ -7,7 +7,7 @@ do not (``retention = "30d"``), because the value says it.
 
 from __future__ import annotations
 
-import zoneinfo
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias
 
@@ -21,7 +21,7 @@ from monitor.quantities import (
 )
 from monitor.secret import Secret
 from monitor.settings_keys import DURATION, SIZE, Holds, Reads, between, one_of
-from monitor.settings_kinds import STEPS, StepSettings, metrics
+from monitor.settings_kinds import STEPS, StepSettings, change_metrics, metrics
 from rollback.policy import Mode, Policy
 
 Text: TypeAlias = Annotated[str, Holds("a text that is not empty", lambda text: bool(text.strip()))]
@@ -103,79 +103,6 @@ class ModelSettings:
             )
         if self.password is not None and not self.username:
             raise ValueError("username: is required where a password is given")
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
-
-
-#: What lies in the gap is kept until it counts.
-GAP_LENGTHS_MAX = 4
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceSettings:
-    """``[reference]``: what current traffic is compared with."""
-
-    path: str = ""
-    """Reference file, made by ``kedge reference build``. ``{version}`` in its name stands for
-    the version: then each version is compared with a file of its own."""
-
-    origin: Literal["", "first", "registry", "trailing"] = field(
-        default="", metadata={"key": "from"}
-    )
-    """``first``: no file; the first events of the log are the reference. They must be healthy.
-    ``registry``: each version has its own, which ``kedge reference build --model`` stored with it
-    in the registry. ``trailing``: each version's own traffic of a while ago."""
-
-    events: Positive = 20_000
-    """Events that make the reference with ``from = "first"`` or ``"trailing"``. 20,000 leave a
-    KS distance of 0.01 between two healthy windows, which is below what anyone would act upon."""
-
-    length_s: PositiveDuration = 7 * 86_400.0
-    """Length of the traffic that ``from = "trailing"`` takes its sample from. Whole weeks have
-    every hour of the week in them."""
-
-    gap_s: float = 86_400.0
-    """How long ago that traffic ends: longer than a shift takes to be noticed, or the shift is in
-    the reference by then."""
-
-    refresh_s: PositiveDuration = 86_400.0
-    """How often it is sampled anew."""
-
-    season: Literal["", "hour-of-day", "hour-of-week"] = ""
-    """With ``from = "trailing"``: windows are compared with the same hour of the day or of the
-    week. A reference file says its own (``kedge reference build --season``)."""
-
-    timezone: Text = "UTC"
-    """Time zone in which the hours of `season` are counted."""
-
-    points_max: Positive = 500_000
-    """Distinct values kept over all number columns together, 16 bytes each: 8 MB."""
-
-    def __post_init__(self) -> None:
-        """Refuse two references at once, and a version in the name of a folder."""
-        if self.path and self.origin:
-            raise ValueError(f'origin: give either path or from = "{self.origin}", not both')
-        if self.season and self.origin != "trailing":
-            raise ValueError(
-                'season: is for from = "trailing"; a reference file has its own, made with '
-                "`kedge reference build --season`"
-            )
-        if not _is_zone(self.timezone):
-            raise ValueError(
-                f'timezone: expected a zone such as "UTC" or "Europe/Berlin", got "{self.timezone}"'
-            )
-        if self.refresh_s > self.length_s:
-            raise ValueError("refresh_s: expected at most length")
-        if self.gap_s > GAP_LENGTHS_MAX * self.length_s:
-            raise ValueError(f"gap_s: expected at most {GAP_LENGTHS_MAX} times length")
-        if "{version}" in self.path.rpartition("/")[0]:
-            raise ValueError("path: {version} may stand in the name of the file only")
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +258,12 @@ class LimitSettings:
     """That file; by default ``quarantine.jsonl`` beside the store."""
 
 
+#: Of a rule that says nothing else.
+_QUORUM = Quorum(3, 4)
+#: Of one that counts changes: each is found once, and a breach ends when four windows hold none.
+_CHANGE_QUORUM = Quorum(1, 4)
+
+
 @dataclass(frozen=True, slots=True)
 class RuleSettings:
     """One ``[[rules]]`` table: when a measurement is a breach, and what follows from it."""
@@ -350,7 +283,7 @@ class RuleSettings:
 
     above: float | None = None
     """Breach above this: the lower bound is compared, so the breach is sure. In the unit of the
-    metric; exactly one of `above` and `below`."""
+    metric; exactly one of `above` and `below`. By default 0 for changes: any is one too many."""
 
     below: float | None = None
     """Breach below this: the upper bound is compared."""
@@ -358,8 +291,9 @@ class RuleSettings:
     clear: float | None = None
     """A breach ends only past this value (hysteresis); the threshold itself by default."""
 
-    quorum: QuorumText = field(default=Quorum(3, 4), metadata={"key": "for"})
-    """Windows that must breach. Three of four: one odd window neither starts nor ends it."""
+    quorum: QuorumText = field(default=_QUORUM, metadata={"key": "for"})
+    """Windows that must breach. Three of four: one odd window neither starts nor ends it. By
+    default ``"1 of 4"`` for changes, each of which is found in one window."""
 
     on_missing: Literal["unknown", "breach", "ok"] = "unknown"
     """Verdict on a window that has no such figure. Unknown neither acts nor clears."""
@@ -370,12 +304,33 @@ class RuleSettings:
     action: Literal["alert", "rollback"] = "alert"
     """What a confirmed breach leads to."""
 
+    of: Literal["", "values", "missing", "latency", "errors", "loss"] = ""
+    """What a change detector watches: a column's values (by default) or whether they are missing;
+    or the latency, whether requests fail, or the loss of pairs of prediction and label."""
+
+    direction: Literal["", "up", "down", "both"] = ""
+    """Which changes count: by default those that make it worse, and of values both."""
+
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    """What a change detector is told otherwise than by default, by river's names; see
+    docs/statistics.md."""
+
+    values_per_second: Positive | None = None
+    """Values a second of event time that a change detector looks at; by default as many as cost
+    5 % of one core. What is left out is counted."""
+
     def __post_init__(self) -> None:
         """Refuse a rule without a threshold, with two, or one that clears on the wrong side."""
         if self.column and self.columns:
             raise ValueError("columns: give either column or columns, not both")
         if self.column:
             object.__setattr__(self, "columns", (self.column,))
+        if self.metric in change_metrics():
+            if self.above is None and self.below is None:
+                object.__setattr__(self, "above", 0.0)
+            # The default itself, and not an equal one that somebody wrote.
+            if self.quorum is _QUORUM:
+                object.__setattr__(self, "quorum", _CHANGE_QUORUM)
         if (self.above is None) == (self.below is None):
             raise ValueError("above: give exactly one of above and below")
         if self.clear is None:

@@ -101,6 +101,7 @@ def test_counts_over_some_points_are_what_counting_over_them_gives(
 
     part = counts.over(some)
 
+    assert part.state() == direct.state()
     assert part.cells().tolist() == direct.cells().tolist()
     assert (part.rows, part.missing) == (direct.rows, direct.missing)
 
@@ -132,7 +133,7 @@ def test_ks_with_an_hour_is_scipys_with_the_rows_of_that_hour() -> None:
     column = columns["x"]
     assert isinstance(column, NumberColumn)
 
-    value = ks(profile, counts.cells(), confidence=0.99).value
+    value = ks(profile, counts.upto(), confidence=0.99).value
 
     assert profile.rank_error == 0
     expected = stats.ks_2samp(column.values[slots == 6], window).statistic
