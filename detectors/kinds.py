@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from detectors.bins import category_shares, number_shares
 from detectors.category_counts import CategoryCounts
+from detectors.estimators import ESTIMATED_METRICS, estimated
 from detectors.ks import ks
 from detectors.measurement import Estimate, Measurement, untold
 from detectors.number_counts import NumberCounts
@@ -94,6 +95,7 @@ def measure(
     seconds: float | None,
     confidence: float,
     psi_bins: int = 10,
+    part: Reference | None = None,
 ) -> list[Measurement]:
     """Measure every metric of a window that applies: of the window first, then of each column.
 
@@ -105,15 +107,29 @@ def measure(
         What to compare with; without one the metrics that need none are measured.
     seconds, confidence, psi_bins
         As in :class:`Asked`.
+    part
+        What to compare columns with instead, over a part of the reference's points: the same
+        hour's of its season.
     """
     asked = Asked(seconds, confidence, psi_bins)
     measurements = [
         _measurement(metric, None, measured(window_pane, asked))
         for metric, measured in WINDOW_METRICS.items()
     ]
-    for column, counts in window_pane.columns.items():
-        profile = reference.columns.get(column) if reference else None
+    compared, reference_of_columns = window_pane, reference
+    if part is not None:
+        compared, reference_of_columns = window_pane.over(part), part
+    for column, counts in compared.columns.items():
+        profile = reference_of_columns.columns.get(column) if reference_of_columns else None
         measurements += _of_column(column, _Column(counts, profile, asked))
+    if reference is not None and reference.estimators is not None:
+        measurements += estimated(
+            reference.estimators,
+            window_pane.columns,
+            reference.columns,
+            rows=window_pane.answered,
+            confidence=confidence,
+        )
     return measurements
 
 
@@ -238,6 +254,14 @@ SAMPLED_METRICS: dict[str, _OfSamples] = {
 }
 
 #: Names that a rule may use.
-METRICS = frozenset({*COLUMN_METRICS, *WINDOW_METRICS, *SAMPLED_METRICS, *PERFORMANCE_METRICS})
+METRICS = frozenset(
+    {
+        *COLUMN_METRICS,
+        *WINDOW_METRICS,
+        *ESTIMATED_METRICS,
+        *SAMPLED_METRICS,
+        *PERFORMANCE_METRICS,
+    }
+)
 #: Metrics in which a small window is what is looked for, so that no minimum of events applies.
 COUNT_METRICS = frozenset({"events", "throughput"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from detectors.reference import Reference
 from detectors.window import ClosedWindow
 from monitor.judging import Judged
 from monitor.publishing import Publisher
@@ -30,14 +31,11 @@ class Comparing:
         references = self._references
         return references.evicted_versions if isinstance(references, Learning) else 0
 
-    def pick(self, window: ClosedWindow) -> ClosedWindow:
-        """Return a window as it is to be compared: with ``window.pane.reference``.
-
-        That is what its rows were counted against: the version's reference may be another by now.
-        """
-        picked, basis = self._seasonal.pick(window)
+    def part(self, window: ClosedWindow) -> Reference | None:
+        """Return the part of its reference that a window is compared with; None for the whole."""
+        part, basis = self._seasonal.pick(window)
         self._publisher.count_basis(basis)
-        return picked
+        return part
 
     def learn(self, window: ClosedWindow, judged: Judged) -> None:
         """Tell references that are made of the traffic whether a window was healthy."""

@@ -25,6 +25,7 @@ from monitor.deciding import Bystander, Deciding, Decision, Reporter
 from monitor.engine import Engine
 from monitor.journal import StoreJournal
 from monitor.judging import Judge
+from monitor.keeping import Keeper, Rejected
 from monitor.label_settling import JoinSpec
 from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
@@ -47,6 +48,29 @@ from rollback.mlflow_alias import MlflowAliasSettings
 
 #: Name of what the decision remembers, in the store.
 MEMORY = "rollback-memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What takes the place of the daemon's parts where old logs are replayed.
+
+    Parameters
+    ----------
+    stream
+        What is read, instead of the configured sources.
+    judge, windows
+        Make the judge, and the windows.
+    rejected
+        Takes the lines that could not be used.
+    monotonic
+        Clock of intervals, seconds.
+    """
+
+    stream: Stream
+    judge: Callable[..., Judge]
+    windows: Callable[..., Windows]
+    rejected: Rejected
+    monotonic: Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +118,7 @@ async def compose(settings: Settings) -> Parts:
     registry = _registry(settings)
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
-    engine = _engine(settings, store, metrics, sampling, references)
+    engine = engine_of(settings, store, metrics, sampling, references=references)
     await writer.run(lambda: engine.restore(snapshot))
     deciding = _deciding(
         settings,
@@ -181,43 +205,40 @@ def _sampling(settings: Settings, metrics: Metrics, registry: MlflowRegistry | N
     )
 
 
-def _engine(
-    settings: Settings, store: Store, metrics: Metrics, sampling: Sampling, references: References
+def engine_of(
+    settings: Settings,
+    store: Keeper,
+    metrics: Metrics,
+    sampling: Sampling | None = None,
+    *,
+    references: References | None = None,
+    past: Past | None = None,
 ) -> Engine:
+    """Return the counting, of the configured sources or of the past."""
+    references = references_of(settings) if references is None else references
     limits = settings.limits
-    schema = references.schema()
-    streams = [
-        Stream(
-            source.name,
-            _source(source, settings),
-            FORMATS[source.settings.format](
-                settings.model.name,
-                schema,
-                columns_max=limits.columns_max,
-                options=options_of(source.settings),
-            ),
-        )
-        for source in settings.collect
-        if source.type not in METERS
-    ]
-    labels = _labels(settings)
+    monotonic = time.monotonic if past is None else past.monotonic
+    streams = [past.stream] if past is not None else _streams(settings, references)
+    labels = _labels(settings, monotonic)
     for stream in streams:
         if labels is not None and isinstance(stream.format, JoinsLabels):
             stream.format.join_labels()
     spec = window_spec(settings)
+    judge, windows = (Judge, Windows) if past is None else (past.judge, past.windows)
+    quarantine = Quarantine(_quarantine_path(settings), limits.quarantine_bytes)
     return Engine(
         model=settings.model.name,
         streams=streams,
-        windows=Windows(spec, settings.model.name, versions_max=limits.versions_max),
+        windows=windows(spec, settings.model.name, versions_max=limits.versions_max),
         references=references,
-        judge=Judge(
+        judge=judge(
             rules=rule_specs(settings),
             confidence=settings.detectors.confidence,
             psi_bins=settings.detectors.psi_bins,
         ),
         store=store,
         metrics=metrics,
-        quarantine=Quarantine(_quarantine_path(settings), limits.quarantine_bytes),
+        quarantine=quarantine if past is None else past.rejected,
         commit_interval_s=settings.store.commit_interval_s,
         idle_s=settings.windows.idle_s,
         sampler=sampling,
@@ -230,10 +251,29 @@ def _engine(
             ahead_max_s=settings.windows.ahead_max_s,
             by_events=spec.kind == "events",
         ),
+        monotonic=monotonic,
     )
 
 
-def _labels(settings: Settings) -> LabelJoin | None:
+def _streams(settings: Settings, references: References) -> list[Stream]:
+    schema = references.schema()
+    return [
+        Stream(
+            source.name,
+            _source(source, settings),
+            FORMATS[source.settings.format](
+                settings.model.name,
+                schema,
+                columns_max=settings.limits.columns_max,
+                options=options_of(source.settings),
+            ),
+        )
+        for source in settings.collect
+        if source.type not in METERS
+    ]
+
+
+def _labels(settings: Settings, monotonic: Callable[[], float]) -> LabelJoin | None:
     labels, windows = settings.labels, settings.windows
     if not labels.join:
         return None
@@ -254,6 +294,7 @@ def _labels(settings: Settings) -> LabelJoin | None:
             Reading(labels.positive, labels.threshold),
             versions_max=settings.limits.versions_max,
         ),
+        monotonic=monotonic,
     )
 
 

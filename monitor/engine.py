@@ -14,7 +14,6 @@ from dataclasses import replace
 
 from collectors.batch import Decoded, PredictionBatch, Rejection
 from collectors.portions import portions
-from collectors.quarantine import Quarantine
 from collectors.source import Chunk
 from detectors.pane import PaneError
 from detectors.rule import RuleSpec
@@ -24,13 +23,14 @@ from monitor.comparing import Comparing
 from monitor.event_time import EventTime
 from monitor.forward_clock import ForwardClock
 from monitor.judging import Judge, Judged
+from monitor.keeping import Keeper, Rejected
 from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
 from monitor.publishing import Publisher
 from monitor.recent_traffic import RecentTraffic
 from monitor.references import References
 from monitor.sampler import Sampler, sampled
-from monitor.store import Change, Snapshot, Store, StoreUnavailable, Totals
+from monitor.store import Change, Snapshot, StoreUnavailable, Totals
 from monitor.streams import Stream, Streams
 from monitor.turn import Committed, Pending, Turn
 from monitor.versions import Versions
@@ -74,9 +74,9 @@ class Engine:
         windows: Windows,
         references: References,
         judge: Judge,
-        store: Store,
+        store: Keeper,
         metrics: Metrics,
-        quarantine: Quarantine,
+        quarantine: Rejected,
         commit_interval_s: float,
         idle_s: float,
         changes: ChangeWatch | None = None,
@@ -187,7 +187,6 @@ class Engine:
         busy = False
         if self._references.renewed():
             self._fix_schema()
-            self._pending.dirty = True
         self._give_up_halves()
         for stream in self._streams:
             for chunk in stream.source.poll():
@@ -288,6 +287,7 @@ class Engine:
 
     def _fix_schema(self) -> None:
         """Watch the columns of the reference that has just come or been completed."""
+        self._pending.dirty = True
         schema = self._references.schema()
         if schema is not None:
             self._streams.fix(schema)
@@ -295,10 +295,11 @@ class Engine:
     def _conclude(self, window: ClosedWindow) -> None:
         since, self._since_window = self._since_window, Totals()
         events = self._recent.between(window.begins, window.ends)
-        compared = self._comparing.pick(window)
         judged = self._judge.conclude(
-            compared,
-            compared.pane.reference,
+            window,
+            # What it was counted against: the version's reference may be another by now.
+            window.pane.reference,
+            part=self._comparing.part(window),
             rejected=since.rejected,
             late=since.late,
             events_by_version=events,
@@ -335,8 +336,7 @@ class Engine:
             self._publisher.conclude(judged)
         for standing in self._committed.rules:
             self._publisher.set_rule(standing.rule.name, standing.state.state)
-        for reference in self._committed.references.values():
-            self._publisher.set_reference(reference)
+        self._publisher.set_references(self._committed.references.values())
         self._export_limits()
         return pending.judged
 

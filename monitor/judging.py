@@ -141,8 +141,12 @@ class Judge:
         late: int,
         events_by_version: Mapping[str, int],
         sampled: Sequence[Measurement] = (),
+        part: Reference | None = None,
     ) -> Judged:
-        """Measure a window and move every rule on; `sampled` is measured already."""
+        """Measure a window and move every rule on; `sampled` is measured already.
+
+        Its columns are compared with a `part` of the reference where one is given.
+        """
         pane = window.pane
         found = measure(
             pane,
@@ -150,6 +154,7 @@ class Judge:
             seconds=window.seconds,
             confidence=self._confidence,
             psi_bins=self._psi_bins,
+            part=part,
         )
         found.extend(sampled)
         reports, incidents, states = self._move(window, found, pane.events, labelled=False)

@@ -32,8 +32,8 @@ class Building:
         Whether rows come in the order of the traffic.
     season, zone
         Which season, in which time zone; None for none.
-    time_column
-        Column of a table that has the times; prediction events carry theirs.
+    time_column, label
+        Columns of a table that have the times and the labels; prediction events carry theirs.
     """
 
     paths: Sequence[Path]
@@ -43,6 +43,12 @@ class Building:
     season: SeasonKind | None = None
     zone: str = "UTC"
     time_column: str = ""
+    label: str = ""
+
+    @property
+    def wanted(self) -> Collection[str]:
+        """Columns to read."""
+        return [*self.columns, self.label] if self.columns and self.label else self.columns
 
 
 def build_reference(
@@ -66,7 +72,7 @@ def build_reference(
     looks = _Looks(building, advance, timed=clock is not None)
     builder = ReferenceBuilder(building.points_max, in_order=building.in_order)
     for piece in looks.pieces(0, notes):
-        builder.add(piece.columns)
+        builder.add(piece.columns, piece.labels)
     whole = builder.build(time.time(), ", ".join(path.name for path in building.paths))
     if not whole.rows or not whole.columns:
         names = ", ".join(map(str, building.paths))
@@ -100,7 +106,8 @@ class _Looks:
         """Read all files once."""
         building = self._building
         for number, path in enumerate(building.paths):
-            for piece in pieces(path, building.columns, notes, time_column=building.time_column):
+            for found in pieces(path, building.wanted, notes, time_column=building.time_column):
+                piece = found.labelled(building.label)
                 if self._timed and piece.ts is None:
                     raise TableError(
                         f"{path} does not say when its rows were, which a season needs: name "

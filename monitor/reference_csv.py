@@ -59,7 +59,7 @@ def csv_pieces(path: Path, columns: Collection[str], time_column: str = "") -> I
                     and (column := _column(name, frame[name], kinds)) is not None
                 }
                 ts = times_of(path, time_column, frame[time_column]) if time_column else None
-                yield Piece(read, file.tell() / size, ts)
+                yield Piece(read, file.tell() / size, ts=ts)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
         raise TableError(f"cannot read {path} as CSV: {error}") from error
 

@@ -67,6 +67,7 @@ def jsonl_pieces(
         model if events and isinstance(model, str) else "", columns_max=COLUMNS_MAX
     )
     timed = events or bool(time_column)
+    log_format.join_labels()
     pieces_read, size = 0, max(1, path.stat().st_size)
     with path.open("rb") as file:
         while lines := file.readlines(BLOCK_BYTES):
@@ -103,6 +104,7 @@ def _live(
                 if not columns or name in columns
             },
             share_read,
+            batch.joins.labels if batch.joins is not None else None,
             batch.ts if timed else None,
         )
 

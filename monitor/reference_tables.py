@@ -11,8 +11,8 @@ hold (times, lists, bytes) are left out, and named in the notes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -20,6 +20,7 @@ from monitor.settings_faults import nearest
 
 if TYPE_CHECKING:
     from collectors.batch import Column, Floats, NumberColumn
+    from collectors.labels import Scalar
 
 #: Rows held in memory at a time: 50 MB with 100 columns of numbers.
 ROWS_AT_ONCE: Final = 65_536
@@ -56,13 +57,26 @@ class Piece:
 
     Parameters
     ----------
+    labels
+        What came true; None where the file does not say.
     ts
         Event times, seconds since the epoch; None where the file has none.
     """
 
     columns: Mapping[str, Column]
     share_read: float
+    labels: Sequence[Scalar | None] | None = None
     ts: Floats | None = None
+
+    def labelled(self, name: str) -> Piece:
+        """Return the rows with a column of theirs as their labels, and no longer as a column."""
+        if not name or name not in self.columns:
+            return self
+        rest = {column: values for column, values in self.columns.items() if column != name}
+        from collectors.labels import scalar  # noqa: PLC0415 - it brings in numpy
+
+        labels = [scalar(value) for value in list(self.columns[name].values)]
+        return replace(self, columns=rest, labels=labels)
 
 
 def table_kind(path: Path) -> TableKind:
@@ -191,7 +205,7 @@ def _parquet_pieces(
                 }
                 times = batch.column(time_column).to_pandas() if time_column else None
                 ts = None if times is None else times_of(path, time_column, times)
-                yield Piece(converted, read / rows, ts)
+                yield Piece(converted, read / rows, ts=ts)
     except (pa.ArrowException, OSError) as error:
         raise TableError(f"cannot read {path} as Parquet: {error}") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import Final, Literal, TypeAlias, get_args
 
 from detectors.reference import Reference
@@ -24,25 +23,23 @@ class Seasonal:
     def __init__(self) -> None:
         self._clocks: dict[tuple[str, str], SeasonClock | None] = {}
 
-    def pick(self, window: ClosedWindow) -> tuple[ClosedWindow, Basis]:
-        """Return a window counted over its slot's reference, or as it is, and why.
+    def pick(self, window: ClosedWindow) -> tuple[Reference | None, Basis]:
+        """Return the reference of a window's slot, or None for the whole, and why.
 
         A window across two hours belongs to the one that has more of it. One that is longer than
         an hour is like none, and one whose hour had too few rows is compared with the whole.
         """
         reference = window.pane.reference
         if reference is None or reference.season is None:
-            return window, "none"
+            return None, "none"
         if window.ends - window.begins > SLOT_S:
-            return window, "too_long"
+            return None, "too_long"
         clock = self._clock(reference)
         if clock is None:
-            return window, "zone"
+            return None, "zone"
         slot = clock.slot((window.begins + window.ends) / 2)
         part = reference.season.slots.get(slot)
-        if part is None:
-            return window, "few_rows"
-        return replace(window, pane=window.pane.over(part)), "slot"
+        return part, "few_rows" if part is None else "slot"
 
     def _clock(self, reference: Reference) -> SeasonClock | None:
         season = reference.season

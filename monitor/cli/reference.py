@@ -58,6 +58,12 @@ def command() -> None:
     help="Only these columns, separated by commas.  [default: all]",
 )
 @click.option(
+    "--label",
+    metavar="NAME",
+    default="",
+    help="Column of a table that says what came true; events have a label of their own.",
+)
+@click.option(
     "--points-max",
     type=click.IntRange(1),
     default=500_000,
@@ -101,6 +107,7 @@ def build(
     model: str | None,
     tracking_uri: str | None,
     columns: tuple[str, ...],
+    label: str,
     points_max: int,
     any_order: bool,
     season: SeasonKind | None,
@@ -117,6 +124,8 @@ def build(
 
     With --model it becomes an artifact of that version, and `kedge run` with [reference]
     from = "registry" fetches it when the version is seen.
+
+    With labels (--label, or in the events) performance can be estimated where none are known yet.
 
     From the order of the rows Kedge learns how much healthy traffic varies by itself: over the day,
     from user to user. Of a table that was shuffled or sorted say --any-order.
@@ -149,6 +158,7 @@ def build(
             season=season,
             zone=timezone,
             time_column=time_column,
+            label=label,
         )
         reference = build_reference(building, notes, advance)
     from detectors.reference_file import dump  # noqa: PLC0415 - it brings in numpy

@@ -58,7 +58,7 @@ def built(rows: Rows) -> Reference:
     residuals = SeasonResiduals(counted.season())
     residuals.add(slots, columns)
     season = residuals.season()
-    return Reference(whole.columns, whole.rows, whole.created, whole.origin, season)
+    return Reference(whole.columns, whole.rows, whole.created, whole.origin, season=season)
 
 
 def slot_of(reference: Reference, slot: int) -> Reference:
@@ -182,7 +182,7 @@ def test_a_season_makes_another_reference_and_none_leaves_the_digest_as_it_was()
         "hour-of-day", "Europe/Berlin", reference.season.slots if reference.season else {}
     )
 
-    moved = Reference(whole.columns, whole.rows, whole.created, whole.origin, other)
+    moved = Reference(whole.columns, whole.rows, whole.created, whole.origin, season=other)
 
     assert len({whole.digest, reference.digest, moved.digest}) == 3
     assert load(dump(whole)).digest == whole.digest
@@ -208,7 +208,7 @@ def test_a_value_that_an_hour_has_not_seen_is_no_new_category() -> None:
     pane = pane_of(reference, {"plan": CategoryColumn(["rare"] * 50 + ["never"] * 50)})
     part = slot_of(reference, 6)
 
-    measured = measure(pane.over(part), part, seconds=1.0, confidence=0.99)
+    measured = measure(pane, reference, seconds=1.0, confidence=0.99, part=part)
 
     profile = part.columns["plan"]
     assert isinstance(profile, CategoryProfile)
@@ -262,8 +262,8 @@ def test_a_window_that_is_usual_at_another_hour_is_seen_at_this_one() -> None:
         part = slot_of(reference, hour)
         for shift, found in ((0.0, quiet), (0.7, moved)):
             x = 3 * np.sin(hour / HOURS * 2 * np.pi) + rng.normal(size=600) + shift
-            pane = pane_of(reference, {"x": NumberColumn(x)}).over(part)
-            measured = measure(pane, part, seconds=1.0, confidence=0.99)
+            pane = pane_of(reference, {"x": NumberColumn(x)})
+            measured = measure(pane, reference, seconds=1.0, confidence=0.99, part=part)
             found += [one.p_value or 1.0 for one in measured if one.metric == "ks"]
 
     assert sum(p < 0.001 for p in quiet) <= 1
