@@ -253,9 +253,14 @@ SAMPLED_METRICS: dict[str, _OfSamples] = {
     "model_age": age_of,  # seconds
 }
 
+#: Of columns too, but measured by a rule that says how often it may be wrong
+#: (:mod:`detectors.drift_rule`): there is no bound without that.
+DRIFT = "drift"
+
 #: Names that a rule may use.
 METRICS = frozenset(
     {
+        DRIFT,
         *COLUMN_METRICS,
         *WINDOW_METRICS,
         *ESTIMATED_METRICS,

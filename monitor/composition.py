@@ -22,6 +22,7 @@ from detectors.window import Windows, WindowSpec
 from monitor.change_settings import change_spec, measured_metric
 from monitor.changes import ChangeWatch
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
+from monitor.drift_budget import drift_spec
 from monitor.engine import Engine
 from monitor.journal import StoreJournal
 from monitor.judging import Judge
@@ -35,7 +36,8 @@ from monitor.reference_fetching import ReferenceFetching
 from monitor.reference_kinds import fetching_of, references_of
 from monitor.references import References
 from monitor.sampling import Sampling, Target
-from monitor.settings import EventSpan, Settings, SourceSettings, TimeSpan
+from monitor.settings import EventSpan, RuleSettings, Settings, SourceSettings, TimeSpan
+from monitor.settings_rules import DRIFT
 from monitor.store import Change, Store, sqlite_path
 from monitor.streams import Stream
 from monitor.version import VERSION
@@ -154,22 +156,25 @@ async def compose(settings: Settings) -> Parts:
 
 def rule_specs(settings: Settings) -> tuple[RuleSpec, ...]:
     """Return the configured rules as the detectors take them."""
-    return tuple(
-        RuleSpec(
-            name=rule.name,
-            metric=measured_metric(rule),
-            columns=rule.columns,
-            above=rule.above,
-            below=rule.below,
-            clear=rule.clear,
-            needed=rule.quorum.needed,
-            of=rule.quorum.of,
-            on_missing=rule.on_missing,
-            min_events=settings.windows.min_events if rule.min_events is None else rule.min_events,
-            action=rule.action,
-            change=change_spec(rule),
-        )
-        for rule in settings.rules
+    return tuple(_rule_spec(rule, settings) for rule in settings.rules)
+
+
+def _rule_spec(rule: RuleSettings, settings: Settings) -> RuleSpec:
+    drift = drift_spec(rule, settings.windows) if rule.metric == DRIFT else None
+    return RuleSpec(
+        name=rule.name,
+        metric=measured_metric(rule),
+        columns=rule.columns,
+        above=rule.above if drift is None else drift.tolerance,
+        below=rule.below,
+        clear=rule.clear,
+        needed=rule.quorum.needed,
+        of=rule.quorum.of,
+        on_missing=rule.on_missing,
+        min_events=settings.windows.min_events if rule.min_events is None else rule.min_events,
+        action=rule.action,
+        change=change_spec(rule),
+        drift=drift,
     )
 
 
