@@ -163,7 +163,7 @@ class Judge:
             part=part,
         )
         found.extend(sampled)
-        drifts = self._drift.judge(window, reference, found)
+        drifts = self._drift.judge(window, reference, found, part)
         reports, incidents, states = self._move(window, found, pane.events, drifts)
         row = WindowRow(
             window=_window_row(window, rejected=rejected, late=late),

@@ -310,6 +310,11 @@ metric = "ks"
 column = "prediction"
 above = 0.2
 for = "1 of 1"
+
+[[rules]]
+name = "any"
+metric = "drift"
+false_alarms = "1 per 1000 windows"
 """
     )
     # A day of two windows an hour, and then an hour of what is usual six hours before.
@@ -322,6 +327,7 @@ for = "1 of 1"
         daemon.counted(len(day) + len(odd))
         eventually(lambda: len(measured(daemon)) >= 49, what="windows of both days")
         found, page = measured(daemon), daemon.page("/metrics")
+        drift = daemon.get("/api/v1/measurements?metric=drift&limit=1000")["measurements"]
         status = daemon.get("/api/v1/status")["versions"][0]["reference"]
         daemon.stop()
 
@@ -329,5 +335,8 @@ for = "1 of 1"
     by_time = sorted(found, key=lambda one: str(one["window_start"]))
     assert sum(one["verdict"] == "breach" for one in by_time[:48]) == 0
     assert by_time[-1]["verdict"] == "breach"
+    drift.sort(key=lambda one: str(one["window_start"]))
+    assert sum(one["verdict"] == "breach" for one in drift[:48]) == 0
+    assert drift[-1]["verdict"] == "breach"
     assert status["season"] == {"kind": "hour-of-day", "timezone": "UTC", "slots": 24, "of": 24}
     assert 'kedge_seasonal_windows_total{basis="slot"}' in page
