@@ -11,7 +11,7 @@ from scipy import stats
 from collectors.batch import CategoryColumn, Column, NumberColumn, PredictionBatch, Schema
 from detectors.category_counts import CategoryCounts
 from detectors.dispersion import design_effect
-from detectors.kinds import measure
+from detectors.kinds import COLUMN_METRICS, measure
 from detectors.ks import ks
 from detectors.number_counts import NumberCounts
 from detectors.pane import Pane
@@ -275,3 +275,30 @@ def test_a_season_with_an_hour_that_is_none_is_refused() -> None:
 
     with pytest.raises(ReferenceError, match="24 slots"):
         Season("hour-of-day", "UTC", {24: slot_of(reference, 1)})
+
+
+@pytest.mark.parametrize("metric", sorted(COLUMN_METRICS))
+def test_every_metric_of_columns_takes_an_hour_that_lacks_values_of_the_whole(metric: str) -> None:
+    rng = np.random.default_rng(11)
+    slots, columns = rows_of(2, 600, rng)
+    plans = ["rare" if slot == 1 else "gold" for slot in slots]
+    night = np.where(slots == 6, np.nan, np.round(rng.normal(size=slots.size), 2))
+    reference = built(
+        (slots, {**columns, "plan": CategoryColumn(plans), "day": NumberColumn(night)})
+    )
+    part = slot_of(reference, 6)
+    pane = pane_of(
+        reference,
+        {
+            "x": NumberColumn(rng.normal(size=400) + 3),
+            "plan": CategoryColumn(["rare"] * 100 + ["gold"] * 300),
+            "day": NumberColumn(rng.normal(size=400)),
+        },
+    )
+
+    measured = measure(pane, reference, seconds=1.0, confidence=0.99, part=part, metrics=[metric])
+
+    for one in measured:
+        if one.metric == metric and one.value is not None:
+            assert one.low is None or one.low <= one.value
+            assert one.high is None or one.value <= one.high
