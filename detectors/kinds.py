@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from detectors.bins import category_shares, number_shares
 from detectors.category_counts import CategoryCounts
+from detectors.estimators import ESTIMATED_METRICS, estimated
 from detectors.ks import ks
 from detectors.measurement import Estimate, Measurement, untold
 from detectors.number_counts import NumberCounts
@@ -114,6 +115,14 @@ def measure(
     for column, counts in window_pane.columns.items():
         profile = reference.columns.get(column) if reference else None
         measurements += _of_column(column, _Column(counts, profile, asked))
+    if reference is not None and reference.estimators is not None:
+        measurements += estimated(
+            reference.estimators,
+            window_pane.columns,
+            reference.columns,
+            rows=window_pane.answered,
+            confidence=confidence,
+        )
     return measurements
 
 
@@ -243,7 +252,14 @@ DRIFT = "drift"
 
 #: Names that a rule may use.
 METRICS = frozenset(
-    {DRIFT, *COLUMN_METRICS, *WINDOW_METRICS, *SAMPLED_METRICS, *PERFORMANCE_METRICS}
+    {
+        DRIFT,
+        *COLUMN_METRICS,
+        *WINDOW_METRICS,
+        *ESTIMATED_METRICS,
+        *SAMPLED_METRICS,
+        *PERFORMANCE_METRICS,
+    }
 )
 #: Metrics in which a small window is what is looked for, so that no minimum of events applies.
 COUNT_METRICS = frozenset({"events", "throughput"})

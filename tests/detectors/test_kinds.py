@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.batch import CategoryColumn, Column, NumberColumn, PredictionBatch, Schema
+from detectors.estimators import ESTIMATED_METRICS
 from detectors.kinds import COUNT_METRICS, DRIFT, METRICS, SAMPLED_METRICS, measure
 from detectors.measurement import Measurement
 from detectors.pane import Pane
@@ -62,7 +63,7 @@ def test_each_metric_is_measured_where_it_applies() -> None:
             "latency_p99",
         },
     }
-    others = {DRIFT, *PERFORMANCE_METRICS, *SAMPLED_METRICS}
+    others = {DRIFT, *ESTIMATED_METRICS, *PERFORMANCE_METRICS, *SAMPLED_METRICS}
     assert set().union(*by_column.values()) == METRICS - others
     assert COUNT_METRICS < METRICS
 
