@@ -48,7 +48,8 @@ class DesignEffect:
         For distances of bin counts (PSI, chi-square): scale of the statistic's law over that of
         independent rows, right in its upper tail. At least 1.
     ranks
-        For mean ranks (:mod:`detectors.rank_shift`): their variance over that of independent rows.
+        For the mean rank (:mod:`detectors.rank_shift`): its variance over that of independent
+        rows.
         At least 1.
     """
 

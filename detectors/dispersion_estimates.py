@@ -33,7 +33,7 @@ TAIL = 1e-6
 #: follow from the largest variance along them (Borell and TIS), whatever the rest is.
 HALF_VARIANCE = 0.25
 #: Of scores of which the largest variance is asked for as it stands.
-_UNDIVIDED = np.full(2, HALF_VARIANCE)
+_UNDIVIDED = np.full(1, HALF_VARIANCE)
 #: Degrees of freedom of a usual PSI, with ten bins.
 _FREEDOM = 9
 
@@ -127,17 +127,16 @@ def _cut_scores(moments: Moments, known: int) -> tuple[Floats, Floats]:
 
 
 def _rank_scores(moments: Moments, known: int) -> Floats | None:
-    """Ranks, and their distances from the middle, scaled to variance 1; None of a constant."""
+    """Ranks scaled to variance 1, shape ``(1, J)``; None of a constant."""
     rows = moments.sums[:known]
     present = int(rows.sum())
     ranks = (np.cumsum(rows) - rows / 2) / max(1, present)
-    functions = np.stack((ranks, np.abs(2 * ranks - 1)))
-    functions -= (functions @ rows / max(1, present))[:, None]
-    variances = functions**2 @ rows / moments.sums.sum()
-    if not variances.all():
+    ranks -= ranks @ rows / max(1, present)
+    variance = ranks**2 @ rows / moments.sums.sum()
+    if not variance:
         return None
-    scores = np.zeros((2, moments.sums.size))
-    scores[:, :known] = functions / np.sqrt(variances)[:, None]
+    scores = np.zeros((1, moments.sums.size))
+    scores[0, :known] = ranks / np.sqrt(variance)
     return scores
 
 

@@ -6,8 +6,8 @@ scale (0.1 is little, 0.25 is much) is the one that people know. Three looks bou
 * its value over bins, which is never more than J, and is what `psi` measures;
 * the Kolmogorov-Smirnov distance D, which sees what happens within a bin:
   Pinsker's inequality [1]_, taken in both directions, says ``J >= 4 D²``;
-* the mean ranks (:mod:`detectors.rank_shift`), which chance moves least: they find a small shift
-  or change of spread before the other two do.
+* the mean rank (:mod:`detectors.rank_shift`), which chance moves least: it finds a small shift
+  before the other two do.
 
 The bounds here are meant for levels far smaller than those of one look: a rule over a hundred
 columns and a month of windows asks at 1e-7. At such levels the chi-square law of PSI is wrong

@@ -63,12 +63,17 @@ class DriftWindow:
         When it begins, seconds since the epoch.
     found
         What else was measured of it.
+    part
+        What its columns were compared with in `found`, where that is the same hour's part of the
+        reference, and the counts over its points. Evidence of many windows goes by the whole:
+        hours have nothing in common that could add up.
     """
 
     columns: Mapping[str, ColumnCounts]
     events: int
     begins: float
     found: Sequence[Measurement]
+    part: tuple[Reference, Mapping[str, ColumnCounts]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +223,13 @@ class DriftRule:
     def _columns(
         self, watch: Watch, window: DriftWindow, evidence: Evidence
     ) -> tuple[ColumnDrift, ...]:
-        compared = comparisons(watch, window.columns, window.found, self._psi_bins)
+        profiles, counts = watch.profiles, window.columns
+        cuts = dict(zip(profiles, watch.bins, strict=True))
+        if window.part is not None:
+            part, counts = window.part
+            cuts = {}
+            profiles = {name: part.columns[name] for name in profiles if name in part.columns}
+        compared = comparisons(profiles, counts, window.found, self._psi_bins, cuts)
         if window.events >= self._rule.min_events:
             by_window = self._by_window(compared)
         else:

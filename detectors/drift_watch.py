@@ -120,28 +120,34 @@ class Watch:
 
 
 def comparisons(
-    watch: Watch,
+    profiles: Mapping[str, Profile],
     columns: Mapping[str, ColumnCounts],
     found: Sequence[Measurement],
     psi_bins: int,
+    cuts: Mapping[str, CoarseBins],
 ) -> dict[str, Comparison]:
     """Compare the columns of a window with their reference.
 
     Parameters
     ----------
+    profiles, columns
+        Those of the reference, and the window's counts over their points.
     found
-        What was measured of the window already: of it the Kolmogorov-Smirnov distances are
-        taken, which take longest.
+        What was measured of the window already, by the same profiles: of it the
+        Kolmogorov-Smirnov distances are taken, which take longest.
     psi_bins
         Bins to cut a column of numbers into, at most.
+    cuts
+        Coarse bins of the profiles, as far as they are worked out.
     """
     distances = {one.column: one for one in found if one.metric == "ks"}
     made = {}
-    for (name, profile), cut in zip(watch.profiles.items(), watch.bins, strict=True):
+    for name, profile in profiles.items():
         counts = columns.get(name)
         if counts is None:
             continue
         effect = design_effect(profile, max(1, counts.rows + counts.missing + counts.invalid))
+        cut = cuts.get(name) or coarse_bins(profile)
         one = _comparison(counts, profile, cut, effect, psi_bins)
         if one is not None:
             made[name] = replace(one, distance=_distance(profile, distances.get(name)))

@@ -1,9 +1,8 @@
-"""Shift and spread of a column's ranks: the sharpest look at the commonest drifts.
+"""Shift of a column's mean rank: the sharpest look at the commonest drift.
 
 A value's rank is its place in the reference, in ``[0, 1]``: evenly distributed while nothing
-drifts. A shift of the values moves the mean rank; a wider or narrower column moves the mean
-distance of ranks from the middle. Each is one number, so that chance moves it less than it moves
-ten bins.
+drifts. Where the values move up or down, so does the mean rank, and that is one number, which
+chance moves less than it moves ten bins. Of a change of spread it sees nothing; bins do.
 """
 
 from __future__ import annotations
@@ -17,27 +16,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collectors.batch import Floats, Ints
+    from collectors.batch import Ints
 
 #: Variance of an even distribution on [0, 1].
 _EVEN_VARIANCE = 1 / 12
-#: Jeffreys divergence is at least this much times the square of either shift, see `RankShift`.
+#: Jeffreys divergence is at least this much times the square of the shift, see `RankShift`.
 _DIVERGENCE_FACTOR = 12.0
-#: Two functions of the rank, each moved up or down.
-_WAYS = 4
 
 
 # Not slotted: what several bounds rest on is worked out once.
 @dataclass(frozen=True)
 class RankShift:
-    """How far the mean ranks of a window lie from those of its reference.
+    """How far the mean rank of a window lies from that of its reference, one half.
 
-    With ``u`` the rank, the functions are ``u`` and ``|2 u - 1|``, both even on [0, 1] in the
-    reference; rows of one bin count as the bin's mean. Let ``d`` be how far the mean of either, f,
-    has moved. By Donsker and Varadhan's formula [1]_ ``KL(q || p) >= 6 d²``, because an even
-    variable is sub-Gaussian with its own variance 1/12; and with ``g = 1 - 12 d (f - 1/2)``
-    ``KL(p || q) >= E_p ln g - ln E_q g = 6 d² + 7.2 d^4 + ...``. So ``J >= 12 d²``, which of a
-    shifted normal column is 95 % of J.
+    Rows of one bin have the bin's mean rank, so that the mean is that of Mann and Whitney [1]_
+    with ties. Let ``d`` be how far it has moved. By Donsker and Varadhan's formula [2]_
+    ``KL(q || p) >= 6 d²``, because an even variable u is sub-Gaussian with its own variance 1/12;
+    and with ``g = 1 - 12 d (u - 1/2)`` ``KL(p || q) >= E_p ln g - ln E_q g``, which is
+    ``6 d² + 7.2 d^4 + ...``. So ``J >= 12 d²``, which of a shifted normal column is 95 % of J.
 
     Parameters
     ----------
@@ -49,7 +45,9 @@ class RankShift:
 
     References
     ----------
-    .. [1] Boucheron, Lugosi, Massart, "Concentration inequalities", Oxford, 2013, section 4.9.
+    .. [1] Mann, Whitney, "On a test of whether one of two random variables is stochastically
+       larger than the other", Annals of Mathematical Statistics 18(1), 1947.
+    .. [2] Boucheron, Lugosi, Massart, "Concentration inequalities", Oxford, 2013, section 4.9.
 
     Examples
     --------
@@ -63,43 +61,30 @@ class RankShift:
     actual: Ints
     effect: float = 1.0
 
+    @cached_property
+    def value(self) -> float:
+        """Mean rank of the window less one half, in ``(-1/2, 1/2)``."""
+        ends = np.cumsum(self.expected) / self.expected.sum()
+        ranks = ends - self.expected / self.expected.sum() / 2
+        return float(ranks @ self.actual) / float(self.actual.sum()) - 0.5
+
     def p_value(self, tolerance: float) -> float:
-        """Chance of such a shift if ``J <= tolerance``."""
-        excess = self._largest - math.sqrt(tolerance / _DIVERGENCE_FACTOR)
-        if excess <= 0:
-            return 1.0
-        return min(1.0, _WAYS * NormalDist().cdf(-excess / self._error))
+        """Chance of such a shift, either way, if ``J <= tolerance``."""
+        excess = abs(self.value) - math.sqrt(tolerance / _DIVERGENCE_FACTOR)
+        error = self._error(_EVEN_VARIANCE)
+        return min(1.0, 2 * NormalDist().cdf(-excess / error)) if excess > 0 else 1.0
 
     def low(self, level: float) -> float:
-        """Lower bound of J that is above it with probability `level` at most."""
-        margin = -NormalDist().inv_cdf(level / _WAYS) * self._error
-        return _DIVERGENCE_FACTOR * max(0.0, self._largest - margin) ** 2
+        """Lower bound of J that is above it with probability `level` at most.
 
-    @cached_property
-    def _functions(self) -> Floats:
-        """Means of both functions over each bin's ranks, shape ``(2, B)``."""
-        ends = np.cumsum(self.expected) / self.expected.sum()
-        starts = np.append(0.0, ends[:-1])
-        below = np.minimum(ends, 0.5) - np.minimum(starts, 0.5)
-        above = np.maximum(ends, 0.5) - np.maximum(starts, 0.5)
-        # Of |2 u - 1| over an interval: the mean of each side of the middle, by its length.
-        area = below * (1 - np.minimum(starts, 0.5) - np.minimum(ends, 0.5))
-        area += above * (np.maximum(starts, 0.5) + np.maximum(ends, 0.5) - 1)
-        length = ends - starts
-        # A bin that the reference leaves empty lies at a point.
-        spread = np.divide(area, length, out=np.abs(2 * ends - 1), where=length > 0)
-        return np.stack(((starts + ends) / 2, spread))
+        A drifted window's ranks may vary more than even ones, at most by 1/4: they are taken to
+        vary that much as far as they have moved.
+        """
+        variance = _EVEN_VARIANCE + 2 * abs(self.value) * (0.25 - _EVEN_VARIANCE)
+        margin = -NormalDist().inv_cdf(level / 2) * self._error(variance)
+        return _DIVERGENCE_FACTOR * max(0.0, abs(self.value) - margin) ** 2
 
-    @cached_property
-    def _largest(self) -> float:
-        means = self._functions @ self.actual / self.actual.sum()
-        return float(np.abs(means - 0.5).max())
-
-    @cached_property
-    def _error(self) -> float:
-        """Standard error of a mean, at least that of independent rows that are even."""
-        shares = self.actual / self.actual.sum()
-        means = self._functions @ shares
-        variance = float((self._functions**2 @ shares - means**2).max())
-        window = max(variance, _EVEN_VARIANCE) / int(self.actual.sum())
+    def _error(self, variance: float) -> float:
+        """Return the standard error of the mean rank, by the variance of the window's ranks."""
+        window = variance / int(self.actual.sum())
         return math.sqrt(self.effect * (window + _EVEN_VARIANCE / int(self.expected.sum())))

@@ -17,10 +17,10 @@ COUNTS = st.lists(st.integers(0, 50), min_size=2, max_size=8)
 TOLERANCE = 0.002
 
 
-def shares_of(sd: float, factor: float = 1.0, bins: int = 8) -> Floats:
-    """Shares of the reference's quantile bins when a normal column moves and widens."""
+def shares_of(sd: float, bins: int = 8) -> Floats:
+    """Shares of the reference's quantile bins when a normal column moves by so many sd."""
     edges = ndtri(np.arange(1, bins) / bins)
-    return np.diff(ndtr((edges - sd) / factor), prepend=0.0, append=1.0)
+    return np.diff(ndtr(edges - sd), prepend=0.0, append=1.0)
 
 
 @given(COUNTS, COUNTS)
@@ -32,9 +32,9 @@ def test_the_mean_rank_is_that_of_mann_and_whitney(before: list[int], now: list[
     values = np.arange(bins)
     u = mannwhitneyu(np.repeat(values, actual), np.repeat(values, expected)).statistic
 
-    mean = float(RankShift(expected, actual)._functions[0] @ actual) / actual.sum()
+    shift = RankShift(expected, actual).value
 
-    assert mean == pytest.approx(u / (expected.sum() * actual.sum()))
+    assert shift + 0.5 == pytest.approx(u / (expected.sum() * actual.sum()))
 
 
 @given(
@@ -71,27 +71,21 @@ def test_quiet_windows_alarm_no_more_often_than_stated(n: int, m: int) -> None:
         assert (p_values <= level).sum() <= most, level
 
 
-@pytest.mark.parametrize(
-    ("shares", "share_found"),
-    [(shares_of(0.3), 0.9), (shares_of(0.0, 1.3), 0.7)],
-    ids=["shift of 0.3 sd", "spread of 1.3"],
-)
-def test_a_small_drift_is_found_more_often_than_by_bins(shares: Floats, share_found: float) -> None:
+def test_a_small_shift_is_found_more_often_than_by_bins() -> None:
     generator = np.random.default_rng(3)
-    expected = np.full(8, 2_500)
-    level = 1e-4
-    found = {"ranks": 0, "bins": 0}
-    for actual in generator.multinomial(500, shares, 400):
-        bins = Comparison(expected, actual).p_value(TOLERANCE)
-        found["bins"] += bins <= level
-        found["ranks"] += RankShift(expected, actual).p_value(TOLERANCE) <= level
+    expected, level = np.full(8, 2_500), 1e-4
+    found = {"rank": 0, "bins": 0}
+    for actual in generator.multinomial(500, shares_of(0.25), 400):
+        found["bins"] += Comparison(expected, actual).p_value(TOLERANCE) <= level
+        found["rank"] += RankShift(expected, actual).p_value(TOLERANCE) <= level
 
-    assert found["ranks"] > found["bins"]
-    assert found["ranks"] >= share_found * 400
+    # By the normal law: (0.25 * 0.282 - 0.0129) / 0.0131 = 4.4 standard errors, and 3.9 are asked.
+    assert found["rank"] > found["bins"]
+    assert found["rank"] >= 0.6 * 400
 
 
 def test_dependent_rows_say_less() -> None:
-    expected, actual = np.full(8, 2_500), np.array([40, 50, 55, 60, 65, 70, 75, 85])
+    expected, actual = np.full(8, 2_500), np.array([30, 45, 55, 60, 65, 75, 80, 90])
 
     alone = RankShift(expected, actual).p_value(TOLERANCE)
     alike = RankShift(expected, actual, effect=30.0).p_value(TOLERANCE)
