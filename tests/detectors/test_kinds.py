@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.batch import CategoryColumn, Column, NumberColumn, PredictionBatch, Schema
+from detectors.estimators import ESTIMATED_METRICS
 from detectors.kinds import (
     COLUMN_DEFAULTS,
     COLUMN_METRICS,
     COUNT_METRICS,
+    DRIFT,
     METRICS,
     SAMPLED_METRICS,
     measure,
@@ -84,7 +86,8 @@ def test_each_metric_is_measured_where_it_applies() -> None:
             "latency_p99",
         },
     }
-    assert set().union(*by_column.values()) == METRICS - PERFORMANCE_METRICS - set(SAMPLED_METRICS)
+    others = {DRIFT, *ESTIMATED_METRICS, *PERFORMANCE_METRICS, *SAMPLED_METRICS}
+    assert set().union(*by_column.values()) == METRICS - others
     assert COUNT_METRICS < METRICS
 
 
