@@ -1,4 +1,4 @@
-"""Kedge over two tables, whole: the process that `benchmarks.statistics` measures.
+"""Kedge over two tables, whole: the process that `benchmarks.column_statistics` measures.
 
     python -m benchmarks.kedge_statistics TABLES.npz
 

@@ -1,4 +1,4 @@
-"""One peer over two tables, whole: run by `benchmarks.statistics` in the peer's environment.
+"""One peer over two tables, whole: run by `benchmarks.column_statistics` in the peer's environment.
 
     python peer_statistics.py (pandas|evidently|nannyml|whylogs) TABLES.npz
 

@@ -207,7 +207,7 @@ def _steps(profile: NumberProfile, cells: Ints) -> _Steps:
     squares = (squares + np.concatenate(([0.0], squares[:-1]))) / 2
     # In a gap the difference rises in as many steps as there are rows, not in one.
     between = cells[::2].astype(np.float64)
-    steps = float((between**3 - between).sum()) / 6 / m**2 / (n + m)
+    steps = dot(between * between - 1, between) / 6 / m**2 / (n + m)
     return _Steps(
         n,
         m,

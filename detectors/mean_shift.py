@@ -78,8 +78,11 @@ def mean_shift(profile: NumberProfile, cells: Ints, *, confidence: float) -> Est
 
 
 def _skewness(places: Floats, shares: Floats) -> float:
-    spread = math.sqrt(variance(places, shares))
-    return dot(shares, ((places - dot(shares, places)) / spread) ** 3) if spread else 0.0
+    centred = places - dot(shares, places)
+    # Products: NumPy's power takes twenty times as long.
+    squares = centred * centred
+    spread = math.sqrt(dot(shares, squares))
+    return dot(shares, squares * centred) / spread**3 if spread else 0.0
 
 
 def moments(places: Floats, shares: Floats, rows: int) -> tuple[float, float]:

@@ -171,7 +171,9 @@ def thinned(points: Floats, counts: Ints, points_max: int) -> tuple[Floats, Ints
     upto = np.cumsum(counts)
     # The first point takes a rank of its own, so that the smallest value is always kept.
     ranks = np.linspace(upto[0], upto[-1], points_max)
-    kept = np.unique(np.minimum(upto.searchsorted(ranks), points.size - 1))
+    kept = np.minimum(upto.searchsorted(ranks), points.size - 1)
+    # They ascend already.
+    kept = kept[np.flatnonzero(np.diff(kept, prepend=-1))]
     upto_kept = upto[kept]
     merged = np.diff(upto_kept, prepend=0)
     moved = int((merged - counts[kept]).max())

@@ -1,6 +1,6 @@
 """CPU time of drift between two tables: Kedge, scipy by hand, Evidently, NannyML, whylogs.
 
-    python -m benchmarks.statistics [--peers] [--environments DIR]
+    python -m benchmarks.column_statistics [--peers] [--environments DIR]
 
 First part: KS of 20 columns of numbers and PSI of these and 5 of categories, 100,000 rows against
 100,000, everything from the start of the interpreter to its end. Every side reads the same file.
