@@ -9,6 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collectors.batch import ColumnKind, Floats, Ints
+    from detectors.dispersion import Dispersion
 
 
 class ReferenceError(ValueError):  # noqa: A001 - the builtin is about weak references
@@ -53,6 +54,8 @@ class NumberProfile:
     rank_error
         Largest distance between the profile's distribution function and that of all the rows,
         as a share of the rows; 0 when every distinct value was kept.
+    dispersion
+        How much windows of the column differ by themselves; None where it was not learned.
 
     Attributes
     ----------
@@ -71,6 +74,7 @@ class NumberProfile:
     missing: int
     invalid: int
     rank_error: float = 0.0
+    dispersion: Dispersion | None = None
     cuts: dict[tuple[int, int], Cut] = field(default_factory=dict, init=False, repr=False)
     kind: ClassVar[ColumnKind] = "number"
 
@@ -117,6 +121,8 @@ class CategoryProfile:
         Rows of values that were too many to keep.
     missing, invalid
         Rows without a value, and rows with one of a wrong type.
+    dispersion
+        How much windows of the column differ by themselves; None where it was not learned.
 
     Raises
     ------
@@ -129,6 +135,7 @@ class CategoryProfile:
     other: int
     missing: int
     invalid: int
+    dispersion: Dispersion | None = None
     kind: ClassVar[ColumnKind] = "category"
 
     def __post_init__(self) -> None:

@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from detectors.dispersion_builder import (
+    CategoryDispersion,
+    CategoryDispersionState,
+    NumberDispersion,
+    NumberDispersionState,
+)
 from detectors.packing import (
     PackedArray,
     pack_counts,
@@ -34,6 +40,7 @@ class NumberBuilderState(msgspec.Struct, array_like=True, frozen=True):
     missing: int
     invalid: int
     moved: int
+    dispersion: NumberDispersionState | None = None
 
 
 class NumberBuilder:
@@ -45,9 +52,11 @@ class NumberBuilder:
         Rows that passed before the column was first seen.
     held_max
         Distinct values to hold; past it, half of them are merged into their neighbours.
+    in_order
+        Whether rows come as the traffic did, so that their order tells how blocks of it differ.
     """
 
-    def __init__(self, missing: int = 0, held_max: int = 640_000) -> None:
+    def __init__(self, missing: int = 0, held_max: int = 640_000, *, in_order: bool = True) -> None:
         self.missing = missing
         self.held_max = held_max
         self._invalid = 0
@@ -57,6 +66,7 @@ class NumberBuilder:
         self._moved = 0
         self._waiting: list[Floats] = []
         self._waiting_rows = 0
+        self._dispersion = NumberDispersion() if in_order else None
 
     def add(self, column: NumberColumn) -> None:
         """Count the rows of `column`; infinities are values, NaN is none."""
@@ -68,6 +78,14 @@ class NumberBuilder:
         self._waiting_rows += known.size
         if self._waiting_rows >= max(_WAITING_MIN, self._points.size):
             self._settle()
+        if self._dispersion:
+            self._dispersion.add(column)
+
+    def miss(self, rows: int) -> None:
+        """Count rows that had no such column."""
+        self.missing += rows
+        if self._dispersion:
+            self._dispersion.miss(rows)
 
     def profile(self, points_max: int) -> NumberProfile:
         """Profile of the rows so far, with at most `points_max` points."""
@@ -75,7 +93,8 @@ class NumberBuilder:
         points, counts, moved = thinned(self._points, self._counts, points_max)
         rows = int(counts.sum())
         rank_error = min(1.0, (self._moved + moved) / rows) if rows else 0.0
-        return NumberProfile(points, counts, self.missing, self._invalid, rank_error)
+        dispersion = self._dispersion.dispersion() if self._dispersion else None
+        return NumberProfile(points, counts, self.missing, self._invalid, rank_error, dispersion)
 
     def state(self) -> NumberBuilderState:
         """Everything to go on from."""
@@ -86,6 +105,7 @@ class NumberBuilder:
             self.missing,
             self._invalid,
             self._moved,
+            self._dispersion.state() if self._dispersion else None,
         )
 
     @classmethod
@@ -96,6 +116,8 @@ class NumberBuilder:
         builder._counts = unpack_counts(state.counts)
         builder._invalid = state.invalid
         builder._moved = state.moved
+        kept = state.dispersion
+        builder._dispersion = NumberDispersion.of_state(kept) if kept else None
         return builder
 
     def _settle(self) -> None:
@@ -163,6 +185,7 @@ class CategoryBuilderState(msgspec.Struct, array_like=True, frozen=True):
     other: int
     missing: int
     invalid: int
+    dispersion: CategoryDispersionState | None = None
 
 
 class CategoryBuilder:
@@ -175,13 +198,16 @@ class CategoryBuilder:
     ----------
     missing
         Rows that passed before the column was first seen.
+    in_order
+        As of numbers.
     """
 
-    def __init__(self, missing: int = 0) -> None:
+    def __init__(self, missing: int = 0, *, in_order: bool = True) -> None:
         self.missing = missing
         self._invalid = 0
         self._other = 0
         self._counts: Counter[str] = Counter()
+        self._dispersion = CategoryDispersion() if in_order else None
 
     def add(self, column: CategoryColumn) -> None:
         """Count the rows of `column`."""
@@ -194,6 +220,14 @@ class CategoryBuilder:
                 self._counts[value] += rows
         if len(self._counts) > NAMES_HELD_MAX:
             self._fold(NAMES_HELD_MAX // 2)
+        if self._dispersion:
+            self._dispersion.add(column)
+
+    def miss(self, rows: int) -> None:
+        """Count rows that had no such column."""
+        self.missing += rows
+        if self._dispersion:
+            self._dispersion.miss(rows)
 
     def profile(self, values_max: int) -> CategoryProfile:
         """Profile of the rows so far, with the `values_max` most frequent values by name."""
@@ -206,11 +240,18 @@ class CategoryBuilder:
             self._other + folded,
             self.missing,
             self._invalid,
+            self._dispersion.dispersion() if self._dispersion else None,
         )
 
     def state(self) -> CategoryBuilderState:
         """Everything to go on from."""
-        return CategoryBuilderState(dict(self._counts), self._other, self.missing, self._invalid)
+        return CategoryBuilderState(
+            dict(self._counts),
+            self._other,
+            self.missing,
+            self._invalid,
+            self._dispersion.state() if self._dispersion else None,
+        )
 
     @classmethod
     def of_state(cls, state: CategoryBuilderState) -> CategoryBuilder:
@@ -219,6 +260,8 @@ class CategoryBuilder:
         builder._counts = Counter(state.counts)
         builder._other = state.other
         builder._invalid = state.invalid
+        kept = state.dispersion
+        builder._dispersion = CategoryDispersion.of_state(kept) if kept else None
         return builder
 
     def _fold(self, names_max: int) -> None:

@@ -12,6 +12,7 @@ import zlib
 
 import msgspec
 
+from detectors.dispersion import Dispersion
 from detectors.packing import (
     PackedArray,
     PackingError,
@@ -31,7 +32,9 @@ from detectors.reference import Reference
 __all__ = ["ReferenceError", "dump", "load"]
 
 MAGIC = b"KEDGEREF"
-FORMAT = 1
+#: Version 1 had no dispersions: rows of its columns are taken as independent.
+FORMAT = 2
+_FORMATS_KNOWN = (1, 2)
 #: Largest body after inflation; a full reference (500,000 points) takes about 8 MB.
 INFLATED_MAX = 256 * 1024 * 1024
 _HEADER = struct.Struct(f"<{len(MAGIC)}sI32s")
@@ -43,6 +46,7 @@ class _Number(msgspec.Struct, array_like=True, frozen=True, tag="number"):
     missing: int
     invalid: int
     rank_error: float
+    dispersion: Dispersion | None = None
 
 
 class _Category(msgspec.Struct, array_like=True, frozen=True, tag="category"):
@@ -51,6 +55,7 @@ class _Category(msgspec.Struct, array_like=True, frozen=True, tag="category"):
     other: int
     missing: int
     invalid: int
+    dispersion: Dispersion | None = None
 
 
 class _Body(msgspec.Struct, frozen=True):
@@ -89,9 +94,9 @@ def load(data: bytes) -> Reference:
     if len(data) < _HEADER.size:
         raise ReferenceError("the reference file is cut off within its header; build it again")
     _, version, checksum = _HEADER.unpack_from(data)
-    if version != FORMAT:
+    if version not in _FORMATS_KNOWN:
         raise ReferenceError(
-            f"the reference file has format version {version}, this program reads {FORMAT}; "
+            f"the reference file has format version {version}, this program reads up to {FORMAT}; "
             "build it again, or use the program that wrote it"
         )
     packed = data[_HEADER.size :]
@@ -126,17 +131,18 @@ def _inflated(packed: bytes) -> bytes:
 
 def _packed(profile: Profile) -> _Number | _Category:
     counts = pack_counts(profile.counts)
+    missing, invalid, dispersion = profile.missing, profile.invalid, profile.dispersion
     if isinstance(profile, NumberProfile):
         points = pack_floats(profile.points)
-        return _Number(points, counts, profile.missing, profile.invalid, profile.rank_error)
-    return _Category(list(profile.values), counts, profile.other, profile.missing, profile.invalid)
+        return _Number(points, counts, missing, invalid, profile.rank_error, dispersion)
+    return _Category(list(profile.values), counts, profile.other, missing, invalid, dispersion)
 
 
 def _profile(packed: _Number | _Category) -> Profile:
     counts = unpack_counts(packed.counts)
+    missing, invalid, dispersion = packed.missing, packed.invalid, packed.dispersion
     if isinstance(packed, _Number):
         points = unpack_floats(packed.points)
-        return NumberProfile(points, counts, packed.missing, packed.invalid, packed.rank_error)
-    return CategoryProfile(
-        tuple(packed.values), counts, packed.other, packed.missing, packed.invalid
-    )
+        return NumberProfile(points, counts, missing, invalid, packed.rank_error, dispersion)
+    values = tuple(packed.values)
+    return CategoryProfile(values, counts, packed.other, missing, invalid, dispersion)

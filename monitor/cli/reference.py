@@ -15,7 +15,7 @@ from monitor.cli.options import force_option, json_option
 from monitor.cli.output import refuse_existing, write_whole
 
 if TYPE_CHECKING:
-    from detectors.reference import Reference
+    from detectors.reference import Reference, ReferenceBuilder
     from monitor.reference_tables import Notes
 
 
@@ -62,6 +62,11 @@ def command() -> None:
     help="Distinct values kept over all number columns, 16 bytes each.",
 )
 @click.option(
+    "--any-order",
+    is_flag=True,
+    help="The rows are not in the order of the traffic: learn nothing from it.",
+)
+@click.option(
     "--progress/--no-progress",
     default=None,
     help="Show a progress bar.  [default: on a terminal]",
@@ -74,6 +79,7 @@ def build(
     out: Path,
     columns: tuple[str, ...],
     points_max: int,
+    any_order: bool,
     progress: bool | None,
     force: bool,
 ) -> None:
@@ -83,11 +89,16 @@ def build(
     Numbers are compared as numbers, strings and booleans as categories. A table of features needs
     a column "prediction" for the model's answers.
 
+    From the order of the rows Kedge learns how much healthy traffic varies by itself: over the day,
+    from user to user. Of a table that was shuffled or sorted say --any-order.
+
     \b
     Examples:
       kedge reference build --from training.parquet --out reference.kedge
       kedge reference build --from logs/*.jsonl --out reference.kedge --columns age,plan,prediction
     """  # noqa: D301 - \b is click's mark
+    from detectors.reference import ReferenceBuilder  # noqa: PLC0415 - it brings in numpy
+    from monitor.cli.reference_view import varying  # noqa: PLC0415 - not to print help
     from monitor.reference_tables import Notes, TableError  # noqa: PLC0415 - not to print help
 
     paths = [*first, *more]
@@ -95,7 +106,8 @@ def build(
     refuse_existing(out, force=force)
     notes = Notes()
     with _progress(paths, shown=sys.stderr.isatty() if progress is None else progress) as advance:
-        reference = _collected(paths, wanted, notes, points_max, advance)
+        builder = ReferenceBuilder(points_max, in_order=not any_order)
+        reference = _collected(builder, paths, wanted, notes, advance)
     if not reference.rows or not reference.columns:
         names = ", ".join(map(str, paths))
         raise TableError(f"cannot build a reference from {names}: there is no usable row in it")
@@ -104,19 +116,23 @@ def build(
     write_whole(out, dump(reference))
     _tell(notes)
     click.echo(f"wrote {out}: {reference.rows:,} rows, {_columns(reference)}")
+    if names := varying(reference):
+        click.echo(
+            f"healthy windows of {names} vary more than independent rows would, and are judged "
+            "accordingly; say --any-order if the files are not in the order of the traffic",
+            err=True,
+        )
 
 
 def _collected(
+    builder: ReferenceBuilder,
     paths: Sequence[Path],
     columns: Sequence[str],
     notes: Notes,
-    points_max: int,
     advance: Callable[[int, float], None],
 ) -> Reference:
-    from detectors.reference import ReferenceBuilder  # noqa: PLC0415 - it brings in numpy
     from monitor.reference_tables import pieces  # noqa: PLC0415 - not to print help
 
-    builder = ReferenceBuilder(points_max)
     for number, path in enumerate(paths):
         for piece in pieces(path, columns, notes):
             builder.add(piece.columns)
@@ -160,7 +176,9 @@ def show(*, file: Path, as_json: bool) -> None:
     """Show what is in a reference.
 
     "exact" means that every distinct value was kept; a thinned column states the largest error
-    of its distribution function, as a share of the rows.
+    of its distribution function, as a share of the rows. "design effect" says by how much healthy
+    windows of 1,000 rows vary more than independent rows would, for PSI; "-" where too few rows
+    could not tell.
 
     \b
     Example:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from detectors.dispersion import design_effect
 from detectors.profile import CategoryProfile, NumberProfile, Profile
 from monitor.cli.screen import texts
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 #: Category values that are shown of a column.
 TOP_VALUES: Final = 5
+#: Length of the windows whose design effects are shown.
+WINDOW_ROWS: Final = 1_000
+#: Columns that are named in a sentence.
+_NAMED: Final = 5
 _QUARTILES: Final = (0.25, 0.5, 0.75)
 
 
@@ -33,18 +38,29 @@ def as_data(reference: Reference) -> dict[str, Any]:
 
 def as_tables(reference: Reference) -> list[Table]:
     """Return a table of the columns of numbers, and one of the columns of categories."""
-    numbers = _table("numbers", "min", "25 %", "median", "75 %", "max", "kept")
-    categories = _table("categories", "most frequent", "kept")
-    categories.columns[-2].justify = "left"
+    numbers = _table("numbers", "min", "25 %", "median", "75 %", "max", "design effect", "kept")
+    categories = _table("categories", "most frequent", "design effect", "kept")
+    categories.columns[-3].justify = "left"
     for name, profile in reference.columns.items():
         common = (name, _missing(profile), f"{_distinct(profile):,}")
         if isinstance(profile, NumberProfile):
             five = (f"{value:.5g}" for value in _five(profile))
-            numbers.add_row(*texts(*common, *five, _kept(profile)))
+            numbers.add_row(*texts(*common, *five, _effect(profile), _kept(profile)))
         else:
             top = ", ".join(f"{value} ({count:,})" for value, count in _top(profile).items())
-            categories.add_row(*texts(*common, top, _kept(profile)))
+            categories.add_row(*texts(*common, top, _effect(profile), _kept(profile)))
     return [table for table in (numbers, categories) if table.row_count]
+
+
+def varying(reference: Reference) -> str:
+    """Name the columns whose rows are not independent; nothing where there are none."""
+    names = [
+        name
+        for name, profile in reference.columns.items()
+        if profile.dispersion is not None and not profile.dispersion.independent
+    ]
+    more = f" and {len(names) - _NAMED} more columns" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def headline(reference: Reference) -> str:
@@ -72,6 +88,7 @@ def _profile(profile: Profile) -> dict[str, Any]:
         "missing": profile.missing,
         "invalid": profile.invalid,
         "distinct": _distinct(profile),
+        "design_effect": _effects(profile),
     }
     if isinstance(profile, NumberProfile):
         low, *quartiles, high = map(_finite, _five(profile))
@@ -83,6 +100,17 @@ def _profile(profile: Profile) -> dict[str, Any]:
             "rank_error": profile.rank_error,
         }
     return {**common, "top": _top(profile), "other": profile.other}
+
+
+def _effects(profile: Profile) -> dict[str, float] | None:
+    if profile.dispersion is None:
+        return None
+    effect = design_effect(profile, WINDOW_ROWS)
+    return {"rows": WINDOW_ROWS, "cumulative": effect.cumulative, "bins": effect.bins}
+
+
+def _effect(profile: Profile) -> str:
+    return f"{design_effect(profile, WINDOW_ROWS).bins:.3g}" if profile.dispersion else "-"
 
 
 def _five(profile: NumberProfile) -> list[float]:

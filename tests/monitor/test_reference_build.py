@@ -271,6 +271,7 @@ def test_show_describes_every_column(tmp_path: Path) -> None:
         "missing": 1,
         "invalid": 0,
         "distinct": 3,
+        "design_effect": None,
         "min": 25.5,
         "quartiles": [25.5, 30.0, 40.0],
         "max": 40.0,
