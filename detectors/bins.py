@@ -35,15 +35,14 @@ DISCRETE_MAX = 50
 CUTS_MAX = 16
 
 
-def number_shares(
-    profile: NumberProfile, cells: Ints, missing: int, bins: int
-) -> tuple[Ints, Ints]:
+def number_shares(profile: NumberProfile, upto: Ints, missing: int, bins: int) -> tuple[Ints, Ints]:
     """Rows of the reference and of the window per bin; see `bin_of_cells` for the bins.
 
     Parameters
     ----------
-    cells
-        The window's rows over the profile's grid, shape ``(2K + 1,)``.
+    upto
+        The window's rows up to each cell of the profile's grid (`NumberCounts.upto`), shape
+        ``(2K + 1,)``.
     missing
         The window's rows without a usable value; they have a bin of their own.
     bins
@@ -55,8 +54,9 @@ def number_shares(
     reference, window
         Rows per bin, each shape ``(B,)``; bins that are empty on both sides are left out.
     """
-    cut = _cut(profile, bins, int(cells.sum()) + missing)
-    actual = np.bincount(cut.bins, weights=np.add.reduceat(cells, cut.starts)).astype(np.int64)
+    cut = _cut(profile, bins, int(upto[-1]) + missing)
+    runs = np.diff(upto[cut.lasts], prepend=0)
+    actual = np.bincount(cut.bins, weights=runs).astype(np.int64)
     return _filled(cut.reference, actual, profile.missing + profile.invalid, missing)
 
 
@@ -69,9 +69,9 @@ def _cut(profile: NumberProfile, bins: int, window_rows: int) -> Cut:
     cut = profile.cuts.get(key)
     if cut is None:
         of_cell = bin_of_cells(profile, bins, window_rows)
-        starts = np.flatnonzero(np.diff(of_cell, prepend=-1))
+        lasts = np.flatnonzero(np.diff(of_cell, append=-1))
         reference = np.bincount(of_cell[1::2], profile.counts, int(of_cell.max()) + 1)
-        cut = Cut(starts, of_cell[starts], reference.astype(np.int64))
+        cut = Cut(lasts, of_cell[lasts], reference.astype(np.int64))
         if len(profile.cuts) >= CUTS_MAX:
             profile.cuts.clear()
         profile.cuts[key] = cut

@@ -23,7 +23,7 @@ def counts_of(reference: Reference | None, name: str) -> ColumnCounts:
     """Empty counts for column `name`: of the kind that the reference states, or of rows only."""
     profile = reference.columns.get(name) if reference else None
     if isinstance(profile, NumberProfile):
-        return NumberCounts(profile.points)
+        return NumberCounts(profile.points, profile.grid)
     if isinstance(profile, CategoryProfile):
         return CategoryCounts(profile.values)
     return RowCounts()
@@ -41,7 +41,7 @@ def counts_of_state(state: ColumnState, reference: Reference | None, name: str) 
     if isinstance(state, RowState):
         return RowCounts.of_state(state)
     if isinstance(state, NumberState) and isinstance(profile, NumberProfile):
-        return NumberCounts.of_state(state, profile.points)
+        return NumberCounts.of_state(state, profile.points, profile.grid)
     if isinstance(state, CategoryState) and isinstance(profile, CategoryProfile):
         return CategoryCounts.of_state(state, profile.values)
     raise PackingError(f"column {name!r} is of another kind than the reference's")

@@ -25,6 +25,7 @@ from detectors.samples import age_of, mean_of, peak_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from collectors.batch import Ints
     from detectors.column_counts import ColumnCounts
     from detectors.pane import Pane
     from detectors.profile import Profile
@@ -50,7 +51,38 @@ class Asked:
     psi_bins: int
 
 
-_OfColumn: TypeAlias = Callable[["ColumnCounts", "Profile | None", Asked], Estimate | None]
+class _Column:
+    """A column of a window while it is measured: what several metrics need is made once.
+
+    Parameters
+    ----------
+    counts
+        The window's.
+    profile
+        The reference's; None of a column that it does not have.
+    """
+
+    __slots__ = ("_upto", "asked", "counts", "profile")
+
+    def __init__(self, counts: ColumnCounts, profile: Profile | None, asked: Asked) -> None:
+        self.counts = counts
+        self.profile = profile
+        self.asked = asked
+        self._upto: Ints | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows with a value, without one, or with one of a wrong type."""
+        return self.counts.rows + self.counts.missing + self.counts.invalid
+
+    def upto(self, counts: NumberCounts) -> Ints:
+        """Return `NumberCounts.upto` of the column's counts."""
+        if self._upto is None:
+            self._upto = counts.upto()
+        return self._upto
+
+
+_OfColumn: TypeAlias = Callable[[_Column], Estimate | None]
 _OfWindow: TypeAlias = Callable[["Pane", Asked], Estimate]
 _OfSamples: TypeAlias = Callable[["Sequence[float]", float], Estimate]
 
@@ -81,17 +113,15 @@ def measure(
     ]
     for column, counts in window_pane.columns.items():
         profile = reference.columns.get(column) if reference else None
-        measurements += _of_column(column, counts, profile, asked)
+        measurements += _of_column(column, _Column(counts, profile, asked))
     return measurements
 
 
-def _of_column(
-    column: str, counts: ColumnCounts, profile: Profile | None, asked: Asked
-) -> Iterator[Measurement]:
+def _of_column(name: str, column: _Column) -> Iterator[Measurement]:
     for metric, measured in COLUMN_METRICS.items():
-        estimate = measured(counts, profile, asked)
+        estimate = measured(column)
         if estimate is not None:
-            yield _measurement(metric, column, estimate)
+            yield _measurement(metric, name, estimate)
 
 
 def _measurement(metric: str, column: str | None, estimate: Estimate) -> Measurement:
@@ -111,45 +141,41 @@ def summarised(metric: str, samples: Sequence[float], *, confidence: float) -> M
     return _measurement(metric, None, SAMPLED_METRICS[metric](samples, confidence))
 
 
-def _psi(counts: ColumnCounts, profile: Profile | None, asked: Asked) -> Estimate | None:
-    match counts, profile:
-        case NumberCounts(), NumberProfile():
+def _psi(column: _Column) -> Estimate | None:
+    match column.counts, column.profile:
+        case NumberCounts() as counts, NumberProfile() as profile:
             missing = counts.missing + counts.invalid
-            shares = number_shares(profile, counts.cells(), missing, asked.psi_bins)
-        case CategoryCounts(), CategoryProfile():
+            shares = number_shares(profile, column.upto(counts), missing, column.asked.psi_bins)
+        case CategoryCounts() as counts, CategoryProfile() as profile:
             shares = category_shares(profile, counts)
         case _:
             return None
-    return psi(*shares, confidence=asked.confidence)
+    return psi(*shares, confidence=column.asked.confidence)
 
 
-def _ks(counts: ColumnCounts, profile: Profile | None, asked: Asked) -> Estimate | None:
+def _ks(column: _Column) -> Estimate | None:
+    counts, profile = column.counts, column.profile
     if isinstance(counts, NumberCounts) and isinstance(profile, NumberProfile):
-        return ks(profile, counts.cells(), confidence=asked.confidence)
+        return ks(profile, column.upto(counts), confidence=column.asked.confidence)
     return None
 
 
-def _missing_ratio(counts: ColumnCounts, _profile: Profile | None, asked: Asked) -> Estimate:
-    return ratio(counts.missing, _rows(counts), confidence=asked.confidence)
+def _missing_ratio(column: _Column) -> Estimate:
+    return ratio(column.counts.missing, column.rows, confidence=column.asked.confidence)
 
 
-def _invalid_ratio(counts: ColumnCounts, _profile: Profile | None, asked: Asked) -> Estimate:
-    return ratio(counts.invalid, _rows(counts), confidence=asked.confidence)
+def _invalid_ratio(column: _Column) -> Estimate:
+    return ratio(column.counts.invalid, column.rows, confidence=column.asked.confidence)
 
 
-def _new_category_ratio(
-    counts: ColumnCounts, profile: Profile | None, asked: Asked
-) -> Estimate | None:
+def _new_category_ratio(column: _Column) -> Estimate | None:
+    counts, profile = column.counts, column.profile
     if not isinstance(counts, CategoryCounts) or not isinstance(profile, CategoryProfile):
         return None
     if profile.other:
         # The reference had more values than it names: which are new cannot be told.
         return untold(counts.rows)
-    return ratio(counts.other, counts.rows, confidence=asked.confidence)
-
-
-def _rows(counts: ColumnCounts) -> int:
-    return counts.rows + counts.missing + counts.invalid
+    return ratio(counts.other, counts.rows, confidence=column.asked.confidence)
 
 
 def _latency(q: float) -> _OfWindow:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from detectors.profile import NumberProfile
 
 
-def ks(profile: NumberProfile, cells: Ints, *, confidence: float) -> Estimate:
+def ks(profile: NumberProfile, upto: Ints, *, confidence: float) -> Estimate:
     """Estimate the largest distance between two distribution functions.
 
     ``D = sup |F_window - F_reference|``, exactly that of all the rows (up to the profile's rank
@@ -31,8 +31,9 @@ def ks(profile: NumberProfile, cells: Ints, *, confidence: float) -> Estimate:
     ----------
     profile
         The reference.
-    cells
-        The window's rows over the profile's grid (`NumberCounts.cells`), shape ``(2K + 1,)``.
+    upto
+        The window's rows up to each cell of the profile's grid (`NumberCounts.upto`), shape
+        ``(2K + 1,)``.
     confidence
         Of both bounds together, in ``(0, 1)``.
 
@@ -45,15 +46,15 @@ def ks(profile: NumberProfile, cells: Ints, *, confidence: float) -> Estimate:
     --------
     >>> from detectors.profile import NumberProfile
     >>> profile = NumberProfile(np.array([1.0, 2.0]), np.array([50, 50]), 0, 0)
-    >>> ks(profile, np.array([0, 0, 0, 100, 0]), confidence=0.95).value
+    >>> ks(profile, np.array([0, 0, 0, 100, 100]), confidence=0.95).value
     0.5
     """
     from scipy.special import kolmogi, kolmogorov  # noqa: PLC0415 - 27 MB, at the first window
 
-    n, m = profile.rows, int(cells.sum())
+    n, m = profile.rows, int(upto[-1])
     if not n or not m:
         return untold(m)
-    value = statistic(profile, cells)
+    value = statistic(profile, upto)
     scale = math.sqrt(n / (n + m) * m)
     margin = float(kolmogi(1 - confidence)) / scale + profile.rank_error
     return Estimate(
@@ -65,12 +66,16 @@ def ks(profile: NumberProfile, cells: Ints, *, confidence: float) -> Estimate:
     )
 
 
-def statistic(profile: NumberProfile, cells: Ints) -> float:
-    """Distance of the distribution functions, at each point and just below it; both need rows."""
-    reference_at = np.cumsum(profile.counts)
-    reference_below = reference_at - profile.counts
-    window = np.cumsum(cells)
-    n, m = reference_at[-1], window[-1]
-    at = np.abs(window[1::2] / m - reference_at / n)
-    below = np.abs(window[:-1:2] / m - reference_below / n)
-    return float(max(at.max(), below.max()))
+def statistic(profile: NumberProfile, upto: Ints) -> float:
+    """Distance of the distribution functions, at each point and just below it; both need rows.
+
+    Between two points the reference's is flat and the window's rises: it is farthest above at
+    the upper end, just below the next point, and farthest below at the lower one.
+    """
+    reference = np.empty(profile.counts.size + 1)
+    reference[0] = 0
+    np.divide(np.cumsum(profile.counts), profile.rows, out=reference[1:])
+    window = upto / upto[-1]
+    above = window[::2] - reference
+    below = reference[1:] - window[1::2]
+    return float(max(above.max(), below.max()))

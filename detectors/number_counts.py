@@ -14,25 +14,32 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from detectors.grid import Grid
 from detectors.packing import PackedArray, PackingError, pack_counts, unpack_counts
 
 if TYPE_CHECKING:
     from collectors.batch import Floats, Ints, NumberColumn
+    from detectors.grid import Cells
 
-#: So many times more values than points: the points are cheaper to search in the values.
-_GRID_IN_VALUES_RATIO = 4
 #: Batches and values that wait to be counted; few large counts are cheaper than many small ones.
 _WAITING_BATCHES_MAX = 64
 _WAITING_ROWS_MIN = 2_048
-#: A sum whose parts fill this share of the grid is made densely: that is several times quicker
-#: than sorting cells, and sums do not live long.
-_SUM_DENSE_SHARE = 1 / 8
-#: A 32-bit cell holds this many rows; with more, cells become 64 bits wide.
-_NARROW_ROWS_MAX = 2**31 - 1
+#: Cells that are kept one by one, a row each, at least.
+_LISTED_ROWS_MIN = 1_024
 
 
 class NumberState(msgspec.Struct, array_like=True, frozen=True, tag="number"):
-    """What `NumberCounts` keeps in the store: cells that are not empty, by distance."""
+    """What `NumberCounts` keeps in the store, rows or cells, whichever are fewer.
+
+    Parameters
+    ----------
+    size
+        Number of cells.
+    steps, counts
+        With at most as many rows as cells, the cell of each row in ascending order, by its
+        distance to the one before, and no counts. With more, the rows of each cell, and no steps.
+        Older states have both: the cells that are not empty, and their rows.
+    """
 
     size: int
     steps: PackedArray
@@ -42,17 +49,18 @@ class NumberState(msgspec.Struct, array_like=True, frozen=True, tag="number"):
 
 
 class NumberCounts:
-    """Rows per cell of a reference's grid.
+    """Rows per cell of a reference's grid (:class:`detectors.grid.Grid`).
 
-    With points ``p[0] < ... < p[K-1]`` there are ``2K + 1`` cells: cell ``2i`` holds the rows
-    strictly between ``p[i-1]`` and ``p[i]`` (open-ended at both ends), cell ``2i + 1`` the rows
-    equal to ``p[i]``. Infinities fall in the end cells; NaN is counted as missing or invalid.
-    Sparse while few cells are filled, so that quiet panes stay small.
+    Infinities fall in the end cells; NaN is counted as missing or invalid. While there are
+    fewer rows than cells, the rows' cells are listed, two bytes each; then they are counted in
+    an array of all cells, as narrow as the rows allow. So quiet panes stay small.
 
     Parameters
     ----------
     points
         Ascending distinct values, shape ``(K,)``; K may be 0.
+    grid
+        The same points, made ready; counts over one reference share it. By default made here.
 
     Examples
     --------
@@ -64,10 +72,10 @@ class NumberCounts:
     """
 
     __slots__ = (
-        "_cells",
-        "_counts",
         "_dense",
-        "_points",
+        "_grid",
+        "_listed",
+        "_listed_rows",
         "_waiting",
         "_waiting_rows",
         "invalid",
@@ -77,21 +85,22 @@ class NumberCounts:
 
     kind: Literal["number"] = "number"
 
-    def __init__(self, points: Floats) -> None:
+    def __init__(self, points: Floats, grid: Grid | None = None) -> None:
         self.rows = 0
         self.missing = 0
         self.invalid = 0
-        self._points = points
-        self._cells: npt.NDArray[np.int32] = np.empty(0, np.int32)
-        self._counts: Ints = np.empty(0, np.int64)
-        self._dense: npt.NDArray[np.signedinteger] | None = None
+        self._grid = grid or Grid(points)
         self._waiting: list[Floats] = []
         self._waiting_rows = 0
+        # Arrays in here are shared with sums, and never changed.
+        self._listed: list[Cells] = []
+        self._listed_rows = 0
+        self._dense: npt.NDArray[np.integer] | None = None
 
     @property
     def size(self) -> int:
         """Number of cells, ``2K + 1``."""
-        return 2 * self._points.size + 1
+        return self._grid.size
 
     def add(self, column: NumberColumn) -> None:
         """Count the rows of `column`."""
@@ -130,37 +139,53 @@ class NumberCounts:
         self.rows += other.rows
         self.missing += other.missing
         self.invalid += other.invalid
-        self._widen()
         if other._dense is not None:
             self._add_dense(other._dense)
-            return
-        if self._cells.size + other._cells.size > _SUM_DENSE_SHARE * self.size:
-            self._densified()
-        self._add_sparse(other._cells, other._counts)
+        self._list(*other._listed)
 
     def cells(self) -> Ints:
         """Rows per cell, shape ``(2K + 1,)``."""
         self._settle()
-        if self._dense is not None:
-            return self._dense.astype(np.int64)
-        cells = np.zeros(self.size, np.int64)
-        cells[self._cells] = self._counts
-        return cells
+        listed = self._listed_counts()
+        if self._dense is None:
+            return listed
+        listed += self._dense
+        return listed
+
+    def upto(self) -> Ints:
+        """Rows up to each cell and in it, shape ``(2K + 1,)``: the window's distribution function.
+
+        Rows ``< p[i]`` are ``upto[2i]``, rows ``<= p[i]`` are ``upto[2i + 1]``, and the last is
+        all rows. It takes as much memory as the grid has cells: make it, use it, let it go.
+
+        Examples
+        --------
+        >>> from collectors.batch import NumberColumn
+        >>> counts = NumberCounts(np.array([1.0, 2.0]))
+        >>> counts.add(NumberColumn(np.array([0.5, 2.0, 2.0, 9.0])))
+        >>> upto = counts.upto()
+        >>> upto[:-1:2].tolist(), upto[1::2].tolist(), int(upto[-1])  # below, at most, rows
+        ([1, 1], [1, 3], 4)
+        """
+        cells = self.cells()
+        return np.cumsum(cells, out=cells)
 
     def state(self) -> NumberState:
         """Everything to go on from; equal counts give equal states."""
         self._settle()
-        cells, counts = self._cells, self._counts
-        if self._dense is not None:
-            cells = np.flatnonzero(self._dense).astype(np.int32)
-            counts = self._dense[cells].astype(np.int64)
-        steps = np.diff(cells, prepend=np.int32(0))
+        steps: npt.NDArray[np.integer] = np.empty(0, np.int64)
+        counts = steps
+        if self.rows <= self.size:
+            cells = self._sorted()
+            steps = np.diff(cells, prepend=cells.dtype.type(0))
+        else:
+            counts = self.cells()
         return NumberState(
             self.size, pack_counts(steps), pack_counts(counts), self.missing, self.invalid
         )
 
     @classmethod
-    def of_state(cls, state: NumberState, points: Floats) -> NumberCounts:
+    def of_state(cls, state: NumberState, points: Floats, grid: Grid | None = None) -> NumberCounts:
         """Go on from `state`, which was counted over `points`.
 
         Raises
@@ -168,101 +193,83 @@ class NumberCounts:
         PackingError
             If the state does not fit the points.
         """
-        self = cls(points)
-        cells = np.cumsum(unpack_counts(state.steps))
-        counts = unpack_counts(state.counts)
-        if state.size != self.size or cells.size != counts.size:
+        self = cls(points, grid)
+        if state.size != self.size:
             raise PackingError(f"counts over {state.size} cells, expected {self.size}")
-        if cells.size and (int(cells[-1]) >= self.size or bool((np.diff(cells) <= 0).any())):
+        cells, counts = np.cumsum(unpack_counts(state.steps)), unpack_counts(state.counts)
+        if cells.size and int(cells[-1]) >= self.size:
             raise PackingError("cells out of order")
-        self.rows = int(counts.sum())
+        if cells.size and counts.size:
+            cells, counts = _cells_of_pairs(cells, counts, self.size)
+        if counts.size not in (0, self.size):
+            raise PackingError(f"counts over {counts.size} cells, expected {self.size}")
+        self.rows = int(counts.sum()) + cells.size
         self.missing = state.missing
         self.invalid = state.invalid
-        self._add_sparse(cells.astype(np.int32), counts)
+        self._list(cells.astype(self._grid.cell_type))
+        if counts.size and self.rows <= self._listed_rows_max:
+            self._list(np.repeat(np.arange(self.size, dtype=self._grid.cell_type), counts))
+        elif counts.size:
+            self._add_dense(counts)
         return self
 
+    @property
+    def _listed_rows_max(self) -> int:
+        return max(_LISTED_ROWS_MIN, self.size)
+
     def _settle(self) -> None:
-        """Count what waits."""
+        """Find the cells of what waits."""
         if not self._waiting:
             return
         values = np.concatenate(self._waiting)
         self._waiting.clear()
         self._waiting_rows = 0
-        self._widen()
-        # Sorted, values search the grid with few cache misses, and their cells ascend.
         values.sort()
-        if values.size > _GRID_IN_VALUES_RATIO * self._points.size:
-            self._add_dense(_cells_by_grid(values, self._points))
-            return
-        self._add_sparse(*_run_lengths(_cells_by_value(values, self._points)))
+        self._list(self._grid.cells(values))
 
-    def _add_dense(self, counts: npt.NDArray[np.signedinteger]) -> None:
-        dense = self._densified()
-        # The rows fit the cells' type (`_widen`), so nothing is lost by the narrowing.
-        np.add(dense, counts, out=dense, casting="unsafe")
+    def _list(self, *cells: Cells) -> None:
+        self._listed += cells
+        self._listed_rows += sum(some.size for some in cells)
+        if self._listed_rows > self._listed_rows_max:
+            counts = self._listed_counts()
+            self._listed, self._listed_rows = [], 0
+            self._add_dense(counts)
 
-    def _add_sparse(self, cells: npt.NDArray[np.int32], counts: Ints) -> None:
-        if self._dense is not None:
-            self._dense[cells] += counts
-            return
-        if self._cells.size:
-            cells = np.concatenate((self._cells, cells))
-            counts = np.concatenate((self._counts, counts))
-            order = cells.argsort(kind="stable")
-            cells = cells[order]
-            starts = _run_starts(cells)
-            cells, counts = cells[starts], np.add.reduceat(counts[order], starts)
-        self._cells, self._counts = cells, counts
-        # A filled cell costs 12 bytes here and 4 in the dense form.
-        if 3 * cells.size > self.size:
-            self._densified()
+    def _listed_counts(self) -> Ints:
+        if not self._listed:
+            return np.zeros(self.size, np.int64)
+        listed = np.concatenate(self._listed) if len(self._listed) > 1 else self._listed[0]
+        return np.bincount(listed, minlength=self.size).astype(np.int64, copy=False)
 
-    def _densified(self) -> npt.NDArray[np.signedinteger]:
+    def _add_dense(self, counts: npt.NDArray[np.integer]) -> None:
+        # All rows fit the cells' type, so nothing is lost by the narrowing.
+        width = _width(self.rows)
         if self._dense is None:
-            wide = self.rows > _NARROW_ROWS_MAX
-            self._dense = np.zeros(self.size, np.int64 if wide else np.int32)
-            self._dense[self._cells] = self._counts
-            self._cells, self._counts = np.empty(0, np.int32), np.empty(0, np.int64)
-        return self._dense
+            self._dense = counts.astype(width)
+            return
+        self._dense = self._dense.astype(width, copy=False)
+        np.add(self._dense, counts, out=self._dense, casting="unsafe")
 
-    def _widen(self) -> None:
-        if (
-            self.rows > _NARROW_ROWS_MAX
-            and self._dense is not None
-            and self._dense.dtype == np.int32
-        ):
-            self._dense = self._dense.astype(np.int64)
-
-
-def _run_starts(cells: npt.NDArray[np.int32]) -> npt.NDArray[np.intp]:
-    """Where each run of equal cells starts."""
-    is_start = np.empty(cells.size, np.bool_)
-    is_start[:1] = True
-    np.not_equal(cells[1:], cells[:-1], out=is_start[1:])
-    return np.flatnonzero(is_start)
+    def _sorted(self) -> Cells:
+        """Return the cell of each row, ascending, of counts that are listed."""
+        listed = np.concatenate([np.empty(0, self._grid.cell_type), *self._listed])
+        listed.sort()
+        # A pane is written again and again while it grows: one array to sort next time.
+        self._listed = [listed]
+        return listed
 
 
-def _run_lengths(cells: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], Ints]:
-    """Return the distinct cells of ascending ones, and how often each occurs."""
-    starts = _run_starts(cells)
-    return cells[starts], np.diff(starts, append=cells.size).astype(np.int64)
+def _width(rows: int) -> type[np.unsignedinteger | np.signedinteger]:
+    """Narrowest type whose cells hold so many rows."""
+    if rows <= np.iinfo(np.uint16).max:
+        return np.uint16
+    return np.int32 if rows <= np.iinfo(np.int32).max else np.int64
 
 
-def _cells_by_value(values: Floats, points: Floats) -> npt.NDArray[np.int32]:
-    """Cell of each value, by searching the values in the grid; ascending like the values."""
-    cells = points.searchsorted(values).astype(np.int32)
-    if points.size:
-        ties = points.take(cells, mode="clip") == values
-        cells += cells
-        cells += ties
-    return cells
-
-
-def _cells_by_grid(values: Floats, points: Floats) -> Ints:
-    """Rows per cell, by searching the grid in the sorted values."""
-    upto = np.empty(2 * points.size + 2, np.int64)
-    upto[0] = 0
-    upto[1:-1:2] = values.searchsorted(points, "left")
-    upto[2:-1:2] = values.searchsorted(points, "right")
-    upto[-1] = values.size
-    return np.diff(upto)
+def _cells_of_pairs(cells: Ints, counts: Ints, size: int) -> tuple[Ints, Ints]:
+    """Turn cells that are not empty, and their rows, into rows of all cells."""
+    if cells.size != counts.size or bool((np.diff(cells) <= 0).any()):
+        raise PackingError("cells out of order")
+    every = np.zeros(size, np.int64)
+    every[cells] = counts
+    return cells[:0], every

@@ -309,9 +309,9 @@ class Pane:
         self.errors += int(np.count_nonzero(status >= ERROR_STATUS_MIN))
         units = np.rint(batch.weight[carries_status] * _WEIGHT_UNITS)
         self.weight_units += int(units.astype(np.int64).sum())
-        classes, counts = np.unique(np.clip(status // 100, 0, 9), return_counts=True)
-        for key, requests in zip(classes.tolist(), counts.tolist(), strict=True):
-            self.statuses[key] = self.statuses.get(key, 0) + requests
+        classes = np.bincount(np.clip(status // 100, 0, 9), minlength=1)
+        for key in np.flatnonzero(classes).tolist():
+            self.statuses[key] = self.statuses.get(key, 0) + int(classes[key])
         if not np.isnan(batch.latency_ms).all():
             histogram = self.latency.setdefault(batch.latency_kind, LatencyHistogram())
             histogram.add(batch.latency_ms)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import numpy as np
 
+from detectors.grid import Grid
+
 if TYPE_CHECKING:
     from collectors.batch import ColumnKind, Floats, Ints
     from detectors.dispersion import Dispersion
@@ -22,15 +24,15 @@ class Cut:
 
     Parameters
     ----------
-    starts
-        First cell of each run, ascending, shape ``(runs,)``.
+    lasts
+        Last cell of each run, ascending, shape ``(runs,)``.
     bins
         Bin of each run, shape ``(runs,)``; the runs of a bin need not be neighbours.
     reference
         Rows of the reference per bin, shape ``(B,)``.
     """
 
-    starts: Ints
+    lasts: Ints
     bins: Ints
     reference: Ints
 
@@ -62,6 +64,10 @@ class NumberProfile:
     cuts
         Bins made of this profile so far (`bins.number_shares`): they follow from it, and take
         longer to make than a window to sort into them.
+    grid
+        The points, made ready for counting against them.
+    rows
+        Rows with a value.
 
     Raises
     ------
@@ -76,6 +82,8 @@ class NumberProfile:
     rank_error: float = 0.0
     dispersion: Dispersion | None = None
     cuts: dict[tuple[int, int], Cut] = field(default_factory=dict, init=False, repr=False)
+    grid: Grid = field(init=False, repr=False)
+    rows: int = field(init=False, repr=False)
     kind: ClassVar[ColumnKind] = "number"
 
     def __post_init__(self) -> None:
@@ -87,11 +95,8 @@ class NumberProfile:
             raise ReferenceError("counts of a number profile must not be negative or zero")
         if not 0 <= self.rank_error <= 1:
             raise ReferenceError("the rank error of a number profile must lie in [0, 1]")
-
-    @property
-    def rows(self) -> int:
-        """Rows with a value."""
-        return int(self.counts.sum())
+        object.__setattr__(self, "grid", Grid(self.points))
+        object.__setattr__(self, "rows", int(self.counts.sum()))
 
     def quantile(self, share: float) -> float:
         """Smallest kept value with at least `share` of the rows at or below it; NaN of no rows.

@@ -81,6 +81,7 @@ class Vocabulary:
         self.ignored_keys: dict[str, None] = {}
         self.key_order: list[str] = []
         self.overflow = 0
+        self.texts: dict[str | None, str | None] = {}  # strings of few values, one object each
         self.joins_labels = False  # whether what labels join on is handed out, too
         for name, kind in schema.columns.items():
             if is_prediction(name):

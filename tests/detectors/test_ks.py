@@ -30,7 +30,7 @@ def estimated(
     profile = builder.profile(points_max)
     counts = NumberCounts(profile.points)
     counts.add(NumberColumn(window))
-    return ks(profile, counts.cells(), confidence=confidence)
+    return ks(profile, counts.upto(), confidence=confidence)
 
 
 @given(ROWS, ROWS)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.batch import NumberColumn
-from detectors.number_counts import NumberCounts
-from detectors.packing import PackingError
+from detectors.number_counts import NumberCounts, NumberState
+from detectors.packing import PackingError, pack_counts
 from tests.detectors.batches import NUMBERS
 
 POINTS = st.lists(st.integers(-4, 4).map(float), unique=True, max_size=9).map(
@@ -106,3 +106,69 @@ def test_a_state_of_another_grid_is_refused() -> None:
 
     with pytest.raises(PackingError, match="5 cells, expected 3"):
         NumberCounts.of_state(state, np.array([1.0]))
+
+
+@given(
+    POINTS,
+    st.lists(st.lists(st.lists(NUMBERS, max_size=40), max_size=3), max_size=5),
+    st.integers(1, 200),
+)
+def test_a_sum_of_parts_is_the_count_of_everything(
+    points: np.ndarray, parts: list[list[list[float]]], copies: int
+) -> None:
+    total, at_once = NumberCounts(points), NumberCounts(points)
+
+    for batches in parts:
+        part = NumberCounts(points)
+        for values in batches:
+            column = NumberColumn(np.array(values * copies, np.float64))
+            part.add(column)
+            at_once.add(column)
+        before = part.state()
+        total.merge(part)
+        assert part.state() == before
+
+    assert total.cells().tolist() == at_once.cells().tolist()
+    assert total.state() == at_once.state()
+    assert (total.rows, total.missing) == (at_once.rows, at_once.missing)
+
+
+@pytest.mark.parametrize("rows", [0, 10, 900, 50_000], ids=["none", "few", "as many", "many"])
+def test_rows_up_to_a_point_are_those_that_comparisons_say(rows: int) -> None:
+    points = np.arange(300.0)
+    values = np.random.default_rng(5).integers(-10, 700, rows) / 2
+    counts = NumberCounts(points)
+
+    counts.add(NumberColumn(values))
+
+    upto = counts.upto()
+    values.sort()
+    assert upto[:-1:2].tolist() == values.searchsorted(points, "left").tolist()
+    assert upto[1::2].tolist() == values.searchsorted(points, "right").tolist()
+    assert upto[-1] == rows
+
+
+@pytest.mark.parametrize("rows", [40, 5_000], ids=["few cells filled", "most cells filled"])
+def test_a_state_that_names_its_cells_is_read_whatever_share_is_filled(rows: int) -> None:
+    points = np.arange(100.0)
+    counts = NumberCounts(points)
+    counts.add(NumberColumn(np.random.default_rng(5).integers(0, 220, rows) / 2 - 5))
+    cells = counts.cells()
+    filled = np.flatnonzero(cells)
+    steps = pack_counts(np.diff(filled, prepend=0))
+
+    restored = NumberCounts.of_state(
+        NumberState(counts.size, steps, pack_counts(cells[filled]), 0, 0), points
+    )
+
+    assert restored.cells().tolist() == cells.tolist()
+    assert restored.state() == counts.state()
+
+
+def test_a_full_pane_takes_a_byte_a_cell() -> None:
+    counts = NumberCounts(np.arange(1_000.0))
+
+    counts.add(NumberColumn(np.random.default_rng(5).integers(0, 2_000, 20_000) / 2))
+
+    state = counts.state()
+    assert (len(state.steps.data), len(state.counts.data)) == (0, counts.size)

@@ -34,7 +34,7 @@ def estimated(
     assert isinstance(profile, NumberProfile)
     counts = NumberCounts(profile.points)
     counts.add(NumberColumn(window))
-    shares = number_shares(profile, counts.cells(), counts.missing, bins)
+    shares = number_shares(profile, counts.upto(), counts.missing, bins)
     return psi(*shares, confidence=confidence)
 
 
@@ -118,7 +118,7 @@ def test_bins_of_a_continuous_column_are_its_deciles_open_at_both_ends() -> None
     counts = NumberCounts(profile.points)
     counts.add(NumberColumn(np.array([-1e9] * 40 + [1e9] * 60)))
 
-    expected, actual = number_shares(profile, counts.cells(), 0, 10)
+    expected, actual = number_shares(profile, counts.upto(), 0, 10)
 
     assert expected.tolist() == [100] * 10
     assert actual.tolist() == [40, 0, 0, 0, 0, 0, 0, 0, 0, 60]
@@ -130,7 +130,7 @@ def test_a_discrete_column_has_a_bin_for_each_value_and_one_for_the_rest() -> No
     counts = NumberCounts(profile.points)
     counts.add(NumberColumn(np.array([1.0] * 80 + [1.5] * 7 + [3.0] * 10 + [9.0] * 3)))
 
-    expected, actual = number_shares(profile, counts.cells(), 5, 10)
+    expected, actual = number_shares(profile, counts.upto(), 5, 10)
 
     assert expected.tolist() == [1, 600, 399, 0]
     assert actual.tolist() == [20, 80, 0, 5]
