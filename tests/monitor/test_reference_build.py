@@ -280,3 +280,33 @@ def test_show_describes_every_column(tmp_path: Path) -> None:
     assert data["columns"]["active"]["top"] == {"true": 3, "false": 1}
     assert "5 rows of t.parquet" in text
     assert "gold (2)" in text
+
+
+def sessions(path: Path) -> Path:
+    """Write a log's table in which ten rows in a row are of one user."""
+    random = np.random.default_rng(1)
+    users = random.standard_normal(1_000).repeat(10)
+    pd.DataFrame({"user": users, "own": random.standard_normal(10_000)}).to_parquet(path)
+    return path
+
+
+def test_columns_that_vary_with_the_order_of_rows_are_named(tmp_path: Path) -> None:
+    table, out = sessions(tmp_path / "t.parquet"), tmp_path / "r.kedge"
+
+    result = kedge("reference", "build", "--from", table, "--out", out)
+
+    columns = json.loads(kedge("reference", "show", out, "--json").stdout)["columns"]
+    assert "windows of user vary more" in result.stderr
+    assert "--any-order" in result.stderr
+    assert columns["own"]["design_effect"] == {"rows": 1_000, "cumulative": 1.0, "bins": 1.0}
+    assert columns["user"]["design_effect"]["bins"] == pytest.approx(10, rel=0.4)
+
+
+def test_of_a_table_in_any_order_nothing_is_learned(tmp_path: Path) -> None:
+    table, out = sessions(tmp_path / "t.parquet"), tmp_path / "r.kedge"
+
+    result = kedge("reference", "build", "--from", table, "--out", out, "--any-order")
+
+    columns = json.loads(kedge("reference", "show", out, "--json").stdout)["columns"]
+    assert result.stderr == ""
+    assert [column["design_effect"] for column in columns.values()] == [None, None]
