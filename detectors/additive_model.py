@@ -64,14 +64,13 @@ class NumberEffect:
         """Bin of each value; NaN sorts behind the last edge, and one further."""
         return self.edges.searchsorted(values) + np.isnan(values)
 
-    def rows(self, profile: NumberProfile, cells: Ints, missing: int) -> Ints:
-        """Rows per bin, from counts over the profile's grid.
+    def rows(self, profile: NumberProfile, upto: Ints, missing: int) -> Ints:
+        """Rows per bin, from those up to each cell of the profile's grid.
 
         Exact where the edges are points of the grid; else rows between an edge and the next
         point count above it.
         """
-        upto = np.concatenate(([0], np.cumsum(cells)))
-        ends = upto[2 * profile.points.searchsorted(self.edges, "right")]
+        ends = np.append(0, upto)[2 * profile.points.searchsorted(self.edges, "right")]
         return np.concatenate((np.diff(ends, prepend=0, append=upto[-1]), [missing]))
 
 
@@ -349,9 +348,8 @@ def _reference_shares(effect: Effect, profile: Profile | None) -> Floats | None:
     rows: Ints
     match effect, profile:
         case NumberEffect(), NumberProfile():
-            cells = np.zeros(2 * profile.points.size + 1, np.int64)
-            cells[1::2] = profile.counts
-            rows = effect.rows(profile, cells, profile.missing + profile.invalid)
+            missing = profile.missing + profile.invalid
+            rows = effect.rows(profile, reference_upto(profile), missing)
         case CategoryEffect(), CategoryProfile():
             missing = profile.missing + profile.invalid
             rows = effect.rows(profile, profile.counts, profile.other, missing)
@@ -365,9 +363,17 @@ def _window_rows(
 ) -> Ints | None:
     match effect, counts, profile:
         case NumberEffect(), NumberCounts(), NumberProfile():
-            return effect.rows(profile, counts.cells(), counts.missing + counts.invalid)
+            return effect.rows(profile, counts.upto(), counts.missing + counts.invalid)
         case CategoryEffect(), CategoryCounts(), CategoryProfile():
             missing = counts.missing + counts.invalid
             return effect.rows(profile, counts.known, counts.other, missing)
         case _:
             return None
+
+
+def reference_upto(profile: NumberProfile) -> Ints:
+    """Rows of a reference up to each cell of its own grid, shape ``(2K + 1,)``."""
+    upto = np.zeros(2 * profile.points.size + 1, np.int64)
+    upto[1::2] = np.cumsum(profile.counts)
+    upto[2::2] = upto[1::2]
+    return upto

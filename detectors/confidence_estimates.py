@@ -97,10 +97,9 @@ class Calibration:
         starts = np.append(-math.inf, self.edges)
         return np.asarray(starts >= np.nextafter(self.threshold, -math.inf), np.float64)
 
-    def bin_rows(self, profile: NumberProfile, cells: Ints) -> Ints:
-        """Rows of a window per bin, from its counts over the grid of the score's profile."""
-        upto = np.concatenate(([0], np.cumsum(cells)))
-        ends = upto[2 * profile.points.searchsorted(self.edges, "right")]
+    def bin_rows(self, profile: NumberProfile, upto: Ints) -> Ints:
+        """Rows of a window per bin, from those up to each cell of the score's grid."""
+        ends = np.append(0, upto)[2 * profile.points.searchsorted(self.edges, "right")]
         return np.diff(ends, prepend=0, append=upto[-1])
 
 

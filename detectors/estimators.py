@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from collectors.batch import PREDICTION, CategoryColumn
-from detectors.additive_model import AdditiveModel, fit
+from detectors.additive_model import AdditiveModel, fit, reference_upto
 from detectors.confidence_estimates import Calibration, estimate_performance
 from detectors.measurement import Estimate, Measurement
 from detectors.number_counts import NumberCounts
@@ -146,7 +146,7 @@ def estimated(
     if estimators.calibration is not None:
         of_score, profile = counts.get(PREDICTION), profiles.get(PREDICTION)
         if isinstance(of_score, NumberCounts) and isinstance(profile, NumberProfile):
-            binned = estimators.calibration.bin_rows(profile, of_score.cells())
+            binned = estimators.calibration.bin_rows(profile, of_score.upto())
             found = estimate_performance(estimators.calibration, binned, confidence=confidence)
     elif estimators.error is not None:
         error = estimators.error.expected(counts, profiles, rows=rows, confidence=confidence)
@@ -180,7 +180,7 @@ def explained_shift(
     rows = int(cells.sum())
     if not shifts or not rows or not profile.rows:
         return None
-    observed = _mean(profile, cells) - _mean(profile, _cells(profile))
+    observed = _mean(profile, cells) - _mean(profile, np.diff(reference_upto(profile), prepend=0))
     error = model.spread * math.sqrt(1 / rows + 1 / profile.rows)
     if abs(observed) <= _SHIFT_MIN * error:
         return None
@@ -197,12 +197,6 @@ def _mean(profile: NumberProfile, cells: Ints) -> float:
     middles[2:-1:2] = (finite[1:] + finite[:-1]) / 2
     middles[0], middles[-1] = finite[0], finite[-1]
     return float(cells @ middles) / float(cells.sum())
-
-
-def _cells(profile: NumberProfile) -> Ints:
-    cells = np.zeros(2 * profile.points.size + 1, np.int64)
-    cells[1::2] = profile.counts
-    return cells
 
 
 def _predictions(sample: RowSample) -> list[Scalar | None]:

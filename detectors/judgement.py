@@ -17,6 +17,7 @@ from detectors.kinds import COUNT_METRICS, SAMPLED_METRICS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from detectors.change_kinds import ChangeSpec
     from detectors.measurement import Measurement
 
 Verdict: TypeAlias = Literal["ok", "breach", "unknown"]
@@ -50,6 +51,9 @@ class RuleSpec:
         Fewest events of a window to judge; does not apply to counts of events themselves.
     action
         What the caller does on a confirmed breach: alert, or roll back.
+    change
+        The change that is looked for, of rules that count changes; it was found in more rows than
+        the window's, so that `min_events` does not apply.
 
     Raises
     ------
@@ -68,6 +72,7 @@ class RuleSpec:
     on_missing: Verdict = "unknown"
     min_events: int = 0
     action: Action = "alert"
+    change: ChangeSpec | None = None
 
     def __post_init__(self) -> None:
         if (self.above is None) == (self.below is None):
@@ -157,7 +162,7 @@ def judge(measurements: Sequence[Measurement], events: int, spec: RuleSpec) -> J
         Rows in the window.
     """
     needs_events = spec.metric not in COUNT_METRICS and spec.metric not in SAMPLED_METRICS
-    enough = events >= spec.min_events or not needs_events
+    enough = events >= spec.min_events or not needs_events or spec.change is not None
     judged = [_judge_one(m, spec, enough=enough) for m in measurements if spec.covers(m)]
     if not judged:
         judged = [_missing(spec, None)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectors.measurement import Estimate, untold
+from detectors.tails import kolmogorov_above, kolmogorov_quantile
 
 if TYPE_CHECKING:
     from collectors.batch import Ints
@@ -49,20 +50,18 @@ def ks(profile: NumberProfile, upto: Ints, *, confidence: float) -> Estimate:
     >>> ks(profile, np.array([0, 0, 0, 100, 100]), confidence=0.95).value
     0.5
     """
-    from scipy.special import kolmogi, kolmogorov  # noqa: PLC0415 - 27 MB, at the first window
-
     n, m = profile.rows, int(upto[-1])
     if not n or not m:
         return untold(m)
     value = statistic(profile, upto)
     scale = math.sqrt(n / (n + m) * m)
-    margin = float(kolmogi(1 - confidence)) / scale + profile.rank_error
+    margin = kolmogorov_quantile(1 - confidence) / scale + profile.rank_error
     return Estimate(
         value=value,
         low=max(0.0, value - margin),
         high=min(1.0, value + margin),
         n=m,
-        p_value=float(kolmogorov(scale * max(0.0, value - profile.rank_error))),
+        p_value=kolmogorov_above(scale * max(0.0, value - profile.rank_error)),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectors.measurement import Estimate, untold
+from detectors.tails import chi_square_above, noncentrality
 
 if TYPE_CHECKING:
     from collectors.batch import Floats, Ints
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 #: Rows added to every bin on both sides, so that an empty bin costs a finite amount: half a row,
 #: Jeffreys' choice. A bin that empties is then as if half a row had been seen in it.
 SMOOTHING = 0.5
-#: Above this the noncentral chi-square law is its normal limit to five digits, and quicker.
-_LARGE = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +91,6 @@ def psi(
     >>> psi(np.array([500, 500]), np.array([500, 500]), confidence=0.95).value
     0.0
     """
-    from scipy.special import chdtrc  # noqa: PLC0415 - 27 MB, at the first window
-
     m = int(actual.sum())
     if not m or not expected.sum() or expected.size < 2:  # noqa: PLR2004 - two bins to compare
         return untold(m)
@@ -105,23 +102,11 @@ def psi(
     margin = NormalDist().inv_cdf(1 - tail) * _standard_error(shares, int(expected.sum()), m)
     return Estimate(
         value=value,
-        low=max(0.0, min(_noncentrality(scaled, freedom, 1 - tail) * shares.noise, value - margin)),
-        high=max(_noncentrality(scaled, freedom, tail) * shares.noise, value + margin),
+        low=max(0.0, min(noncentrality(scaled, freedom, 1 - tail) * shares.noise, value - margin)),
+        high=max(noncentrality(scaled, freedom, tail) * shares.noise, value + margin),
         n=m,
-        p_value=float(chdtrc(freedom, scaled)),
+        p_value=chi_square_above(freedom, scaled),
     )
-
-
-def _noncentrality(scaled: float, freedom: int, share: float) -> float:
-    """Noncentrality at which a noncentral chi-square variable stays below `scaled` so often."""
-    from scipy.special import chdtr, chndtrinc  # noqa: PLC0415 - 27 MB, at the first window
-
-    if chdtr(freedom, scaled) <= share:
-        return 0.0
-    if scaled > _LARGE:
-        # The square root of the variable is normal with variance 1.
-        return (math.sqrt(scaled - freedom + 1) - NormalDist().inv_cdf(share)) ** 2
-    return float(chndtrinc(scaled, freedom, share))
 
 
 def _standard_error(shares: Shares, n: int, m: int) -> float:

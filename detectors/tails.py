@@ -1,8 +1,8 @@
 """Tails and quantiles of the distributions that bounds and p-values come from.
 
 Student's, beta, gamma, chi-square, noncentral chi-square and Kolmogorov's, one number at a time.
-`scipy.special` has them all, but importing it takes 16 MB of a sidecar's memory, and scipy
-100 MB of its image; the tests compare every function here with it.
+`scipy.special` has them all, but importing it takes 16 MB of a sidecar's memory; the tests compare
+every function here with it.
 
 Beta and gamma variables are seen on a logarithmic scale, where their densities are log-concave:
 with ``s`` the distance from the mode of ``logit x`` (beta) or ``ln x`` (gamma), the density is

@@ -19,6 +19,8 @@ from detectors.performance import Reading
 from detectors.performance_windows import PerformanceWindows
 from detectors.rule import RuleSpec
 from detectors.window import Windows, WindowSpec
+from monitor.change_settings import change_spec, measured_metric
+from monitor.changes import ChangeWatch
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
 from monitor.engine import Engine
 from monitor.journal import StoreJournal
@@ -126,7 +128,7 @@ def rule_specs(settings: Settings) -> tuple[RuleSpec, ...]:
     return tuple(
         RuleSpec(
             name=rule.name,
-            metric=rule.metric,
+            metric=measured_metric(rule),
             columns=rule.columns,
             above=rule.above,
             below=rule.below,
@@ -136,6 +138,7 @@ def rule_specs(settings: Settings) -> tuple[RuleSpec, ...]:
             on_missing=rule.on_missing,
             min_events=settings.windows.min_events if rule.min_events is None else rule.min_events,
             action=rule.action,
+            change=change_spec(rule),
         )
         for rule in settings.rules
     )
@@ -213,6 +216,14 @@ def _engine(settings: Settings, store: Store, metrics: Metrics, sampling: Sampli
         idle_s=settings.windows.idle_s,
         sampler=sampling,
         labels=labels,
+        changes=ChangeWatch(
+            rule_specs(settings),
+            metrics,
+            model=settings.model.name,
+            versions_max=limits.versions_max,
+            ahead_max_s=settings.windows.ahead_max_s,
+            by_events=spec.kind == "events",
+        ),
     )
 
 

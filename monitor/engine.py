@@ -11,16 +11,15 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from collectors.batch import Decoded, PredictionBatch, Rejection
 from collectors.portions import portions
 from collectors.quarantine import Quarantine
 from collectors.source import Chunk
-from detectors.measurement import Measurement
 from detectors.pane import PaneError
 from detectors.rule import RuleSpec
 from detectors.window import ClosedWindow, Windows, WindowStateError
+from monitor.changes import ChangeWatch
 from monitor.event_time import EventTime
 from monitor.forward_clock import ForwardClock
 from monitor.judging import Judge, Judged
@@ -29,6 +28,7 @@ from monitor.metrics import Metrics
 from monitor.publishing import Publisher
 from monitor.recent_traffic import RecentTraffic
 from monitor.references import References
+from monitor.sampler import Sampler, sampled
 from monitor.store import Change, Snapshot, Store, StoreUnavailable, Totals
 from monitor.streams import Stream, Streams
 from monitor.turn import Committed, Pending, Turn
@@ -45,13 +45,6 @@ RETRY_S = 1.0
 WINDOWS, LABELS = "windows", "labels"
 
 
-class Sampler(Protocol):
-    """Knows what was sampled while a window lasted."""
-
-    def measurements(self, window: ClosedWindow, *, serving: bool) -> Sequence[Measurement]:
-        """Measure a window; `serving` is whether most of its time's events were its version's."""
-
-
 class Engine:
     """The data path from sources to the store.
 
@@ -66,6 +59,8 @@ class Engine:
         Joins labels to predictions; None where none are expected.
     sampler
         Measures windows by something else than their events; None without any.
+    changes
+        Watches the rows one by one, for the rules that count changes; by default for none.
     wall, monotonic
         Clocks, seconds: of event time, and of intervals.
     """
@@ -83,6 +78,7 @@ class Engine:
         quarantine: Quarantine,
         commit_interval_s: float,
         idle_s: float,
+        changes: ChangeWatch | None = None,
         labels: LabelJoin | None = None,
         sampler: Sampler | None = None,
         wall: Callable[[], float] = time.time,
@@ -100,6 +96,7 @@ class Engine:
         self._commit_interval_s = commit_interval_s
         self._labels = labels
         self._sampler = sampler
+        self._changes = changes or ChangeWatch((), metrics, model=model)
         self._wall = ForwardClock(wall, monotonic)
         self._monotonic = monotonic
         self._event_time = EventTime(
@@ -144,6 +141,7 @@ class Engine:
         """Take up where the last commit left off."""
         self._references.restore(snapshot.states)
         self._judge.restore(snapshot.rules)
+        self._changes.restore(snapshot.states)
         self._totals |= snapshot.totals
         self._versions.restore(row for row in snapshot.versions if row["model"] == self._model)
         self._streams.restore(snapshot, self._references.schema())
@@ -277,6 +275,7 @@ class Engine:
             reference = self._references.of(batch.version)
             added = self._windows.add(rest, reference, self._wall(), advance=False)
             late = added.late
+            self._changes.take(rest, reference, self._wall())
             if part is not None:
                 self._event_time.note(stream.name, part, added.newest)
             self._publisher.count_untimely(stream.name, late=added.late, ahead=added.ahead)
@@ -297,19 +296,10 @@ class Engine:
             rejected=since.rejected,
             late=since.late,
             events_by_version=events,
-            sampled=self._sampled(window, events),
+            sampled=(*sampled(self._sampler, window, events), *self._changes.of_window(window)),
         )
         self._pending.conclude(judged)
         self._versions.conclude(window.version, window.ends)
-
-    def _sampled(self, window: ClosedWindow, events: Mapping[str, int]) -> Sequence[Measurement]:
-        if self._sampler is None:
-            return ()
-        # Resources are those of a process, which may serve two versions one after the other:
-        # they are told of the version that most events between the window's ends were of.
-        most = max(events.values(), default=0)
-        serving = events.get(window.version, 0) == most
-        return self._sampler.measurements(window, serving=serving)
 
     def _commit(self) -> Sequence[Judged]:
         pending = self._pending
@@ -346,6 +336,7 @@ class Engine:
         follow("skipped_windows", windows.skipped)
         follow("evicted_versions", windows.evicted_versions)
         follow("evicted_panes", windows.evicted_panes)
+        follow("evicted_change_versions", self._changes.evicted)
         follow("forgotten_versions", self._versions.forgotten)
         follow("unkept_rejections", self._quarantine.dropped)
         if self._labels is not None:
@@ -363,11 +354,13 @@ class Engine:
         change = self._pending.change
         change.labels = labels.settle(self._store)
         remembered = set(self._versions)
+        self._changes.take_pairs(labels.pairs, labels.task, remembered)
         for window, found in labels.close():
             if window.version not in remembered:
                 continue  # so that labels of long ago do not bring a forgotten version's rules back
             shares = self._recent.between(window.begins, window.ends)
-            judged = self._judge.conclude_labels(window, found, events_by_version=shares)
+            measured = [*found, *self._changes.of_labels(window)]
+            judged = self._judge.conclude_labels(window, measured, events_by_version=shares)
             self._pending.conclude(judged)
         change.states[LABELS] = labels.complete(change.labels)
 
@@ -382,6 +375,7 @@ class Engine:
         change.versions.extend(rows)
         change.forgotten.extend(gone)
         self._judge.forget(gone)
+        change.states.update(self._changes.changed(gone))
         change.states.update(self._streams.changed())
 
     def _standing(self) -> Committed:
@@ -397,4 +391,5 @@ class Engine:
     def replace_rules(self, rules: Sequence[RuleSpec]) -> None:
         """Judge by other rules from the next window on."""
         self._judge.replace_rules(rules)
+        self._changes.replace_rules(rules)
         self._committed = self._standing()

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from detectors.change_kinds import LOSS_METRICS
 from detectors.kinds import measure
 from detectors.measurement import Measurement
 from detectors.performance import PERFORMANCE_METRICS
@@ -187,7 +188,7 @@ class Judge:
         for rule in self._rules:
             key = (rule.name, window.version)
             before = self._states.get(key, RuleState())
-            if (rule.metric in PERFORMANCE_METRICS) != labelled:
+            if (rule.metric in _LABEL_METRICS) != labelled:
                 if before.state in ("suspect", "breach"):
                     reports.append(_standing_report(rule, self._judgements.get(key)))
                 continue
@@ -232,6 +233,9 @@ class Judge:
         gravity = {"breach": 0, "unknown": 1, "ok": 2}
         return min(judged, key=lambda pair: gravity[pair[1]], default=(None, "unknown"))
 
+
+#: What is measured in windows of labelled predictions.
+_LABEL_METRICS = PERFORMANCE_METRICS | LOSS_METRICS
 
 #: What a window of labels has in the place of a window of traffic's counts.
 _LABELS = {"kind": "labels", "requests": 0, "errors": 0, "rejected": 0, "late": 0}

@@ -109,6 +109,24 @@ class Metrics:
             *("model", "version", "column"),
         )
 
+        self.changes = self._counter(
+            "kedge_changes",
+            "Changes that a detector found, up or down.",
+            *("model", "version", "column", "metric", "direction"),
+        )
+        self.change_values_skipped = self._counter(
+            "kedge_change_values_skipped",
+            "Values that a change detector did not look at, by reason (limit, streams, "
+            "latency_kind, not_finite, task, not_binary).",
+            *("metric", "reason"),
+        )
+        self.change_memory_dropped = self._counter(
+            "kedge_change_memory_dropped",
+            "Memory of change detectors that could not be taken up, by reason (river_version, "
+            "parameters, damaged).",
+            "reason",
+        )
+
     def _make_performance(self) -> None:
         series = ("model", "version", "metric")
         self.performance = self._gauge(
@@ -210,7 +228,7 @@ class Metrics:
             "kedge_limit_reached",
             "What a limit cost, by limit (skipped_windows, evicted_versions, evicted_panes, "
             "overflowing_columns, unkept_rejections, forgotten_versions, torn_spool_bytes, "
-            "damaged_spool_segments).",
+            "damaged_spool_segments, evicted_change_versions).",
             "limit",
         )
         self.commits = self._counter(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from monitor.settings_faults import Fault, alternatives, nearest
 from monitor.settings_kinds import (
     SourceSettings,
+    change_metrics,
     column_metrics,
     format_trouble,
     formats,
@@ -35,12 +36,20 @@ def cross_faults(given: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault("collect", "is required: at least one [[collect]] table")
     yield from _source_faults(_usable(given, "collect"))
     yield from _rule_faults(_usable(given, "rules"))
+    yield from _change_faults(_usable(given, "rules"), given.get("labels"))
     yield from _label_faults(_usable(given, "rules"), given.get("labels"))
     rollback, model = given.get("rollback", UNUSABLE), given["model"]
     if UNUSABLE in (rollback, model):
         return
     if rollback.mode == "act" and not model.tracking_uri:
         yield Fault("model.tracking_uri", 'is required for [rollback] mode = "act"')
+
+
+def _change_faults(rules: Mapping[int, RuleSettings], labels: Any) -> Iterator[Fault]:  # noqa: ANN401 - may be unusable
+    from monitor.change_settings import change_faults  # noqa: PLC0415 - it brings in numpy
+
+    joined = labels is UNUSABLE or (labels is not None and labels.join)
+    yield from change_faults(rules, labels_join=joined)
 
 
 def _label_faults(rules: Mapping[int, RuleSettings], labels: Any) -> Iterator[Fault]:  # noqa: ANN401 - may be unusable
@@ -85,6 +94,8 @@ def _rule_faults(rules: Mapping[int, RuleSettings]) -> Iterator[Fault]:
         if rule.name in names:
             yield Fault(f"rules[{i}].name", f'another rule is called "{rule.name}" already')
         names.add(rule.name)
+        if rule.metric in change_metrics():
+            continue
         if rule.metric in of_columns and not rule.columns:
             yield Fault(f"rules[{i}].column", f'is required: "{rule.metric}" is of a column')
         if rule.metric not in of_columns and rule.columns:

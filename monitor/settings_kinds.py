@@ -71,7 +71,14 @@ def metrics() -> Collection[str]:
     """Return the names of what can be measured."""
     from detectors.kinds import METRICS  # noqa: PLC0415 - it brings in numpy
 
-    return sorted(METRICS)
+    return sorted({*METRICS, *change_metrics()})
+
+
+def change_metrics() -> Collection[str]:
+    """Return the names of the detectors whose changes a rule may count."""
+    from detectors.change_kinds import CHANGE_KINDS  # noqa: PLC0415 - it brings in numpy
+
+    return CHANGE_KINDS
 
 
 def column_metrics() -> Collection[str]:

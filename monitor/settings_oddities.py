@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from monitor.quantities import EventSpan
 from monitor.settings_faults import nearest
-from monitor.settings_kinds import meters, sampled_metrics
+from monitor.settings_kinds import change_metrics, meters, sampled_metrics
 
 if TYPE_CHECKING:
     from monitor.settings import RuleSettings, Settings
@@ -40,7 +40,7 @@ def _window_oddities(settings: Settings) -> Iterator[str]:
     if length.events < settings.windows.min_events and not settings.rules:
         yield f"windows of {length} never have windows.min_events = {settings.windows.min_events}"
     for rule in settings.rules:
-        if rule.metric in sampled_metrics():
+        if rule.metric in sampled_metrics() or rule.metric in change_metrics():
             continue
         needed = settings.windows.min_events if rule.min_events is None else rule.min_events
         if length.events < needed:

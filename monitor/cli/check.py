@@ -72,7 +72,7 @@ def _reference(settings: Settings) -> str:
 
 
 def _rule(rule: RuleSettings) -> str:
-    of = f" of {', '.join(rule.columns)}" if rule.columns else ""
+    of = "".join(f" of {one}" for one in (rule.of, ", ".join(rule.columns)) if one)
     side, threshold = ("above", rule.above) if rule.above is not None else ("below", rule.below)
     return f"{rule.metric}{of} {side} {threshold:g} in {rule.quorum} windows: {rule.action}"
 

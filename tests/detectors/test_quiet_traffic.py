@@ -44,10 +44,10 @@ def p_values(profile: Profile, rows: Column, effect: DesignEffect) -> Iterator[t
         case NumberProfile(), NumberColumn():
             numbers = NumberCounts(profile.points)
             numbers.add(rows)
-            cells = numbers.cells()
+            upto = numbers.upto()
             noise = np.sqrt((1 / profile.rows + 1 / numbers.rows) * effect.cumulative)
-            yield "ks", float(kolmogorov(statistic(profile, cells) / noise))
-            shares = smoothed(*number_shares(profile, cells, numbers.missing, 10))
+            yield "ks", float(kolmogorov(statistic(profile, upto) / noise))
+            shares = smoothed(*number_shares(profile, upto, numbers.missing, 10))
         case CategoryProfile(), CategoryColumn():
             categories = CategoryCounts(profile.values)
             categories.add(rows)

@@ -125,11 +125,30 @@ def test_nothing_below_zero_is_a_chi_square_variable() -> None:
     assert kolmogorov_above(0.0) == 1.0
 
 
-def test_what_the_daemon_loads_has_no_scipy() -> None:
-    program = (
-        "import sys, monitor.composition, monitor.loop, detectors.tails;"
-        "print([name for name in sys.modules if name.startswith('scipy')])"
-    )
+def test_neither_the_daemon_nor_a_measured_window_loads_scipy() -> None:
+    program = """
+import sys
+import numpy as np
+import monitor.composition, monitor.loop
+from detectors.ks import ks
+from detectors.latency import LatencyHistogram
+from detectors.profile import NumberProfile
+from detectors.psi import psi
+from detectors.rate import rate
+from detectors.ratio import ratio
+from detectors.samples import mean_of
+
+profile = NumberProfile(np.array([1.0, 2.0]), np.array([50, 50]), 0, 0)
+ks(profile, np.array([0, 0, 0, 100, 100]), confidence=0.95)
+psi(np.array([50, 50]), np.array([70, 30]), confidence=0.95)
+rate(3, 60.0, confidence=0.95)
+ratio(3, 60, confidence=0.95)
+mean_of([1.0, 2.0], 0.95)
+latency = LatencyHistogram()
+latency.add(np.array([1.0, 2.0]))
+latency.quantile(0.5, confidence=0.95)
+print([name for name in sys.modules if name.startswith("scipy")])
+"""
 
     loaded = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -31,6 +31,8 @@ def _keys(table: Mapping[str, Any], at: str) -> Iterator[tuple[str, object]]:
     for key, value in table.items():
         there = f"{at}.{key}" if at else key
         match value:
+            case dict() if there in SETTINGS:
+                yield there, value
             case dict():
                 yield from _keys(value, there)
             case [{"type": _}, *_]:
