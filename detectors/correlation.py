@@ -176,11 +176,12 @@ class Correlations:
     def _moved_by(self, margin: Floats) -> Floats:
         """Fisher's z, with its change larger by `margin` than it was found, on the same side."""
         sizes = np.maximum(np.abs(self._moved) + margin, 0)
-        return np.clip(self._center + np.copysign(sizes, self._moved), -_Z_MAX, _Z_MAX)
+        moved = self._center + np.copysign(sizes, self._moved)
+        return np.asarray(np.clip(moved, -_Z_MAX, _Z_MAX))
 
     def _changes(self, margin: Floats) -> Floats:
         before = np.tanh(self._center)
-        changes = np.abs(np.tanh(self._moved_by(margin)) - before)
+        changes = np.asarray(np.abs(np.tanh(self._moved_by(margin)) - before))
         if (margin <= 0).all():
             return changes
         # It may as well have gone the other way, where there is more room.
@@ -189,7 +190,7 @@ class Correlations:
             -_Z_MAX,
             _Z_MAX,
         )
-        return np.maximum(changes, np.abs(np.tanh(other) - before))
+        return np.asarray(np.maximum(changes, np.abs(np.tanh(other) - before)))
 
     def _divergences(self, margin: Floats) -> Floats:
         return jeffreys(np.tanh(self._center), np.tanh(self._moved_by(margin)))

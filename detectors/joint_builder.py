@@ -93,9 +93,7 @@ class JointBuilder:
         if self._tables is None:
             if not self._pilot_rows:
                 return None
-            early = deepcopy(self)
-            early._cut()
-            return early.profile()
+            return deepcopy(self).fixed().profile()
         if self._counted is None or len(self._tables.tables) < 2:  # noqa: PLR2004 - a pair
             return None
         counted = deepcopy(self._counted)
@@ -149,21 +147,22 @@ class JointBuilder:
 
     def _take_pilot(self, columns: Mapping[str, Column], rows: int) -> None:
         for name, column in columns.items():
-            if isinstance(column, NumberColumn) and (
-                name in self._pilot or not np.isnan(column.values[:rows]).all()
-            ):
-                parts = self._pilot.setdefault(name, [np.full(self._pilot_rows, np.nan)])
-                # A copy, because a view would keep the whole batch in memory.
-                parts.append(column.values[:rows].copy())
+            if isinstance(column, NumberColumn) and not np.isnan(column.values[:rows]).all():
+                self._pilot.setdefault(name, [np.full(self._pilot_rows, np.nan)])
         self._pilot_rows += rows
         for name, parts in self._pilot.items():
-            if not isinstance(columns.get(name), NumberColumn):
-                parts.append(np.full(rows, np.nan))
+            # A part of its own, because a view would keep the whole batch in memory.
+            part = np.full(rows, np.nan)
+            named = columns.get(name)
+            if isinstance(named, NumberColumn):
+                values = named.values[:rows]
+                part[: values.size] = values
+            parts.append(part)
         if self._pilot_rows == PILOT_ROWS:
-            self._cut()
+            self.fixed()
 
-    def _cut(self) -> None:
-        """Fix columns and scores by the pilot, and count it."""
+    def fixed(self) -> JointBuilder:
+        """Fix columns and scores by the rows so far, and count those."""
         known = {name: np.concatenate(parts) for name, parts in self._pilot.items()}
         names = sorted(known)[:COLUMNS_MAX]
         self._left_out = len(known) - len(names)
@@ -172,6 +171,7 @@ class JointBuilder:
         columns: dict[str, Column] = {name: NumberColumn(known[name]) for name in names}
         self._wait(self._tables.matrix([(columns, self._pilot_rows)]))
         self._pilot, self._pilot_rows = {}, 0
+        return self
 
     def _wait(self, matrix: ScoreMatrix) -> None:
         self._waiting.append(matrix)

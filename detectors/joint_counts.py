@@ -75,7 +75,10 @@ class JointCounts:
 
     def add(self, columns: Mapping[str, Column], rows: int) -> None:
         """Count `rows` rows of these columns, which are not to change any more."""
-        self._waiting.append((columns, rows))
+        watched = self.tables.tables
+        self._waiting.append(
+            ({name: column for name, column in columns.items() if name in watched}, rows)
+        )
         self._waiting_rows += rows
         if self._waiting_rows >= _WAITING_ROWS_MIN or len(self._waiting) >= _WAITING_BATCHES_MAX:
             self._settle()
@@ -131,6 +134,18 @@ class JointCounts:
         self._add(state.rows, sums, products)
         return self
 
+    def restored(self, state: JointState) -> JointCounts:
+        """Go on from `state` if its scores are of the same tables, and else from none.
+
+        Raises
+        ------
+        PackingError
+            If its parts contradict one another.
+        """
+        if state.digest != self.tables.digest:
+            return JointCounts(self.tables)
+        return JointCounts.of_state(state, self.tables)
+
     def _settle(self) -> None:
         if not self._waiting:
             return
@@ -149,7 +164,7 @@ class JointCounts:
 
 
 def products_of(matrix: ScoreMatrix) -> tuple[Ints, Ints]:
-    """Sums ``(p,)`` and products ``(p, p)`` of scores ``(p, rows)``, exactly."""
+    """Add up scores ``(p, rows)``, exactly: sums ``(p,)`` and products ``(p, p)``."""
     size = len(matrix)
     sums = matrix.sum(axis=1, dtype=np.float64).astype(np.int64)
     products = np.zeros((size, size), np.int64)

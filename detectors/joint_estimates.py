@@ -75,8 +75,8 @@ class ScoreMoments:
         by_power = {1: real, 2: real**2, 3: real**3}
         self.rows += matrix.shape[1]
         self.sums += real.sum(axis=1).astype(np.int64)
-        for (one, other), products in self.products.items():
-            products += (by_power[one] @ by_power[other].T).astype(np.int64)
+        for one, other in _POWERS:
+            self.products[one, other] += (by_power[one] @ by_power[other].T).astype(np.int64)
 
     def state(self) -> ScoreMomentsState:
         """Everything to go on from."""
@@ -157,7 +157,7 @@ def joint_profile_of(
 def _scale(
     rows: int, kept: BlockScale, all_rows: int, centers: Floats, expected: Floats
 ) -> JointScale | None:
-    """What blocks of one length say; None of too few blocks."""
+    """Derive what blocks of one length say; None of too few blocks."""
     enough = kept.blocks >= BLOCKS_MIN
     if not enough.any():
         return None
@@ -192,7 +192,7 @@ def _p_value(effects: Floats, freedom: int, rows: int, directions: float) -> flo
 
 
 def _directions(centers: Floats, tested: npt.NDArray[np.bool_]) -> float:
-    """Number of correlations that would vary independently and pool as well as these do.
+    """Count the correlations that, varying independently, would pool as well as these do.
 
     ``P² / sum corr²`` over pairs of pairs, whose correlations of correlations are those of
     normal variables [1]_; of many pairs, a part is looked at.

@@ -201,4 +201,4 @@ def fisher_z(rows: int, sums: Ints, products: Ints) -> Floats:
     squares = variances[..., first] * variances[..., second]
     with np.errstate(divide="ignore", invalid="ignore"):
         correlations = np.where(squares > 0, covariances / np.sqrt(squares), np.nan)
-    return np.arctanh(np.clip(correlations, -CORRELATION_MAX, CORRELATION_MAX))
+    return np.asarray(np.arctanh(np.clip(correlations, -CORRELATION_MAX, CORRELATION_MAX)))

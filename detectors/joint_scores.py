@@ -149,7 +149,7 @@ class ScoreTables:
         ----------
         parts
             Columns by name and how many rows they have, part by part. A column that is not
-            there, or not of numbers, is missing.
+            there, not of numbers, or shorter, is missing in the rest.
         """
         values = np.full((len(self.tables), sum(rows for _, rows in parts)), np.nan)
         start = 0
@@ -157,7 +157,7 @@ class ScoreTables:
             for row, name in enumerate(self.tables):
                 column = columns.get(name)
                 if isinstance(column, NumberColumn):
-                    values[row, start : start + rows] = column.values
+                    values[row, start : start + column.values.size] = column.values
             start += rows
         return self._scores(values)
 
@@ -207,7 +207,7 @@ def _scores(counts: npt.NDArray[np.integer]) -> Scores:
     ranks = np.clip((upto - counts / 2) / upto[-1], 0.005, 0.995)
     normal = NormalDist()
     scores = np.array([normal.inv_cdf(rank) for rank in ranks.tolist()]) * SCORE_UNIT
-    return np.clip(np.rint(scores), -SCORE_MAX, SCORE_MAX).astype(np.int8)
+    return np.asarray(np.clip(np.rint(scores), -SCORE_MAX, SCORE_MAX), np.int8)
 
 
 def _digest(tables: Mapping[str, ScoreTable]) -> str:

@@ -7,11 +7,12 @@ in :mod:`detectors.performance`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from detectors.bins import category_shares, number_shares
 from detectors.category_counts import CategoryCounts
+from detectors.correlation import Correlations
 from detectors.ks import ks
 from detectors.measurement import Estimate, Measurement, untold
 from detectors.number_counts import NumberCounts
@@ -111,10 +112,20 @@ def measure(
         _measurement(metric, None, measured(window_pane, asked))
         for metric, measured in WINDOW_METRICS.items()
     ]
+    measurements += _of_several(window_pane, reference, asked)
     for column, counts in window_pane.columns.items():
         profile = reference.columns.get(column) if reference else None
         measurements += _of_column(column, _Column(counts, profile, asked))
     return measurements
+
+
+def _of_several(pane: Pane, reference: Reference | None, asked: Asked) -> Iterator[Measurement]:
+    """Measure what columns have in common, where the reference and the window tell it."""
+    if reference is None or reference.joint is None or pane.joint is None:
+        return
+    found = Correlations.of(reference.joint, pane.joint)
+    shift = _measurement("correlation_shift", None, found.shift(confidence=asked.confidence))
+    yield replace(shift, pair=found.pair)
 
 
 def _of_column(name: str, column: _Column) -> Iterator[Measurement]:
@@ -223,6 +234,9 @@ WINDOW_METRICS: dict[str, _OfWindow] = {
     "latency_p99": _latency(0.99),
 }
 
+#: Metrics of several columns together.
+JOINT_METRICS = frozenset({"correlation_shift"})
+
 #: Metrics of the serving process: samples that were taken while the window lasted, and the
 #: confidence, to an estimate. They rest on samples and not on events.
 SAMPLED_METRICS: dict[str, _OfSamples] = {
@@ -238,6 +252,8 @@ SAMPLED_METRICS: dict[str, _OfSamples] = {
 }
 
 #: Names that a rule may use.
-METRICS = frozenset({*COLUMN_METRICS, *WINDOW_METRICS, *SAMPLED_METRICS, *PERFORMANCE_METRICS})
+METRICS = frozenset(
+    {*COLUMN_METRICS, *WINDOW_METRICS, *JOINT_METRICS, *SAMPLED_METRICS, *PERFORMANCE_METRICS}
+)
 #: Metrics in which a small window is what is looked for, so that no minimum of events applies.
 COUNT_METRICS = frozenset({"events", "throughput"})

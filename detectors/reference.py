@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from collectors.batch import NumberColumn, Schema
+from detectors.joint_builder import JointBuilder, JointBuilderState
 from detectors.packing import PackingError
 from detectors.profile import (
     CategoryProfile,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from collectors.batch import Column
+    from detectors.joint_profile import JointProfile
 
 __all__ = [
     "CategoryProfile",
@@ -62,14 +64,18 @@ class Reference:
         When, seconds since the epoch.
     origin
         Of what: a path, a registry address, ``"first"``.
+    joint
+        What its number columns have in common; None where it was not learned.
     """
 
     columns: Mapping[str, Profile]
     rows: int
     created: float
     origin: str
+    joint: JointProfile | None = None
     digest: str = field(init=False)
-    """Hex SHA-256 of the profiles: what counts against this reference are marked with."""
+    """Hex SHA-256 of the profiles: what counts against this reference are marked with. Counts of
+    several columns have a mark of their own."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "digest", _digest(self.columns, self.rows))
@@ -101,6 +107,7 @@ class _BuilderState(msgspec.Struct, array_like=True, frozen=True):
     numbers: dict[str, NumberBuilderState]
     categories: dict[str, CategoryBuilderState]
     in_order: bool = True
+    joint: JointBuilderState | None = None
 
 
 #: Format 1 had no dispersions: a builder that goes on from it collects none for its columns.
@@ -141,6 +148,7 @@ class ReferenceBuilder:
         self._in_order = in_order
         self._numbers: dict[str, NumberBuilder] = {}
         self._categories: dict[str, CategoryBuilder] = {}
+        self._joint: JointBuilder | None = JointBuilder(in_order=in_order)
         self.rows = 0
 
     def add(self, columns: Mapping[str, Column]) -> None:
@@ -158,6 +166,8 @@ class ReferenceBuilder:
             else:
                 self._category(name).add(column)
         self._miss(columns, rows)
+        if self._joint:
+            self._joint.add(columns, rows)
         self.rows += rows
 
     def build(self, created: float, origin: str) -> Reference:
@@ -167,7 +177,8 @@ class ReferenceBuilder:
             name: column.profile(points_max) for name, column in self._numbers.items()
         }
         profiles |= {name: column.profile(VALUES_MAX) for name, column in self._categories.items()}
-        return Reference(profiles, self.rows, created, origin)
+        joint = self._joint.profile() if self._joint else None
+        return Reference(profiles, self.rows, created, origin, joint)
 
     def encode(self) -> bytes:
         """Everything collected so far, for the store."""
@@ -178,6 +189,7 @@ class ReferenceBuilder:
             {name: column.state() for name, column in self._numbers.items()},
             {name: column.state() for name, column in self._categories.items()},
             self._in_order,
+            self._joint.state() if self._joint else None,
         )
         return msgspec.msgpack.encode(state)
 
@@ -204,6 +216,7 @@ class ReferenceBuilder:
             builder._categories = {
                 name: CategoryBuilder.of_state(kept) for name, kept in state.categories.items()
             }
+            builder._joint = JointBuilder.of_state(state.joint) if state.joint else None
         except (msgspec.DecodeError, PackingError) as error:
             raise ReferenceError(
                 f"cannot go on collecting a reference: its stored state is damaged ({error})"

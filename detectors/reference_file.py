@@ -13,6 +13,7 @@ import zlib
 import msgspec
 
 from detectors.dispersion import Dispersion
+from detectors.joint_file import PackedJoint, packed_joint, unpacked_joint
 from detectors.packing import (
     PackedArray,
     PackingError,
@@ -63,6 +64,7 @@ class _Body(msgspec.Struct, frozen=True):
     created: float
     origin: str
     columns: dict[str, _Number | _Category]
+    joint: PackedJoint | None = None
 
 
 def dump(reference: Reference) -> bytes:
@@ -72,6 +74,7 @@ def dump(reference: Reference) -> bytes:
         created=reference.created,
         origin=reference.origin,
         columns={name: _packed(profile) for name, profile in reference.columns.items()},
+        joint=None if reference.joint is None else packed_joint(reference.joint),
     )
     packed = zlib.compress(msgspec.msgpack.encode(body), level=6)
     return _HEADER.pack(MAGIC, FORMAT, hashlib.sha256(packed).digest()) + packed
@@ -108,13 +111,14 @@ def load(data: bytes) -> Reference:
     try:
         body = msgspec.msgpack.decode(_inflated(packed), type=_Body)
         columns = {name: _profile(column) for name, column in body.columns.items()}
+        joint = None if body.joint is None else unpacked_joint(body.joint)
     except (zlib.error, msgspec.DecodeError, PackingError) as error:
         raise ReferenceError(
             f"the reference file cannot be read ({error}); build it again"
         ) from error
     if body.rows < 0:
         raise ReferenceError("the reference file states a negative number of rows")
-    return Reference(columns, body.rows, body.created, body.origin)
+    return Reference(columns, body.rows, body.created, body.origin, joint)
 
 
 def _inflated(packed: bytes) -> bytes:

@@ -202,7 +202,12 @@ def _engine(settings: Settings, store: Store, metrics: Metrics, sampling: Sampli
     return Engine(
         model=settings.model.name,
         streams=streams,
-        windows=Windows(spec, settings.model.name, versions_max=limits.versions_max),
+        windows=Windows(
+            spec,
+            settings.model.name,
+            joint=settings.detectors.joint,
+            versions_max=limits.versions_max,
+        ),
         references=references,
         judge=Judge(
             rules=rule_specs(settings),

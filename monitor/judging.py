@@ -198,7 +198,9 @@ class Judge:
             states[key] = state.to_json()
             reports.append(_report(rule, state, judgement))
             if event is not None:
-                incidents.append(_incident(window, rule, judgement, event))
+                incident = _incident(window, rule, judgement, event)
+                incident["evidence"] |= _pair(found, rule)
+                incidents.append(incident)
         return tuple(reports), tuple(incidents), states
 
     def _measurement_row(self, window: Frame, one: Measurement, events: int) -> dict[str, Any]:
@@ -289,6 +291,12 @@ def _standing_report(rule: RuleSpec, last: Judgement | None) -> RuleReport:
         threshold=rule.threshold,
         value=last.value if last else None,
     )
+
+
+def _pair(found: Sequence[Measurement], rule: RuleSpec) -> dict[str, list[str]]:
+    """Name the two columns that a rule of several columns is about."""
+    pairs = [one.pair for one in found if one.metric == rule.metric and one.pair]
+    return {"pair": list(pairs[0])} if pairs else {}
 
 
 def _incident(

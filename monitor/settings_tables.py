@@ -187,6 +187,10 @@ class DetectorSettings:
     """Bins of PSI for a number column, cut at quantiles of the reference. Ten is the custom that
     the thresholds 0.1 and 0.25 come from."""
 
+    joint: bool = True
+    """Whether correlations of number columns are counted, for `correlation_shift` and for rules of
+    drift: in each row up to 64 columns are looked up, and their products summed."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabelSettings:

@@ -306,7 +306,7 @@ def test_of_rows_in_no_order_nothing_is_learned() -> None:
 def test_a_state_of_the_first_format_goes_on_without_dispersion() -> None:
     builder = ReferenceBuilder()
     builder.add(EVERYTHING)
-    _, rows, points_max, of_numbers, categories, _ = msgspec.msgpack.decode(builder.encode())
+    _, rows, points_max, of_numbers, categories, *_ = msgspec.msgpack.decode(builder.encode())
     stripped = [{n: state[:-1] for n, state in kept.items()} for kept in (of_numbers, categories)]
     old = msgspec.msgpack.encode([1, rows, points_max, *stripped])
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.batch import CategoryColumn, Column, NumberColumn, PredictionBatch, Schema
-from detectors.kinds import COUNT_METRICS, METRICS, SAMPLED_METRICS, measure
+from detectors.kinds import COUNT_METRICS, JOINT_METRICS, METRICS, SAMPLED_METRICS, measure
 from detectors.measurement import Measurement
 from detectors.pane import Pane
 from detectors.performance import PERFORMANCE_METRICS
@@ -62,7 +62,9 @@ def test_each_metric_is_measured_where_it_applies() -> None:
             "latency_p99",
         },
     }
-    assert set().union(*by_column.values()) == METRICS - PERFORMANCE_METRICS - set(SAMPLED_METRICS)
+    assert set().union(*by_column.values()) == METRICS - PERFORMANCE_METRICS - JOINT_METRICS - set(
+        SAMPLED_METRICS
+    )
     assert COUNT_METRICS < METRICS
 
 
