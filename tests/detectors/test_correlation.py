@@ -260,7 +260,7 @@ def test_bounds_cover_the_largest_change_as_often_as_stated(rows: int, correlati
             )
             assert shift.low is not None
             assert shift.high is not None
-            # Scores of 64 steps an eighth of a deviation wide dilute correlations a little.
+            # Scores are of coarse ranks, which dilutes correlations a little.
             outside += not shift.low - 0.01 <= abs(correlation - 0.3) <= shift.high + 0.01
 
     print(f"{rows} rows, 0.3 to {correlation}: {outside} of 400 outside")  # noqa: T201 - with -s
