@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from detectors.bins import category_shares, number_shares
 from detectors.category_counts import CategoryCounts
 from detectors.correlation import Correlations
+from detectors.estimators import ESTIMATED_METRICS, estimated
 from detectors.ks import ks
 from detectors.measurement import Estimate, Measurement, untold
 from detectors.number_counts import NumberCounts
@@ -116,6 +117,14 @@ def measure(
     for column, counts in window_pane.columns.items():
         profile = reference.columns.get(column) if reference else None
         measurements += _of_column(column, _Column(counts, profile, asked))
+    if reference is not None and reference.estimators is not None:
+        measurements += estimated(
+            reference.estimators,
+            window_pane.columns,
+            reference.columns,
+            rows=window_pane.answered,
+            confidence=confidence,
+        )
     return measurements
 
 
@@ -251,9 +260,21 @@ SAMPLED_METRICS: dict[str, _OfSamples] = {
     "model_age": age_of,  # seconds
 }
 
+#: Of columns too, but measured by a rule that says how often it may be wrong
+#: (:mod:`detectors.drift_rule`): there is no bound without that.
+DRIFT = "drift"
+
 #: Names that a rule may use.
 METRICS = frozenset(
-    {*COLUMN_METRICS, *WINDOW_METRICS, *JOINT_METRICS, *SAMPLED_METRICS, *PERFORMANCE_METRICS}
+    {
+        DRIFT,
+        *COLUMN_METRICS,
+        *WINDOW_METRICS,
+        *JOINT_METRICS,
+        *ESTIMATED_METRICS,
+        *SAMPLED_METRICS,
+        *PERFORMANCE_METRICS,
+    }
 )
 #: Metrics in which a small window is what is looked for, so that no minimum of events applies.
 COUNT_METRICS = frozenset({"events", "throughput"})

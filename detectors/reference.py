@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from collectors.batch import NumberColumn, Schema
+from detectors.estimators import LABEL, Estimators, labels_column, learn
 from detectors.joint_builder import JointBuilder, JointBuilderState
 from detectors.packing import PackingError
 from detectors.profile import (
@@ -23,11 +24,14 @@ from detectors.profile_builder import (
     NumberBuilder,
     NumberBuilderState,
 )
+from detectors.row_sample import RowSample, RowSampleState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from collectors.batch import Column
+    from collectors.labels import Scalar
+    from detectors.performance import Reading
     from detectors.joint_profile import JointProfile
 
 __all__ = [
@@ -64,6 +68,9 @@ class Reference:
         When, seconds since the epoch.
     origin
         Of what: a path, a registry address, ``"first"``.
+    estimators
+        What the rows say of the prediction and, with labels, of performance; None of a reference
+        that was built before there were any.
     joint
         What its number columns have in common; None where it was not learned.
     """
@@ -72,6 +79,7 @@ class Reference:
     rows: int
     created: float
     origin: str
+    estimators: Estimators | None = None
     joint: JointProfile | None = None
     digest: str = field(init=False)
     """Hex SHA-256 of the profiles: what counts against this reference are marked with. Counts of
@@ -107,6 +115,7 @@ class _BuilderState(msgspec.Struct, array_like=True, frozen=True):
     numbers: dict[str, NumberBuilderState]
     categories: dict[str, CategoryBuilderState]
     in_order: bool = True
+    sample: RowSampleState | None = None
     joint: JointBuilderState | None = None
 
 
@@ -122,7 +131,8 @@ class ReferenceBuilder:
     end with, it is thinned on the way and `NumberProfile.rank_error` grows. So memory stays
     below about 256 MB (16 bytes a held point) however many rows and columns there are. How much
     blocks of rows differ (`NumberProfile.dispersion`) is collected beside it, in 100 kB a column:
-    it is learned from the order of the rows, which ought to be that of the traffic.
+    it is learned from the order of the rows, which ought to be that of the traffic. A sample of
+    whole rows is kept for what single columns cannot tell (:mod:`detectors.estimators`).
 
     Parameters
     ----------
@@ -148,11 +158,19 @@ class ReferenceBuilder:
         self._in_order = in_order
         self._numbers: dict[str, NumberBuilder] = {}
         self._categories: dict[str, CategoryBuilder] = {}
+        self._sample: RowSample | None = RowSample()
         self._joint: JointBuilder | None = JointBuilder(in_order=in_order)
         self.rows = 0
 
-    def add(self, columns: Mapping[str, Column]) -> None:
+    def add(
+        self, columns: Mapping[str, Column], labels: Sequence[Scalar | None] | None = None
+    ) -> None:
         """Count the rows of `columns`; a column seen before and absent now is missing in them.
+
+        Parameters
+        ----------
+        labels
+            What came true, a row each, None where it is not known.
 
         Raises
         ------
@@ -166,19 +184,31 @@ class ReferenceBuilder:
             else:
                 self._category(name).add(column)
         self._miss(columns, rows)
+        if self._sample is not None:
+            beside = {} if labels is None else {LABEL: labels_column(labels)}
+            self._sample.add({**columns, **beside})
         if self._joint:
             self._joint.add(columns, rows)
         self.rows += rows
 
-    def build(self, created: float, origin: str) -> Reference:
-        """Make the reference of all rows added; the builder may go on afterwards."""
+    def build(self, created: float, origin: str, reading: Reading | None = None) -> Reference:
+        """Make the reference of all rows added; the builder may go on afterwards.
+
+        Parameters
+        ----------
+        created, origin
+            As in :class:`Reference`.
+        reading
+            How predictions and labels are read as outcomes.
+        """
         points_max = self._column_points_max()
         profiles: dict[str, Profile] = {
             name: column.profile(points_max) for name, column in self._numbers.items()
         }
         profiles |= {name: column.profile(VALUES_MAX) for name, column in self._categories.items()}
+        estimators = None if self._sample is None else learn(self._sample, reading)
         joint = self._joint.profile() if self._joint else None
-        return Reference(profiles, self.rows, created, origin, joint)
+        return Reference(profiles, self.rows, created, origin, estimators, joint)
 
     def encode(self) -> bytes:
         """Everything collected so far, for the store."""
@@ -189,6 +219,7 @@ class ReferenceBuilder:
             {name: column.state() for name, column in self._numbers.items()},
             {name: column.state() for name, column in self._categories.items()},
             self._in_order,
+            None if self._sample is None else self._sample.state(),
             self._joint.state() if self._joint else None,
         )
         return msgspec.msgpack.encode(state)
@@ -216,6 +247,8 @@ class ReferenceBuilder:
             builder._categories = {
                 name: CategoryBuilder.of_state(kept) for name, kept in state.categories.items()
             }
+            kept_rows = state.sample
+            builder._sample = None if kept_rows is None else RowSample.of_state(kept_rows)
             builder._joint = JointBuilder.of_state(state.joint) if state.joint else None
         except (msgspec.DecodeError, PackingError) as error:
             raise ReferenceError(

@@ -13,6 +13,7 @@ import zlib
 import msgspec
 
 from detectors.dispersion import Dispersion
+from detectors.estimators_state import EstimatorsState, estimators_of, state_of
 from detectors.joint_file import PackedJoint, packed_joint, unpacked_joint
 from detectors.packing import (
     PackedArray,
@@ -64,6 +65,7 @@ class _Body(msgspec.Struct, frozen=True):
     created: float
     origin: str
     columns: dict[str, _Number | _Category]
+    estimators: EstimatorsState | None = None
     joint: PackedJoint | None = None
 
 
@@ -74,6 +76,7 @@ def dump(reference: Reference) -> bytes:
         created=reference.created,
         origin=reference.origin,
         columns={name: _packed(profile) for name, profile in reference.columns.items()},
+        estimators=None if reference.estimators is None else state_of(reference.estimators),
         joint=None if reference.joint is None else packed_joint(reference.joint),
     )
     packed = zlib.compress(msgspec.msgpack.encode(body), level=6)
@@ -111,6 +114,7 @@ def load(data: bytes) -> Reference:
     try:
         body = msgspec.msgpack.decode(_inflated(packed), type=_Body)
         columns = {name: _profile(column) for name, column in body.columns.items()}
+        estimators = None if body.estimators is None else estimators_of(body.estimators)
         joint = None if body.joint is None else unpacked_joint(body.joint)
     except (zlib.error, msgspec.DecodeError, PackingError) as error:
         raise ReferenceError(
@@ -118,7 +122,7 @@ def load(data: bytes) -> Reference:
         ) from error
     if body.rows < 0:
         raise ReferenceError("the reference file states a negative number of rows")
-    return Reference(columns, body.rows, body.created, body.origin, joint)
+    return Reference(columns, body.rows, body.created, body.origin, estimators, joint)
 
 
 def _inflated(packed: bytes) -> bytes:

@@ -14,7 +14,6 @@ from dataclasses import replace
 
 from collectors.batch import Decoded, PredictionBatch, Rejection
 from collectors.portions import portions
-from collectors.quarantine import Quarantine
 from collectors.source import Chunk
 from detectors.pane import PaneError
 from detectors.rule import RuleSpec
@@ -23,13 +22,14 @@ from monitor.changes import ChangeWatch
 from monitor.event_time import EventTime
 from monitor.forward_clock import ForwardClock
 from monitor.judging import Judge, Judged
+from monitor.keeping import Keeper, Rejected
 from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
 from monitor.publishing import Publisher
 from monitor.recent_traffic import RecentTraffic
 from monitor.references import References
 from monitor.sampler import Sampler, sampled
-from monitor.store import Change, Snapshot, Store, StoreUnavailable, Totals
+from monitor.store import Change, Snapshot, StoreUnavailable, Totals
 from monitor.streams import Stream, Streams
 from monitor.turn import Committed, Pending, Turn
 from monitor.versions import Versions
@@ -73,9 +73,9 @@ class Engine:
         windows: Windows,
         references: References,
         judge: Judge,
-        store: Store,
+        store: Keeper,
         metrics: Metrics,
-        quarantine: Quarantine,
+        quarantine: Rejected,
         commit_interval_s: float,
         idle_s: float,
         changes: ChangeWatch | None = None,

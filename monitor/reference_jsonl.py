@@ -61,6 +61,7 @@ def jsonl_pieces(path: Path, columns: Collection[str], notes: Notes) -> Iterator
     log_format = KedgeFormat(
         model if events and isinstance(model, str) else "", columns_max=COLUMNS_MAX
     )
+    log_format.join_labels()
     prepare = _as_is if events else _as_events
     pieces_read, size = 0, max(1, path.stat().st_size)
     with path.open("rb") as file:
@@ -92,6 +93,7 @@ def _live(
                 if not columns or name in columns
             },
             share_read,
+            batch.joins.labels if batch.joins is not None else None,
         )
 
 

@@ -11,7 +11,7 @@ hold (times, lists, bytes) are left out, and named in the notes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -20,6 +20,7 @@ from monitor.settings_faults import nearest
 
 if TYPE_CHECKING:
     from collectors.batch import Column, Floats, NumberColumn
+    from collectors.labels import Scalar
 
 #: Rows held in memory at a time: 50 MB with 100 columns of numbers.
 ROWS_AT_ONCE: Final = 65_536
@@ -52,10 +53,21 @@ class Notes:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some rows of a table, and which share of the file has been read with them."""
+    """Some rows of a table, which share of the file has been read with them, and their labels."""
 
     columns: Mapping[str, Column]
     share_read: float
+    labels: Sequence[Scalar | None] | None = None
+
+    def labelled(self, name: str) -> Piece:
+        """Return the rows with a column of theirs as their labels, and no longer as a column."""
+        if not name or name not in self.columns:
+            return self
+        rest = {column: values for column, values in self.columns.items() if column != name}
+        from collectors.labels import scalar  # noqa: PLC0415 - it brings in numpy
+
+        labels = [scalar(value) for value in list(self.columns[name].values)]
+        return Piece(rest, self.share_read, labels)
 
 
 def table_kind(path: Path) -> TableKind:

@@ -21,6 +21,7 @@ from monitor.settings_checks import cross_faults
 from monitor.settings_faults import Fault, dotted
 from monitor.settings_kinds import SOURCES, SourceSettings, StepSettings
 from monitor.settings_loader import UNUSABLE, Loader
+from monitor.settings_rules import RuleSettings
 from monitor.settings_tables import (
     DetectorSettings,
     HttpSettings,
@@ -29,7 +30,6 @@ from monitor.settings_tables import (
     ModelSettings,
     ReferenceSettings,
     RollbackSettings,
-    RuleSettings,
     StoreSettings,
     WindowSettings,
 )

@@ -18,7 +18,8 @@ from monitor.settings_kinds import (
 from monitor.settings_loader import UNUSABLE
 
 if TYPE_CHECKING:
-    from monitor.settings_tables import RuleSettings
+    from monitor.settings_rules import RuleSettings
+    from monitor.settings_tables import WindowSettings
 
 #: The label that stands for all sources together.
 ALL_SOURCES = "all"
@@ -36,6 +37,7 @@ def cross_faults(given: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault("collect", "is required: at least one [[collect]] table")
     yield from _source_faults(_usable(given, "collect"))
     yield from _rule_faults(_usable(given, "rules"))
+    yield from _drift_faults(_usable(given, "rules"), given.get("windows"))
     yield from _change_faults(_usable(given, "rules"), given.get("labels"))
     yield from _label_faults(_usable(given, "rules"), given.get("labels"))
     rollback, model = given.get("rollback", UNUSABLE), given["model"]
@@ -59,6 +61,24 @@ def _label_faults(rules: Mapping[int, RuleSettings], labels: Any) -> Iterator[Fa
     for i, rule in rules.items():
         if rule.metric in of_labels:
             yield Fault(f"rules[{i}].metric", f'"{rule.metric}" needs [labels] join = true')
+
+
+def _drift_faults(
+    rules: Mapping[int, RuleSettings],
+    windows: WindowSettings | Any | None,  # noqa: ANN401 - may be unusable
+) -> Iterator[Fault]:
+    from monitor.drift_budget import drift_spec  # noqa: PLC0415 - it imports the tables
+    from monitor.settings_rules import DRIFT  # noqa: PLC0415 - as above
+    from monitor.settings_tables import WindowSettings  # noqa: PLC0415 - as above
+
+    if windows is UNUSABLE:
+        return
+    for i, rule in rules.items():
+        if rule.metric == DRIFT:
+            try:
+                drift_spec(rule, WindowSettings() if windows is None else windows)
+            except ValueError as error:
+                yield Fault(f"rules[{i}].false_alarms", str(error))
 
 
 def _usable(given: Mapping[str, Any], name: str) -> dict[int, Any]:

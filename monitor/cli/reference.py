@@ -6,6 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,12 @@ def command() -> None:
     help="Only these columns, separated by commas.  [default: all]",
 )
 @click.option(
+    "--label",
+    metavar="NAME",
+    default="",
+    help="Column of a table that says what came true; events have a label of their own.",
+)
+@click.option(
     "--points-max",
     type=click.IntRange(1),
     default=500_000,
@@ -78,6 +85,7 @@ def build(
     more: tuple[Path, ...],
     out: Path,
     columns: tuple[str, ...],
+    label: str,
     points_max: int,
     any_order: bool,
     progress: bool | None,
@@ -88,6 +96,8 @@ def build(
     Reads Parquet, CSV with a header line, and JSON lines (prediction events, or flat objects).
     Numbers are compared as numbers, strings and booleans as categories. A table of features needs
     a column "prediction" for the model's answers.
+
+    With labels (--label, or in the events) performance can be estimated where none are known yet.
 
     From the order of the rows Kedge learns how much healthy traffic varies by itself: over the day,
     from user to user. Of a table that was shuffled or sorted say --any-order.
@@ -107,7 +117,7 @@ def build(
     notes = Notes()
     with _progress(paths, shown=sys.stderr.isatty() if progress is None else progress) as advance:
         builder = ReferenceBuilder(points_max, in_order=not any_order)
-        reference = _collected(builder, paths, wanted, notes, advance)
+        reference = _collected(builder, paths, _Wanted(wanted, label), notes, advance)
     if not reference.rows or not reference.columns:
         names = ", ".join(map(str, paths))
         raise TableError(f"cannot build a reference from {names}: there is no usable row in it")
@@ -124,18 +134,32 @@ def build(
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Columns to take, all if empty, and the one that holds labels."""
+
+    columns: Sequence[str]
+    label: str
+
+    @property
+    def read(self) -> Sequence[str]:
+        """Columns to read."""
+        return [*self.columns, self.label] if self.columns and self.label else self.columns
+
+
 def _collected(
     builder: ReferenceBuilder,
     paths: Sequence[Path],
-    columns: Sequence[str],
+    wanted: _Wanted,
     notes: Notes,
     advance: Callable[[int, float], None],
 ) -> Reference:
     from monitor.reference_tables import pieces  # noqa: PLC0415 - not to print help
 
     for number, path in enumerate(paths):
-        for piece in pieces(path, columns, notes):
-            builder.add(piece.columns)
+        for piece in pieces(path, wanted.read, notes):
+            labelled = piece.labelled(wanted.label)
+            builder.add(labelled.columns, labelled.labels)
             advance(number, piece.share_read)
     return builder.build(time.time(), ", ".join(path.name for path in paths))
 

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.batch import CategoryColumn, Column, NumberColumn, PredictionBatch, Schema
-from detectors.kinds import COUNT_METRICS, JOINT_METRICS, METRICS, SAMPLED_METRICS, measure
+from detectors.kinds import (
+    COUNT_METRICS,
+    DRIFT,
+    JOINT_METRICS,
+    METRICS,
+    SAMPLED_METRICS,
+    measure,
+)
 from detectors.measurement import Measurement
 from detectors.pane import Pane
 from detectors.performance import PERFORMANCE_METRICS
@@ -62,9 +69,8 @@ def test_each_metric_is_measured_where_it_applies() -> None:
             "latency_p99",
         },
     }
-    assert set().union(*by_column.values()) == METRICS - PERFORMANCE_METRICS - JOINT_METRICS - set(
-        SAMPLED_METRICS
-    )
+    others = {DRIFT, *JOINT_METRICS, *PERFORMANCE_METRICS, *SAMPLED_METRICS}
+    assert set().union(*by_column.values()) == METRICS - others
     assert COUNT_METRICS < METRICS
 
 
