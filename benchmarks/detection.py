@@ -12,8 +12,8 @@ detector is worth the difference to it.
 Kedge runs with a budget of one false alarm in 100 windows, in 1,000, and in 8,640 (30 days of
 windows of five minutes). With ``--peers`` the detectors of other packages judge the same windows,
 in environments of their own that are made in DIR with pip or found there, each with its own
-defaults (`benchmarks/peer_verdicts.py` says which). ``--cases`` adds recorded streams: a JSON list whose
-entries name a Parquet file beside it, rows of reference and stream, and where drift is.
+defaults (`benchmarks/peer_verdicts.py` says which). ``--cases`` adds recorded streams: a JSON
+list whose entries name a Parquet file beside it, rows of reference and stream, and where drift is.
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collectors.batch import Floats, Ints
     from detectors.joint_counts import JointCounts
     from detectors.joint_profile import JointProfile
+    from detectors.pane import Pane
+    from detectors.reference import Reference
 
 #: What a rule over all columns calls the correlations.
 CORRELATION = "(correlation)"
@@ -74,22 +76,24 @@ class Correlations:
     def shift(self, *, confidence: float) -> Estimate:
         """Change of the correlation that changed most, in [0, 2]: metric ``correlation_shift``.
 
-        `low` and `high` bound the largest change of all pairs together with the stated
-        confidence. `value` is the change of the pair that is surest to have changed; without
-        drift it is not 0 but what is left by noise. `p_value` is of no change in any pair.
+        `low` and `high` bound the largest change of all pairs with the stated confidence. The
+        level of `low` is shared out over the pairs; that all changes are small may be said of
+        each at the whole level (an intersection-union test [1]_). `value` is the change of the
+        pair that is surest to have changed; without drift it is not 0 but what noise makes of
+        it. `p_value` is of no change in any pair.
+
+        References
+        ----------
+        .. [1] Berger, "Multiparameter hypothesis testing and acceptance sampling", Technometrics
+           24, 1982.
         """
         if not self.told:
             return untold(self.rows)
-        margin = self._quantile((1 - confidence) / 2) * self._errors
-        low, high = self._changes(-margin), self._changes(margin)
-        value = float(np.abs(np.tanh(self._there) - np.tanh(self._center))[self._surest])
-        return Estimate(
-            value,
-            min(value, float(low.max())),
-            max(value, float(high.max())),
-            self.rows,
-            self.p_value(0.0),
-        )
+        level = (1 - confidence) / 2
+        value = float(_change(self._before, self._there)[self._surest])
+        low = float(_change(self._before, self._nearest(level)).max())
+        high = max(float(_change(self._before, end).max()) for end in self._farthest(level))
+        return Estimate(value, min(value, low), max(value, high), self.rows, self.p_value(0.0))
 
     def p_value(self, tolerance: float) -> float:
         """Chance of such a window if no pair's J exceeds `tolerance`; 1 where nothing is told."""
@@ -102,17 +106,17 @@ class Correlations:
         """Lower bound of the largest J that is above it with probability `level` at most."""
         if not self.told:
             return 0.0
-        return float(self._divergences(-self._quantile(level / 2) * self._errors).max())
+        return float(_divergence(self._before, self._nearest(level / 2)).max())
 
     def high(self, level: float) -> float:
         """Upper bound of the largest J that is below it with probability `level` at most."""
-        return float(self._divergences(self._quantile(level / 2) * self._errors).max())
+        return max(float(_divergence(self._before, end).max()) for end in self._farthest(level))
 
     @cached_property
     def value(self) -> float:
         """J of the pair that is surest to have changed, less its noise."""
-        bias = (1 + np.tanh(self._center) ** 2) * self._errors**2
-        found = self._divergences(np.zeros(self._pairs.size)) - bias
+        bias = (1 + self._before**2) * self._errors**2
+        found = _divergence(self._before, self._there) - bias
         return max(0.0, float(found[self._surest]))
 
     def estimate(self, *, level: float, confidence: float, tolerance: float) -> Estimate:
@@ -147,6 +151,11 @@ class Correlations:
         return self._expected.centers[self._pairs]
 
     @cached_property
+    def _before(self) -> Floats:
+        """Correlations of the reference."""
+        return np.tanh(self._center)
+
+    @cached_property
     def _moved(self) -> Floats:
         return self._there - self._center
 
@@ -166,47 +175,49 @@ class Correlations:
             return math.erfc(deviations / math.sqrt(2)) / 2
         return student_above(freedom, deviations)
 
-    def _quantile(self, level: float) -> float:
-        """Deviations that all pairs stay below together, on one side, but for this level."""
-        freedom, each = self._expected.freedom, max(level / self._pairs.size, 1e-300)
+    def _deviations(self, level: float) -> float:
+        """Deviations that are exceeded on one side with this probability."""
+        freedom, level = self._expected.freedom, max(level, 1e-300)
         if math.isinf(freedom):
-            return -NormalDist().inv_cdf(each)
-        return -student_quantile(freedom, each)
+            return -NormalDist().inv_cdf(level)
+        return -student_quantile(freedom, level)
 
-    def _moved_by(self, margin: Floats) -> Floats:
-        """Fisher's z, with its change larger by `margin` than it was found, on the same side."""
-        sizes = np.maximum(np.abs(self._moved) + margin, 0)
-        moved = self._center + np.copysign(sizes, self._moved)
-        return np.asarray(np.clip(moved, -_Z_MAX, _Z_MAX))
+    def _nearest(self, level: float) -> Floats:
+        """Fisher's z as near to the reference's as it may be, for all pairs together."""
+        margin = self._deviations(level / self._pairs.size) * self._errors
+        return self._center + np.copysign(np.maximum(np.abs(self._moved) - margin, 0), self._moved)
 
-    def _changes(self, margin: Floats) -> Floats:
-        before = np.tanh(self._center)
-        changes = np.asarray(np.abs(np.tanh(self._moved_by(margin)) - before))
-        if (margin <= 0).all():
-            return changes
-        # It may as well have gone the other way, where there is more room.
-        other = np.clip(
-            self._center - np.copysign(np.maximum(margin - np.abs(self._moved), 0), self._moved),
-            -_Z_MAX,
-            _Z_MAX,
-        )
-        return np.asarray(np.maximum(changes, np.abs(np.tanh(other) - before)))
-
-    def _divergences(self, margin: Floats) -> Floats:
-        return jeffreys(np.tanh(self._center), np.tanh(self._moved_by(margin)))
+    def _farthest(self, level: float) -> tuple[Floats, Floats]:
+        """Fisher's z as far to either side as it may be, of each pair by itself."""
+        margin = self._deviations(level) * self._errors
+        return self._there - margin, self._there + margin
 
     def _margins(self, tolerance: float) -> Floats:
         """Largest changes of Fisher's z, on the side of the change, that J allows."""
         if tolerance <= 0:
             return np.zeros(self._pairs.size)
         least, most = np.zeros(self._pairs.size), np.full(self._pairs.size, 2 * _Z_MAX)
-        before, side = np.tanh(self._center), np.copysign(1.0, self._moved)
+        side = np.copysign(1.0, self._moved)
         for _ in range(_HALVINGS):
             middle = (least + most) / 2
-            after = np.tanh(np.clip(self._center + side * middle, -_Z_MAX, _Z_MAX))
-            within = jeffreys(before, after) <= tolerance
+            within = _divergence(self._before, self._center + side * middle) <= tolerance
             least, most = np.where(within, middle, least), np.where(within, most, middle)
         return most
+
+
+def correlations_of(pane: Pane, reference: Reference | None) -> Correlations | None:
+    """Compare the correlations of a window; None where either side does not have them."""
+    if reference is None or reference.joint is None or pane.joint is None:
+        return None
+    return Correlations.of(reference.joint, pane.joint)
+
+
+def _change(before: Floats, z: Floats) -> Floats:
+    return np.asarray(np.abs(np.tanh(z) - before))
+
+
+def _divergence(before: Floats, z: Floats) -> Floats:
+    return jeffreys(before, np.tanh(np.clip(z, -_Z_MAX, _Z_MAX)))
 
 
 def jeffreys(before: Floats, after: Floats) -> Floats:

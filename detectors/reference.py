@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from collectors.batch import Column
     from collectors.labels import Scalar
-    from detectors.performance import Reading
     from detectors.joint_profile import JointProfile
+    from detectors.performance import Reading
 
 __all__ = [
     "CategoryProfile",

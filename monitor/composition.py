@@ -239,6 +239,7 @@ def engine_of(
             rules=rule_specs(settings),
             confidence=settings.detectors.confidence,
             psi_bins=settings.detectors.psi_bins,
+            metrics=settings.detectors.metrics,
         ),
         store=store,
         metrics=metrics,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from detectors.change_kinds import LOSS_METRICS
 from detectors.drift_rule import Drift
-from detectors.kinds import measure
+from detectors.kinds import COLUMN_DEFAULTS, measure
 from detectors.measurement import Measurement
 from detectors.performance import PERFORMANCE_METRICS
 from detectors.performance_windows import ClosedPerformance
@@ -80,6 +80,8 @@ class Judge:
     ----------
     confidence
         Coverage of the bounds, in (0, 1).
+    metrics
+        What is measured of columns, besides what a rule names.
     """
 
     def __init__(
@@ -88,10 +90,12 @@ class Judge:
         rules: Sequence[RuleSpec],
         confidence: float,
         psi_bins: int,
+        metrics: Collection[str] = COLUMN_DEFAULTS,
     ) -> None:
         self._rules = tuple(rules)
         self._confidence = confidence
         self._psi_bins = psi_bins
+        self._metrics = frozenset(metrics)
         self._states: dict[tuple[str, str], RuleState] = {}
         self._judgements: dict[tuple[str, str], Judgement] = {}
         self._drift = DriftJudging(rules, confidence=confidence, psi_bins=psi_bins)
@@ -156,6 +160,7 @@ class Judge:
             seconds=window.seconds,
             confidence=self._confidence,
             psi_bins=self._psi_bins,
+            metrics=self._metrics | measured_for(self._rules),
         )
         found.extend(sampled)
         drifts = self._drift.judge(window, reference, found)
@@ -255,6 +260,12 @@ class Judge:
 
 #: What is measured in windows of labelled predictions.
 _LABEL_METRICS = PERFORMANCE_METRICS | LOSS_METRICS
+
+
+def measured_for(rules: Iterable[RuleSpec]) -> frozenset[str]:
+    """Metrics that rules need: their own, and the distances that a rule of drift goes by."""
+    return frozenset("ks" if rule.drift is not None else rule.metric for rule in rules)
+
 
 #: What a window of labels has in the place of a window of traffic's counts.
 _LABELS = {"kind": "labels", "requests": 0, "errors": 0, "rejected": 0, "late": 0}

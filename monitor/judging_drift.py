@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from detectors.correlation import correlations_of
 from detectors.drift_memory import DriftMemory
 from detectors.drift_rule import ColumnDrift, Drift, DriftRule, DriftWindow
 from detectors.judgement import RuleSpec, Verdict
@@ -63,7 +64,10 @@ class DriftJudging:
         self, window: ClosedWindow, reference: Reference | None, found: Sequence[Measurement]
     ) -> dict[str, Drift]:
         """Judge the next window of a version by each rule, by its name."""
-        seen = DriftWindow(window.pane.columns, window.pane.events, window.begins, found)
+        pane = window.pane
+        seen = DriftWindow(
+            pane.columns, pane.events, window.begins, found, correlations_of(pane, reference)
+        )
         drifts = {}
         for name, rule in self._rules.items():
             key = (name, window.version)

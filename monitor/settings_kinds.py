@@ -88,6 +88,16 @@ def column_metrics() -> Collection[str]:
     return {DRIFT, *COLUMN_METRICS}
 
 
+def comparing_metrics() -> Collection[str]:
+    """Return the names of what compares a column with the reference, and cannot be told without."""
+    from detectors.kinds import (  # noqa: PLC0415 - it brings in numpy
+        ABSOLUTE_METRICS,
+        COLUMN_METRICS,
+    )
+
+    return COLUMN_METRICS.keys() - ABSOLUTE_METRICS
+
+
 def sampled_metrics() -> Collection[str]:
     """Return the names of what is sampled while a window lasts, and not counted in its events."""
     from detectors.kinds import SAMPLED_METRICS  # noqa: PLC0415 - it brings in numpy
