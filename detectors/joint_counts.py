@@ -168,11 +168,16 @@ def products_of(matrix: ScoreMatrix) -> tuple[Ints, Ints]:
     size = len(matrix)
     sums = matrix.sum(axis=1, dtype=np.float64).astype(np.int64)
     products = np.zeros((size, size), np.int64)
-    step = max(1, min(_EXACT_ROWS, _PRODUCT_MAX // max(1, size * size)))
+    step = min(_EXACT_ROWS, rows_together(size))
     for start in range(0, matrix.shape[1], step):
         part = matrix[:, start : start + step]
         products += (part @ part.T).astype(np.int64)
     return sums, products
+
+
+def rows_together(columns: int) -> int:
+    """Rows to multiply at a time, so that no thread is started for it."""
+    return max(1, _PRODUCT_MAX // max(1, columns * columns))
 
 
 def zigzag(values: Ints) -> Ints:
