@@ -72,6 +72,10 @@ class DriftWindow:
         When it begins, seconds since the epoch.
     found
         What else was measured of it.
+    part
+        What its columns were compared with in `found`, where that is the same hour's part of the
+        reference, and the counts over its points. Evidence of many windows goes by the whole:
+        hours have nothing in common that could add up.
     correlations
         Of its columns beside the reference's; None where they are not counted. The rule takes
         them for one more column, :data:`detectors.correlation.CORRELATION`, of which a window
@@ -82,6 +86,7 @@ class DriftWindow:
     events: int
     begins: float
     found: Sequence[Measurement]
+    part: tuple[Reference, Mapping[str, ColumnCounts]] | None = None
     correlations: Correlations | None = None
 
 
@@ -236,8 +241,12 @@ class DriftRule:
     def _columns(
         self, watch: Watch, window: DriftWindow, evidence: Evidence
     ) -> tuple[ColumnDrift, ...]:
+        profiles, counts = watch.profiles, window.columns
+        if window.part is not None:
+            part, counts = window.part
+            profiles = {name: part.columns[name] for name in profiles if name in part.columns}
         compared: dict[str, _Compared] = {
-            **comparisons(watch, window.columns, window.found, self._psi_bins)
+            **comparisons(profiles, counts, window.found, self._psi_bins)
         }
         common = window.correlations
         if common is not None and common.told and self._rule.looks_at(CORRELATION):

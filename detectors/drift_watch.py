@@ -119,7 +119,7 @@ class Watch:
 
 
 def comparisons(
-    watch: Watch,
+    profiles: Mapping[str, Profile],
     columns: Mapping[str, ColumnCounts],
     found: Sequence[Measurement],
     psi_bins: int,
@@ -128,15 +128,17 @@ def comparisons(
 
     Parameters
     ----------
+    profiles, columns
+        Those of the reference, and the window's counts over their points.
     found
-        What was measured of the window already: of it the Kolmogorov-Smirnov distances are
-        taken, which take longest.
+        What was measured of the window already, by the same profiles: of it the
+        Kolmogorov-Smirnov distances are taken, which take longest.
     psi_bins
         Bins to cut a column of numbers into, at most.
     """
     distances = {one.column: one for one in found if one.metric == "ks"}
     made = {}
-    for name, profile in watch.profiles.items():
+    for name, profile in profiles.items():
         counts = columns.get(name)
         if counts is None:
             continue

@@ -135,6 +135,7 @@ def measure(
     confidence: float,
     psi_bins: int = 10,
     metrics: Collection[str] = COLUMN_DEFAULTS,
+    part: Reference | None = None,
 ) -> list[Measurement]:
     """Measure a window: every metric of the window itself, then those asked for of each column.
 
@@ -149,6 +150,9 @@ def measure(
     metrics
         Which of :data:`COLUMN_METRICS`; each is measured of the columns that it applies to. Other
         names mean nothing here.
+    part
+        What to compare columns with instead, over a part of the reference's points: the same
+        hour's of its season.
     """
     asked = Asked(seconds, confidence, psi_bins)
     measurements = [
@@ -156,8 +160,11 @@ def measure(
         for metric, measured in WINDOW_METRICS.items()
     ]
     measurements += _of_several(window_pane, reference, asked)
-    for column, counts in window_pane.columns.items():
-        profile = reference.columns.get(column) if reference else None
+    compared, reference_of_columns = window_pane, reference
+    if part is not None:
+        compared, reference_of_columns = window_pane.over(part), part
+    for column, counts in compared.columns.items():
+        profile = reference_of_columns.columns.get(column) if reference_of_columns else None
         measurements += _of_column(column, _Column(counts, profile, asked), metrics)
     if reference is not None and reference.estimators is not None:
         measurements += estimated(

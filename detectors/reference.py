@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collectors.labels import Scalar
     from detectors.joint_profile import JointProfile
     from detectors.performance import Reading
+    from detectors.season import Season
 
 __all__ = [
     "CategoryProfile",
@@ -80,13 +81,20 @@ class Reference:
     created: float
     origin: str
     estimators: Estimators | None = None
+    season: Season | None = None
+    """The same by the hour of the day or the week; None without a season."""
     joint: JointProfile | None = None
     digest: str = field(init=False)
     """Hex SHA-256 of the profiles: what counts against this reference are marked with. Counts of
     several columns have a mark of their own."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "digest", _digest(self.columns, self.rows))
+        digest = _digest(self.columns, self.rows)
+        if self.season is not None:
+            slots = [(slot, one.digest) for slot, one in sorted(self.season.slots.items())]
+            parts = (digest, self.season.kind, self.season.zone, slots)
+            digest = hashlib.sha256(msgspec.msgpack.encode(parts)).hexdigest()
+        object.__setattr__(self, "digest", digest)
 
     def schema(self) -> Schema:
         """Columns and their kinds, for a format to decode."""
@@ -208,7 +216,7 @@ class ReferenceBuilder:
         profiles |= {name: column.profile(VALUES_MAX) for name, column in self._categories.items()}
         estimators = None if self._sample is None else learn(self._sample, reading)
         joint = self._joint.profile() if self._joint else None
-        return Reference(profiles, self.rows, created, origin, estimators, joint)
+        return Reference(profiles, self.rows, created, origin, estimators, joint=joint)
 
     def encode(self) -> bytes:
         """Everything collected so far, for the store."""

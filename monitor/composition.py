@@ -32,7 +32,9 @@ from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
 from monitor.model_age import ModelAge
 from monitor.queries import Queries
-from monitor.references import FileReferences, FirstEvents, NoReference, References
+from monitor.reference_fetching import ReferenceFetching
+from monitor.reference_kinds import fetching_of, references_of
+from monitor.references import References
 from monitor.sampling import Sampling, Target
 from monitor.settings import EventSpan, RuleSettings, Settings, SourceSettings, TimeSpan
 from monitor.settings_rules import DRIFT
@@ -83,6 +85,7 @@ class Parts:
     engine: Engine
     deciding: Deciding
     sampling: Sampling
+    fetching: ReferenceFetching | None
     web: Web
     registry: MlflowRegistry | None
     changes_allowed: bool
@@ -116,7 +119,8 @@ async def compose(settings: Settings) -> Parts:
     metrics.build.labels(VERSION).set(1)
     registry = _registry(settings)
     sampling = _sampling(settings, metrics, registry)
-    engine = engine_of(settings, store, metrics, sampling)
+    references = references_of(settings)
+    engine = engine_of(settings, store, metrics, sampling, references=references)
     await writer.run(lambda: engine.restore(snapshot))
     deciding = _deciding(
         settings,
@@ -143,6 +147,7 @@ async def compose(settings: Settings) -> Parts:
         engine,
         deciding,
         sampling,
+        fetching_of(settings, references, registry, metrics),
         web,
         registry,
         changes_allowed=settings.http.token is not None,
@@ -211,10 +216,11 @@ def engine_of(
     metrics: Metrics,
     sampling: Sampling | None = None,
     *,
+    references: References | None = None,
     past: Past | None = None,
 ) -> Engine:
     """Return the counting, of the configured sources or of the past."""
-    references = _references(settings)
+    references = references_of(settings) if references is None else references
     limits = settings.limits
     monotonic = time.monotonic if past is None else past.monotonic
     streams = [past.stream] if past is not None else _streams(settings, references)
@@ -301,15 +307,6 @@ def _labels(settings: Settings, monotonic: Callable[[], float]) -> LabelJoin | N
         ),
         monotonic=monotonic,
     )
-
-
-def _references(settings: Settings) -> References:
-    reference = settings.reference
-    if reference.path:
-        return FileReferences(reference.path)
-    if reference.origin == "first":
-        return FirstEvents(reference.events, reference.points_max)
-    return NoReference()
 
 
 def _source(source: SourceSettings, settings: Settings) -> Source:

@@ -151,8 +151,12 @@ class Judge:
         late: int,
         events_by_version: Mapping[str, int],
         sampled: Sequence[Measurement] = (),
+        part: Reference | None = None,
     ) -> Judged:
-        """Measure a window and move every rule on; `sampled` is measured already."""
+        """Measure a window and move every rule on; `sampled` is measured already.
+
+        Its columns are compared with a `part` of the reference where one is given.
+        """
         pane = window.pane
         found = measure(
             pane,
@@ -161,9 +165,10 @@ class Judge:
             confidence=self._confidence,
             psi_bins=self._psi_bins,
             metrics=self._metrics | measured_for(self._rules),
+            part=part,
         )
         found.extend(sampled)
-        drifts = self._drift.judge(window, reference, found)
+        drifts = self._drift.judge(window, reference, found, part)
         reports, incidents, states = self._move(window, found, pane.events, drifts)
         row = WindowRow(
             window=_window_row(window, rejected=rejected, late=late),

@@ -61,12 +61,30 @@ class DriftJudging:
         }
 
     def judge(
-        self, window: ClosedWindow, reference: Reference | None, found: Sequence[Measurement]
+        self,
+        window: ClosedWindow,
+        reference: Reference | None,
+        found: Sequence[Measurement],
+        part: Reference | None = None,
     ) -> dict[str, Drift]:
-        """Judge the next window of a version by each rule, by its name."""
+        """Judge the next window of a version by each rule, by its name.
+
+        Parameters
+        ----------
+        part
+            What columns were compared with in `found`, if that is not the whole reference.
+        """
+        if not self._rules:
+            return {}
         pane = window.pane
+        counted = None if part is None else (part, pane.over(part).columns)
         seen = DriftWindow(
-            pane.columns, pane.events, window.begins, found, correlations_of(pane, reference)
+            pane.columns,
+            pane.events,
+            window.begins,
+            found,
+            counted,
+            correlations_of(pane, reference),
         )
         drifts = {}
         for name, rule in self._rules.items():

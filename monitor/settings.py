@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from monitor.quantities import EventSpan, Quorum, Span, TimeSpan
+from monitor.reference_settings import ReferenceSettings
 from monitor.secret import Secret, SecretUnreadableError
 from monitor.settings_checks import cross_faults
 from monitor.settings_faults import Fault, dotted
@@ -28,7 +29,6 @@ from monitor.settings_tables import (
     LabelSettings,
     LimitSettings,
     ModelSettings,
-    ReferenceSettings,
     RollbackSettings,
     StoreSettings,
     WindowSettings,

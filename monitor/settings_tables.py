@@ -100,32 +100,6 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class ReferenceSettings:
-    """``[reference]``: what current traffic is compared with."""
-
-    path: str = ""
-    """Reference file, made by ``kedge reference build``. ``{version}`` in its name stands for
-    the version: then each version is compared with a file of its own."""
-
-    origin: Literal["", "first"] = field(default="", metadata={"key": "from"})
-    """``first``: no file; the first events of the log are the reference. They must be healthy."""
-
-    events: Positive = 20_000
-    """Events that make the reference with ``from = "first"``. 20,000 leave a KS distance of
-    0.01 between two healthy windows, which is below what anyone would act upon."""
-
-    points_max: Positive = 500_000
-    """Distinct values kept over all number columns together, 16 bytes each: 8 MB."""
-
-    def __post_init__(self) -> None:
-        """Refuse two references at once, and a version in the name of a folder."""
-        if self.path and self.origin:
-            raise ValueError('origin: give either path or from = "first", not both')
-        if "{version}" in self.path.rpartition("/")[0]:
-            raise ValueError("path: {version} may stand in the name of the file only")
-
-
-@dataclass(frozen=True, slots=True)
 class WindowSettings:
     """``[windows]``: how traffic is cut before it is measured."""
 

@@ -37,7 +37,11 @@ def judged(stream: Stream, *, columns: tuple[str, ...] = ("*",), joint: bool = T
     for number, pane in enumerate(panes(stream, joint=joint)):
         found = measure(pane, reference, seconds=60.0, confidence=0.99)
         window = DriftWindow(
-            pane.columns, pane.events, 60.0 * number, found, correlations_of(pane, reference)
+            pane.columns,
+            pane.events,
+            60.0 * number,
+            found,
+            correlations=correlations_of(pane, reference),
         )
         drifts.append(rule.judge(window, reference, memory))
         memory = drifts[-1].memory
