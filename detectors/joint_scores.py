@@ -63,6 +63,7 @@ class ScoreTable:
     origin: float
     scale: float
     scores: Scores
+    _looked_up: npt.NDArray[np.float32] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         buckets = self.edges.size + 1 if self.edges.size else _BUCKETS
@@ -70,6 +71,10 @@ class ScoreTable:
             raise ReferenceError(f"a table of {self.scores.size} scores, expected {buckets}")
         if not math.isfinite(self.origin) or not 0 < self.scale < math.inf:
             raise ReferenceError("the buckets of a table of scores have no place")
+        # Missing values have a bucket of their own: the last of bins, the first of equal ones.
+        missing = np.zeros(1, np.int8)
+        parts = (self.scores, missing) if self.edges.size else (missing, self.scores)
+        object.__setattr__(self, "_looked_up", np.concatenate(parts).astype(np.float32))
 
     @classmethod
     def of_pilot(cls, values: Floats) -> ScoreTable:
@@ -88,9 +93,26 @@ class ScoreTable:
         counts = np.bincount(edges.searchsorted(known), minlength=edges.size + 1)
         return cls(edges, 0.0, 1.0, _scores(counts))
 
+    def look_up(self, values: Floats, out: npt.NDArray[np.float32]) -> None:
+        """Write the score of each value to `out`; 0 where it is NaN."""
+        if self.edges.size:
+            buckets = self.edges.searchsorted(values)
+            buckets[np.isnan(values)] = self.scores.size
+        else:
+            # Infinite, and too large to be told from it, is in a bucket at an end.
+            with np.errstate(over="ignore"):
+                scaled = values - self.origin
+                scaled *= self.scale
+            scaled += 1
+            np.clip(scaled, 1, _BUCKETS, out=scaled)
+            # The larger of NaN and a number is the number.
+            np.fmax(scaled, 0, out=scaled)
+            buckets = scaled.astype(np.intp)
+        # All are within the table; this mode spares numpy a copy.
+        self._looked_up.take(buckets, out=out, mode="clip")
 
-# Not slotted: the arrays that rows are looked up in are made once.
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ScoreTables:
     """Tables of all the columns whose correlations are watched.
 
@@ -120,22 +142,6 @@ class ScoreTables:
         if len(names) > COLUMNS_MAX or names != sorted(set(names)):
             raise ReferenceError(f"{len(names)} tables of scores, or not in order of their names")
         object.__setattr__(self, "digest", _digest(self.tables))
-        spread = list(self.tables.values())
-        object.__setattr__(self, "_origins", np.array([one.origin for one in spread])[:, None])
-        object.__setattr__(self, "_scales", np.array([one.scale for one in spread])[:, None])
-        # A row of buckets a column, the first of it for NaN, all behind one another.
-        looked_up = np.zeros((len(names), _BUCKETS + 1), np.float32)
-        for row, one in enumerate(spread):
-            if not one.edges.size:
-                looked_up[row, 1:] = one.scores
-        object.__setattr__(self, "_looked_up", looked_up.ravel())
-        starts = np.arange(len(names), dtype=np.float64)[:, None] * (_BUCKETS + 1)
-        object.__setattr__(self, "_starts", starts)
-
-    _origins: Floats = field(init=False, repr=False)
-    _scales: Floats = field(init=False, repr=False)
-    _starts: Floats = field(init=False, repr=False)
-    _looked_up: npt.NDArray[np.float32] = field(init=False, repr=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -151,35 +157,25 @@ class ScoreTables:
             Columns by name and how many rows they have, part by part. A column that is not
             there, not of numbers, or shorter, is missing in the rest.
         """
-        values = np.full((len(self.tables), sum(rows for _, rows in parts)), np.nan)
-        start = 0
-        for columns, rows in parts:
-            for row, name in enumerate(self.tables):
-                column = columns.get(name)
-                if isinstance(column, NumberColumn):
-                    values[row, start : start + column.values.size] = column.values
-            start += rows
-        return self._scores(values)
-
-    def _scores(self, values: Floats) -> ScoreMatrix:
-        searched = [
-            (row, table.scores[table.edges.searchsorted(values[row])], np.isnan(values[row]))
-            for row, table in enumerate(self.tables.values())
-            if table.edges.size
-        ]
-        # Infinite, and too large to be told from it, is in a bucket at an end.
-        with np.errstate(over="ignore", invalid="ignore"):
-            values -= self._origins
-            values *= self._scales
-        values += 1
-        np.clip(values, 1, _BUCKETS, out=values)
-        # The larger of NaN and a number is the number.
-        np.fmax(values, 0, out=values)
-        values += self._starts
-        matrix = self._looked_up.take(values.astype(np.intp))
-        for row, scores, is_missing in searched:
-            matrix[row] = np.where(is_missing, 0, scores)
+        matrix = np.empty((len(self.tables), sum(rows for _, rows in parts)), np.float32)
+        # Column by column, because one column's intermediate results stay in the cache.
+        for row, (name, table) in enumerate(self.tables.items()):
+            table.look_up(_values(name, parts), matrix[row])
         return matrix
+
+
+def _values(name: str, parts: Sequence[tuple[Mapping[str, Column], int]]) -> Floats:
+    """Return the values of a column over all parts; NaN where it is missing."""
+    values = np.full(sum(rows for _, rows in parts), np.nan)
+    start = 0
+    for columns, rows in parts:
+        column = columns.get(name)
+        if isinstance(column, NumberColumn):
+            if column.values.size == values.size:
+                return column.values
+            values[start : start + column.values.size] = column.values
+        start += rows
+    return values
 
 
 def _buckets(values: Floats, origin: float, scale: float) -> npt.NDArray[np.intp]:
