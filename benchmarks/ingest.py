@@ -169,9 +169,9 @@ def decode(log: bytes, reference: Reference) -> Callable[[], object]:
     return run
 
 
-def count(log: bytes, reference: Reference) -> Callable[[], object]:
+def count(log: bytes, reference: Reference, *, joint: bool) -> Callable[[], object]:
     format_ = KedgeFormat(MODEL, reference.schema())
-    windows = Windows(WINDOWS_SPEC, MODEL)
+    windows = Windows(WINDOWS_SPEC, MODEL, joint=joint)
     now = log_end(log)
 
     def run() -> None:
@@ -185,9 +185,17 @@ def count(log: bytes, reference: Reference) -> Callable[[], object]:
 
 
 def whole_path(
-    log_path: Path, reference_path: Path, folder: Path, spec: WindowSpec = WINDOWS_SPEC
+    log_path: Path,
+    reference_path: Path,
+    folder: Path,
+    spec: WindowSpec = WINDOWS_SPEC,
+    *,
+    joint: bool = True,
 ) -> Callable[[], object]:
-    """From the log's file to windows, PSI and KS of every column, rules and positions in SQLite."""
+    """From the log's file to windows, PSI and KS of every column, rules and positions in SQLite.
+
+    With `joint` the correlations of the columns, too.
+    """
     log = log_path.read_bytes()
     lines, now = log.count(b"\n"), log_end(log)
     name = str(time.monotonic_ns())
@@ -202,7 +210,7 @@ def whole_path(
                 KedgeFormat(MODEL, references.schema(), options=FormatOptions()),
             )
         ],
-        windows=Windows(spec, MODEL),
+        windows=Windows(spec, MODEL, joint=joint),
         references=references,
         judge=Judge(rules=RULES, confidence=0.95, psi_bins=10),
         store=store,
@@ -253,12 +261,16 @@ def main() -> None:
             "msgspec typed, the log at once": partial(parse, log, len(log) + 1),
             "msgspec typed, a block at a time": partial(parse, log, BLOCK_BYTES),
             "columns": partial(decode, log, reference),
-            "columns, windows": partial(count, log, reference),
+            "columns, windows": partial(count, log, reference, joint=True),
+            "the same without correlations": partial(count, log, reference, joint=False),
             f"the whole path, {EVENTS_PER_S} events/s": partial(
                 whole_path, folder / "log.jsonl", folder / "reference.kedge", folder
             ),
             f"the whole path, {DENSE_EVENTS_PER_S:,} events/s": partial(
                 whole_path, folder / "dense.jsonl", folder / "reference.kedge", folder
+            ),
+            "the same, without correlations": partial(
+                whole_path, folder / "dense.jsonl", folder / "reference.kedge", folder, joint=False
             ),
         }
         spare_collector()

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
+from detectors.correlation import CORRELATION
 from detectors.drift_memory import DriftMemory
 from detectors.drift_watch import Watch, comparisons
 from detectors.e_detector import FALLEN, Evidence, alarm_at, gather
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from detectors.column_counts import ColumnCounts
-    from detectors.drift import Comparison
+    from detectors.correlation import Correlations
     from detectors.drift_spec import DriftSpec
     from detectors.measurement import Measurement
     from detectors.reference import Reference
@@ -47,6 +48,14 @@ NAMED_MAX = 20
 #: References whose columns are kept worked out: those of the versions that serve.
 _WATCHES_MAX = 8
 _RANK: dict[Verdict, int] = {"ok": 0, "unknown": 1, "breach": 2}
+
+
+class _Compared(Protocol):
+    """A column beside its reference, or what all columns have in common."""
+
+    def p_value(self, tolerance: float) -> float: ...
+
+    def estimate(self, *, level: float, confidence: float, tolerance: float) -> Estimate: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,10 @@ class DriftWindow:
         What its columns were compared with in `found`, where that is the same hour's part of the
         reference, and the counts over its points. Evidence of many windows goes by the whole:
         hours have nothing in common that could add up.
+    correlations
+        Of its columns beside the reference's; None where they are not counted. The rule takes
+        them for one more column, :data:`detectors.correlation.CORRELATION`, of which a window
+        by itself tells and no evidence is gathered.
     """
 
     columns: Mapping[str, ColumnCounts]
@@ -74,6 +87,7 @@ class DriftWindow:
     begins: float
     found: Sequence[Measurement]
     part: tuple[Reference, Mapping[str, ColumnCounts]] | None = None
+    correlations: Correlations | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +107,8 @@ class ColumnDrift:
         Which say that it has drifted.
     evidence
         Natural logarithm of the evidence of many windows; -inf for none.
+    pair
+        Of correlations, the two columns whose correlation changed.
     """
 
     column: str
@@ -100,6 +116,7 @@ class ColumnDrift:
     verdict: Verdict
     looks: tuple[Look, ...] = ()
     evidence: float = -math.inf
+    pair: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +156,7 @@ class Drift:
                     if math.isfinite(one.evidence)
                     else None,
                 }
+                | ({"pair": list(one.pair)} if one.pair else {})
                 for one in drifted[:NAMED_MAX]
             ],
         }
@@ -229,7 +247,12 @@ class DriftRule:
             part, counts = window.part
             cuts = {}
             profiles = {name: part.columns[name] for name in profiles if name in part.columns}
-        compared = comparisons(profiles, counts, window.found, self._psi_bins, cuts)
+        compared: dict[str, _Compared] = {
+            **comparisons(profiles, counts, window.found, self._psi_bins, cuts)
+        }
+        common = window.correlations
+        if common is not None and common.told and self._rule.looks_at(CORRELATION):
+            compared[CORRELATION] = common
         if window.events >= self._rule.min_events:
             by_window = self._by_window(compared)
         else:
@@ -249,14 +272,16 @@ class DriftRule:
             looks: list[Look] = []
             if by_window[name]:
                 looks.append("window")
-            if by_evidence[name]:
+            if by_evidence.get(name):
                 looks.append("evidence")
                 estimate = self._proven(estimate, learned[name])
             verdict = self._verdict(estimate, looks, window.events)
-            found.append(ColumnDrift(name, estimate, verdict, tuple(looks), gathered[name]))
+            pair = common.pair if common is not None and name == CORRELATION else None
+            since = gathered.get(name, -math.inf)
+            found.append(ColumnDrift(name, estimate, verdict, tuple(looks), since, pair))
         return tuple(found)
 
-    def _by_window(self, compared: Mapping[str, Comparison]) -> dict[str, bool]:
+    def _by_window(self, compared: Mapping[str, _Compared]) -> dict[str, bool]:
         p_values = np.array([one.p_value(self._spec.tolerance) for one in compared.values()])
         rejected = benjamini_hochberg(p_values, self._spec.level)
         return dict(zip(compared, rejected.tolist(), strict=True))

@@ -7,7 +7,7 @@ in :mod:`detectors.performance`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -16,6 +16,7 @@ from detectors.cardinality import cardinality_category, cardinality_number
 from detectors.category_counts import CategoryCounts
 from detectors.chi_square import chi_square
 from detectors.constant import constant_category, constant_number
+from detectors.correlation import correlations_of
 from detectors.cramer_von_mises import cramer_von_mises
 from detectors.estimators import ESTIMATED_METRICS, estimated
 from detectors.hellinger import hellinger
@@ -158,6 +159,7 @@ def measure(
         _measurement(metric, None, measured(window_pane, asked))
         for metric, measured in WINDOW_METRICS.items()
     ]
+    measurements += _of_several(window_pane, reference, asked)
     compared, reference_of_columns = window_pane, reference
     if part is not None:
         compared, reference_of_columns = window_pane.over(part), part
@@ -173,6 +175,15 @@ def measure(
             confidence=confidence,
         )
     return measurements
+
+
+def _of_several(pane: Pane, reference: Reference | None, asked: Asked) -> Iterator[Measurement]:
+    """Measure what columns have in common, where the reference and the window tell it."""
+    found = correlations_of(pane, reference)
+    if found is None:
+        return
+    shift = _measurement("correlation_shift", None, found.shift(confidence=asked.confidence))
+    yield replace(shift, pair=found.pair)
 
 
 def _of_column(name: str, column: _Column, metrics: Collection[str]) -> Iterator[Measurement]:
@@ -346,6 +357,9 @@ WINDOW_METRICS: dict[str, _OfWindow] = {
     "latency_p99": _latency(0.99),
 }
 
+#: Metrics of several columns together.
+JOINT_METRICS = frozenset({"correlation_shift"})
+
 #: Metrics of the serving process: samples that were taken while the window lasted, and the
 #: confidence, to an estimate. They rest on samples and not on events.
 SAMPLED_METRICS: dict[str, _OfSamples] = {
@@ -370,6 +384,7 @@ METRICS = frozenset(
         DRIFT,
         *COLUMN_METRICS,
         *WINDOW_METRICS,
+        *JOINT_METRICS,
         *ESTIMATED_METRICS,
         *SAMPLED_METRICS,
         *PERFORMANCE_METRICS,

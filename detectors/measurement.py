@@ -52,6 +52,8 @@ class Measurement:
         Name of the column; None for a metric of the whole window.
     value, low, high, p_value, n
         As in :class:`Estimate`; latencies in milliseconds, throughput in requests a second.
+    pair
+        The two columns that a metric of several columns is about; None of other metrics.
     """
 
     metric: str
@@ -61,3 +63,4 @@ class Measurement:
     high: float | None
     p_value: float | None
     n: int
+    pair: tuple[str, str] | None = None

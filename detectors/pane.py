@@ -19,6 +19,7 @@ from detectors.column_counts import (
     counts_over,
     merge_column,
 )
+from detectors.joint_counts import JointCounts, JointState
 from detectors.latency import LatencyHistogram, LatencyState
 from detectors.packing import PackingError
 
@@ -57,6 +58,7 @@ class _PaneState(msgspec.Struct, array_like=True, frozen=True):
     last_ts: float
     latency: dict[LatencyKind, LatencyState]
     columns: dict[str, ColumnState]
+    joint: JointState | None = None
 
 
 class Pane:
@@ -74,6 +76,8 @@ class Pane:
         Which columns to count. A row of a batch without such a column counts as missing there;
         a column that only batches bring is counted from when it first comes, and as missing
         in the rows before.
+    joint
+        Whether to count what the reference's number columns have in common, if it knows it.
 
     Attributes
     ----------
@@ -96,6 +100,9 @@ class Pane:
         Smallest and largest event time, seconds since the epoch; ``inf`` and ``-inf`` of no rows.
     columns
         Counts by column name.
+    joint
+        Products of several columns; None where they are not counted. Rows from before they
+        were are not among its rows.
     """
 
     __slots__ = (
@@ -104,6 +111,7 @@ class Pane:
         "errors",
         "events",
         "first_ts",
+        "joint",
         "last_ts",
         "latency",
         "reference",
@@ -112,7 +120,7 @@ class Pane:
         "weight_units",
     )
 
-    def __init__(self, reference: Reference | None, columns: Schema) -> None:
+    def __init__(self, reference: Reference | None, columns: Schema, *, joint: bool = True) -> None:
         self.events = 0
         self.answered = 0
         self.requests = 0
@@ -126,6 +134,8 @@ class Pane:
         self.columns: dict[str, ColumnCounts] = {
             name: counts_of(reference, name) for name in columns.columns
         }
+        common = reference.joint if reference and joint else None
+        self.joint = JointCounts(common.tables) if common else None
 
     @property
     def digest(self) -> str:
@@ -166,6 +176,8 @@ class Pane:
         for name, counts in self.columns.items():
             if name not in batch.columns:
                 counts.miss(batch.rows)
+        if self.joint is not None:
+            self.joint.add(batch.columns, batch.rows)
         self.answered += batch.rows
 
     def merge(self, other: Pane) -> None:
@@ -186,6 +198,10 @@ class Pane:
         for name, counts in self.columns.items():
             if name not in other.columns:
                 counts.miss(other.answered)
+        if other.joint is not None:
+            if self.joint is None:
+                self.joint = JointCounts(other.joint.tables)
+            self.joint.merge(other.joint)
         self.events += other.events
         self.answered += other.answered
         self.requests += other.requests
@@ -210,18 +226,18 @@ class Pane:
             If there is none: then there is no reference to count against.
         """
         first, *rest = panes
-        total = cls(first.reference, Schema({}))
+        total = cls(first.reference, Schema({}), joint=False)
         for pane in (first, *rest):
             total.merge(pane)
         return total
 
-    def rebased(self, reference: Reference | None, columns: Schema) -> Pane:
+    def rebased(self, reference: Reference | None, columns: Schema, *, joint: bool = True) -> Pane:
         """Return the same rows with columns counted against `reference` from here on.
 
         What was counted of columns against another reference cannot be carried over: it is
         dropped, and the columns' own row counts say so. Requests and latencies stay.
         """
-        return Pane.decode_rebased(self.encode(), reference, columns)
+        return Pane.decode_rebased(self.encode(), reference, columns, joint=joint)
 
     def over(self, part: Reference) -> Pane:
         """Return the same rows counted over a part of the reference's points: for a comparison."""
@@ -248,14 +264,18 @@ class Pane:
             last_ts=self.last_ts,
             latency={kind: self.latency[kind].state() for kind in sorted(self.latency)},
             columns={name: self.columns[name].state() for name in sorted(self.columns)},
+            joint=self.joint.state() if self.joint is not None else None,
         )
         return msgspec.msgpack.encode(state)
 
     @classmethod
-    def decode(cls, data: bytes, reference: Reference | None, columns: Schema) -> Pane:
+    def decode(
+        cls, data: bytes, reference: Reference | None, columns: Schema, *, joint: bool = True
+    ) -> Pane:
         """Go on where `encode` stood.
 
-        A column of `columns` that the bytes do not hold is counted from here on.
+        A column of `columns` that the bytes do not hold is counted from here on, and so is what
+        columns have in common where they hold nothing of it, or of other columns.
 
         Raises
         ------
@@ -265,7 +285,7 @@ class Pane:
             If the bytes are damaged, or of a format that this program does not know.
         """
         state = _state(data)
-        pane = cls(reference, columns)
+        pane = cls(reference, columns, joint=joint)
         if state.digest != pane.digest:
             raise PaneReferenceError(
                 f"the stored pane was counted against reference {state.digest[:12] or 'none'}, "
@@ -275,12 +295,16 @@ class Pane:
         try:
             for name, kept in state.columns.items():
                 pane.columns[name] = counts_of_state(kept, reference, name)
+            if pane.joint is not None and state.joint is not None:
+                pane.joint = pane.joint.restored(state.joint)
         except PackingError as error:
             raise PaneError(f"the stored pane is damaged: {error}") from error
         return pane
 
     @classmethod
-    def decode_rebased(cls, data: bytes, reference: Reference | None, columns: Schema) -> Pane:
+    def decode_rebased(
+        cls, data: bytes, reference: Reference | None, columns: Schema, *, joint: bool = True
+    ) -> Pane:
         """As `decode`, but a pane of another reference loses its columns' counts (`rebased`).
 
         Raises
@@ -289,9 +313,9 @@ class Pane:
             If the bytes are damaged, or of a format that this program does not know.
         """
         try:
-            return cls.decode(data, reference, columns)
+            return cls.decode(data, reference, columns, joint=joint)
         except PaneReferenceError:
-            pane = cls(reference, columns)
+            pane = cls(reference, columns, joint=joint)
             pane._restore(_state(data))
             return pane
 

@@ -10,6 +10,7 @@ import msgspec
 
 from collectors.batch import NumberColumn, Schema
 from detectors.estimators import LABEL, Estimators, labels_column, learn
+from detectors.joint_builder import JointBuilder, JointBuilderState
 from detectors.packing import PackingError
 from detectors.profile import (
     CategoryProfile,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from collectors.batch import Column
     from collectors.labels import Scalar
+    from detectors.joint_profile import JointProfile
     from detectors.performance import Reading
     from detectors.season import Season
 
@@ -70,6 +72,8 @@ class Reference:
     estimators
         What the rows say of the prediction and, with labels, of performance; None of a reference
         that was built before there were any.
+    joint
+        What its number columns have in common; None where it was not learned.
     """
 
     columns: Mapping[str, Profile]
@@ -79,8 +83,10 @@ class Reference:
     estimators: Estimators | None = None
     season: Season | None = None
     """The same by the hour of the day or the week; None without a season."""
+    joint: JointProfile | None = None
     digest: str = field(init=False)
-    """Hex SHA-256 of the profiles: what counts against this reference are marked with."""
+    """Hex SHA-256 of the profiles: what counts against this reference are marked with. Counts of
+    several columns have a mark of their own."""
 
     def __post_init__(self) -> None:
         digest = _digest(self.columns, self.rows)
@@ -118,6 +124,7 @@ class _BuilderState(msgspec.Struct, array_like=True, frozen=True):
     categories: dict[str, CategoryBuilderState]
     in_order: bool = True
     sample: RowSampleState | None = None
+    joint: JointBuilderState | None = None
 
 
 #: Format 1 had no dispersions: a builder that goes on from it collects none for its columns.
@@ -160,6 +167,7 @@ class ReferenceBuilder:
         self._numbers: dict[str, NumberBuilder] = {}
         self._categories: dict[str, CategoryBuilder] = {}
         self._sample: RowSample | None = RowSample()
+        self._joint: JointBuilder | None = JointBuilder(in_order=in_order)
         self.rows = 0
 
     def add(
@@ -187,6 +195,8 @@ class ReferenceBuilder:
         if self._sample is not None:
             beside = {} if labels is None else {LABEL: labels_column(labels)}
             self._sample.add({**columns, **beside})
+        if self._joint:
+            self._joint.add(columns, rows)
         self.rows += rows
 
     def build(self, created: float, origin: str, reading: Reading | None = None) -> Reference:
@@ -205,7 +215,8 @@ class ReferenceBuilder:
         }
         profiles |= {name: column.profile(VALUES_MAX) for name, column in self._categories.items()}
         estimators = None if self._sample is None else learn(self._sample, reading)
-        return Reference(profiles, self.rows, created, origin, estimators)
+        joint = self._joint.profile() if self._joint else None
+        return Reference(profiles, self.rows, created, origin, estimators, joint=joint)
 
     def encode(self) -> bytes:
         """Everything collected so far, for the store."""
@@ -217,6 +228,7 @@ class ReferenceBuilder:
             {name: column.state() for name, column in self._categories.items()},
             self._in_order,
             None if self._sample is None else self._sample.state(),
+            self._joint.state() if self._joint else None,
         )
         return msgspec.msgpack.encode(state)
 
@@ -245,6 +257,7 @@ class ReferenceBuilder:
             }
             kept_rows = state.sample
             builder._sample = None if kept_rows is None else RowSample.of_state(kept_rows)
+            builder._joint = JointBuilder.of_state(state.joint) if state.joint else None
         except (msgspec.DecodeError, PackingError) as error:
             raise ReferenceError(
                 f"cannot go on collecting a reference: its stored state is damaged ({error})"

@@ -14,6 +14,7 @@ import msgspec
 
 from detectors.dispersion import Dispersion
 from detectors.estimators_state import EstimatorsState, estimators_of, state_of
+from detectors.joint_file import PackedJoint, packed_joint, unpacked_joint
 from detectors.packing import (
     PackedArray,
     PackingError,
@@ -67,6 +68,7 @@ class _Body(msgspec.Struct, frozen=True):
     columns: dict[str, _Number | _Category]
     estimators: EstimatorsState | None = None
     season: PackedSeason | None = None
+    joint: PackedJoint | None = None
 
 
 def dump(reference: Reference) -> bytes:
@@ -78,6 +80,7 @@ def dump(reference: Reference) -> bytes:
         columns={name: _packed(profile) for name, profile in reference.columns.items()},
         estimators=None if reference.estimators is None else state_of(reference.estimators),
         season=pack_season(reference.season, reference.columns) if reference.season else None,
+        joint=None if reference.joint is None else packed_joint(reference.joint),
     )
     packed = zlib.compress(msgspec.msgpack.encode(body), level=6)
     return _HEADER.pack(MAGIC, FORMAT, hashlib.sha256(packed).digest()) + packed
@@ -118,13 +121,14 @@ def load(data: bytes) -> Reference:
         season = (
             unpack_season(body.season, columns, body.created, body.origin) if body.season else None
         )
+        joint = None if body.joint is None else unpacked_joint(body.joint)
     except (zlib.error, msgspec.DecodeError, PackingError) as error:
         raise ReferenceError(
             f"the reference file cannot be read ({error}); build it again"
         ) from error
     if body.rows < 0:
         raise ReferenceError("the reference file states a negative number of rows")
-    return Reference(columns, body.rows, body.created, body.origin, estimators, season)
+    return Reference(columns, body.rows, body.created, body.origin, estimators, season, joint)
 
 
 def _inflated(packed: bytes) -> bytes:

@@ -99,6 +99,20 @@ def student_quantile(freedom: float, p: float) -> float:
     return math.sqrt(freedom) * math.sinh(_quantile(freedom / 2, 0.5, p, 1 - p) / 2)
 
 
+def student_above(freedom: float, t: float) -> float:
+    """Probability that Student's variable exceeds `t`.
+
+    Examples
+    --------
+    >>> round(student_above(1, 1.0), 12)
+    0.25
+    """
+    a, s = freedom / 2, 2 * math.asinh(t / math.sqrt(freedom))
+    side = -1 if s < 0 else 1
+    share = math.exp(_log_tail(s, side, a, 0.5) - math.log(sum(_halves(a, 0.5))))
+    return share if side > 0 else 1 - share
+
+
 def chi_square_above(freedom: float, x: float) -> float:
     """Probability that a chi-square variable exceeds `x`.
 

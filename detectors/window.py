@@ -59,9 +59,13 @@ class Windows:
         The model's name.
     columns
         Columns to count; by default those of a version's reference, and those that come.
+    joint
+        Whether to count what a reference's number columns have in common.
 
     Attributes
     ----------
+    joint
+        As given.
     watermark
         Event time up to which windows are complete, seconds since the epoch; never moves back.
     skipped
@@ -76,6 +80,7 @@ class Windows:
         model: str,
         columns: Schema | None = None,
         *,
+        joint: bool = True,
         versions_max: int = VERSIONS_MAX,
         panes_max: int = PANES_MAX,
     ) -> None:
@@ -86,6 +91,7 @@ class Windows:
         self.evicted_versions = 0
         self.evicted_panes = 0
         self._columns = columns
+        self.joint = joint
         self._versions_max = versions_max
         self._panes_max = panes_max + versions_max * spec.panes
         self._versions: dict[str, VersionState] = {}
@@ -185,6 +191,7 @@ class Windows:
         panes: Mapping[PaneKey, bytes],
         references: Mapping[str, Reference | None],
         columns: Schema | None = None,
+        joint: bool = True,
     ) -> Windows:
         """Go on where `encode` and the stored panes stood.
 
@@ -205,7 +212,7 @@ class Windows:
             If a pane is damaged.
         """
         kept = decoded_state(state, spec, model)
-        windows = cls(spec, model, columns)
+        windows = cls(spec, model, columns, joint=joint)
         windows.watermark, windows._boundary = kept.watermark, kept.boundary
         windows.skipped = kept.skipped
         windows.evicted_versions, windows.evicted_panes = kept.evicted_versions, kept.evicted_panes
@@ -214,7 +221,8 @@ class Windows:
         for (version, index), data in panes.items():
             reference = references.get(version)
             schema = windows._schema(reference)
-            windows._panes.restore(version, index, Pane.decode_rebased(data, reference, schema))
+            pane = Pane.decode_rebased(data, reference, schema, joint=joint)
+            windows._panes.restore(version, index, pane)
         return windows
 
     def _not_ahead(self, batch: PredictionBatch, now: float) -> tuple[PredictionBatch, int]:
@@ -338,7 +346,7 @@ class Windows:
         if panes:
             return Pane.sum(panes)
         reference = self._references[version]
-        return Pane(reference, self._schema(reference))
+        return Pane(reference, self._schema(reference), joint=self.joint)
 
     def _live(self) -> str:
         """Return the version with the most recent row."""
@@ -348,7 +356,7 @@ class Windows:
         pane = self._panes.get(version, index)
         if pane is None:
             reference = self._references[version]
-            pane = Pane(reference, self._schema(reference))
+            pane = Pane(reference, self._schema(reference), joint=self.joint)
         self._panes.put(version, index, pane)
         return pane
 
@@ -378,7 +386,7 @@ class Windows:
         for index in self._panes.indices(version):
             pane = self._panes.get(version, index)
             if pane is not None:
-                rebased = pane.rebased(reference, self._schema(reference))
+                rebased = pane.rebased(reference, self._schema(reference), joint=self.joint)
                 self._panes.put(version, index, rebased)
 
     def _limit_panes(self) -> None:

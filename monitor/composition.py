@@ -234,7 +234,12 @@ def engine_of(
     return Engine(
         model=settings.model.name,
         streams=streams,
-        windows=windows(spec, settings.model.name, versions_max=limits.versions_max),
+        windows=windows(
+            spec,
+            settings.model.name,
+            joint=settings.detectors.joint,
+            versions_max=limits.versions_max,
+        ),
         references=references,
         judge=judge(
             rules=rule_specs(settings),

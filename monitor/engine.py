@@ -164,6 +164,7 @@ class Engine:
                 snapshot.states[WINDOWS],
                 panes=snapshot.panes,
                 references={name: self._references.of(name) for name in names},
+                joint=self._windows.joint,
             )
             self._event_time.restart(self._windows.watermark)
         except (WindowStateError, PaneError) as error:

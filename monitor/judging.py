@@ -231,6 +231,7 @@ class Judge:
             if event is not None:
                 incident = _incident(window, rule, judgement, event)
                 incident["evidence"] |= drift.evidence() if drift is not None else {}
+                incident["evidence"] |= _pair(found, rule)
                 incidents.append(incident)
         return tuple(reports), tuple(incidents), states
 
@@ -323,6 +324,12 @@ def _standing_report(rule: RuleSpec, last: Judgement | None) -> RuleReport:
         threshold=rule.threshold,
         value=last.value if last else None,
     )
+
+
+def _pair(found: Sequence[Measurement], rule: RuleSpec) -> dict[str, list[str]]:
+    """Name the two columns that a rule of several columns is about."""
+    pairs = [one.pair for one in found if one.metric == rule.metric and one.pair]
+    return {"pair": list(pairs[0])} if pairs else {}
 
 
 def _incident(

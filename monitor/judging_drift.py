@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from detectors.correlation import correlations_of
 from detectors.drift_memory import DriftMemory
 from detectors.drift_rule import ColumnDrift, Drift, DriftRule, DriftWindow
 from detectors.judgement import RuleSpec, Verdict
@@ -77,7 +78,14 @@ class DriftJudging:
             return {}
         pane = window.pane
         counted = None if part is None else (part, pane.over(part).columns)
-        seen = DriftWindow(pane.columns, pane.events, window.begins, found, counted)
+        seen = DriftWindow(
+            pane.columns,
+            pane.events,
+            window.begins,
+            found,
+            counted,
+            correlations_of(pane, reference),
+        )
         drifts = {}
         for name, rule in self._rules.items():
             key = (name, window.version)

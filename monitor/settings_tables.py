@@ -166,6 +166,10 @@ class DetectorSettings:
     besides. Each costs from 10 microseconds to 3 ms a column and window of the grid of 20,000
     points, and a row of the store."""
 
+    joint: bool = True
+    """Whether correlations of number columns are counted, for `correlation_shift` and for rules of
+    drift: in each row up to 64 columns are looked up, and their products summed."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabelSettings:

@@ -235,7 +235,12 @@ def show(*, file: Path, as_json: bool) -> None:
       kedge reference show reference.kedge
     """  # noqa: D301 - \b is click's mark
     from detectors.reference_file import load  # noqa: PLC0415 - it brings in numpy
-    from monitor.cli.reference_view import as_data, as_tables, headline  # noqa: PLC0415 - not to print help
+    from monitor.cli.reference_view import (  # noqa: PLC0415 - not to print help
+        as_data,
+        as_tables,
+        beyond,
+        headline,
+    )
 
     reference = load(file.read_bytes())
     if as_json:
@@ -246,5 +251,7 @@ def show(*, file: Path, as_json: bool) -> None:
     from monitor.cli.screen import screen  # noqa: PLC0415 - only to print a table
 
     click.echo(f"{file}: {headline(reference)}")
+    if left_out := beyond(reference):
+        click.echo(f"correlations of {left_out} number columns, the last by name, are not watched")
     for table in as_tables(reference):
         screen().print(table)

@@ -35,6 +35,7 @@ def as_data(reference: Reference) -> dict[str, Any]:
         "digest": reference.digest,
         "season": season_of(reference),
         "columns": {name: _profile(profile) for name, profile in reference.columns.items()},
+        "correlations": _correlations(reference),
     }
 
 
@@ -68,6 +69,22 @@ def varying(reference: Reference) -> str:
 def headline(reference: Reference) -> str:
     """Say in a line what a reference is of."""
     return f"{reference.rows:,} rows of {reference.origin}, built {_time(reference.created)}"
+
+
+def beyond(reference: Reference) -> int:
+    """Count the number columns whose correlations are not watched because there are too many."""
+    return reference.joint.left_out if reference.joint else 0
+
+
+def _correlations(reference: Reference) -> dict[str, Any] | None:
+    joint = reference.joint
+    if joint is None:
+        return None
+    return {
+        "columns": list(joint.tables.names),
+        "left_out": joint.left_out,
+        "independent_rows": joint.independent,
+    }
 
 
 def _table(kind: str, *headings: str) -> Table:

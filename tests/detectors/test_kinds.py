@@ -16,6 +16,7 @@ from detectors.kinds import (
     COLUMN_METRICS,
     COUNT_METRICS,
     DRIFT,
+    JOINT_METRICS,
     METRICS,
     SAMPLED_METRICS,
     measure,
@@ -86,7 +87,7 @@ def test_each_metric_is_measured_where_it_applies() -> None:
             "latency_p99",
         },
     }
-    others = {DRIFT, *ESTIMATED_METRICS, *PERFORMANCE_METRICS, *SAMPLED_METRICS}
+    others = {DRIFT, *JOINT_METRICS, *ESTIMATED_METRICS, *PERFORMANCE_METRICS, *SAMPLED_METRICS}
     assert set().union(*by_column.values()) == METRICS - others
     assert COUNT_METRICS < METRICS
 

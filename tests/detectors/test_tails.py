@@ -20,6 +20,7 @@ from detectors.tails import (
     noncentral_above,
     noncentral_quantile,
     noncentrality,
+    student_above,
     student_quantile,
 )
 
@@ -49,6 +50,13 @@ def test_a_quantile_of_student_is_that_of_scipy(freedom: float, p: float) -> Non
     found = student_quantile(freedom, p)
 
     assert found == pytest.approx(float(special.stdtrit(freedom, p)), rel=1e-10, abs=1e-12)
+
+
+@given(st.one_of(st.integers(1, 10**6), st.floats(1.0, 1e6)), st.floats(-8, 30))
+def test_a_tail_of_student_is_that_of_scipy(freedom: float, t: float) -> None:
+    found = student_above(freedom, t)
+
+    assert found == pytest.approx(float(special.stdtr(freedom, -t)), rel=1e-9, abs=1e-300)
 
 
 @given(st.integers(1, 20_000), st.floats(-5, 8))

@@ -43,7 +43,7 @@ def test_quiet_traffic_keeps_the_rule_silent_and_a_shift_makes_it_fire(tmp_path:
         (status,) = kedge.get("/api/v1/status")["rules"]
 
     assert quiet == []
-    assert {one["column"] for one in found} == {"age", "plan", "prediction"}
+    assert {one["column"] for one in found} == {"age", "plan", "prediction", "(correlation)"}
     assert {one["threshold"] for one in found} == {0.002}
     assert "breach" not in {one["verdict"] for one in found}
     assert incident["kind"] == "confirmed"

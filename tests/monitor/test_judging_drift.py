@@ -72,6 +72,7 @@ def test_every_column_has_a_row_with_the_threshold_and_its_own_verdict() -> None
         "c0": "ok",
         "c1": "breach",
         "c2": "ok",
+        "(correlation)": "ok",
     }
     assert {row["threshold"] for row in rows.values()} == {SPEC.tolerance}
     assert rows["c1"]["low"] > SPEC.tolerance >= rows["c0"]["low"]
@@ -172,6 +173,7 @@ def test_of_two_rules_the_graver_verdict_on_a_column_stands_in_its_row() -> None
         "c0": "ok",
         "c1": "breach",
         "c2": "ok",
+        "(correlation)": "ok",
     }
     assert (rows["c1"]["threshold"], rows["c0"]["threshold"]) == (SPEC.tolerance, 5.0)
 

@@ -282,6 +282,23 @@ def test_show_describes_every_column(tmp_path: Path) -> None:
     assert "gold (2)" in text
 
 
+def test_show_tells_how_many_columns_no_correlations_are_watched_of(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).random((200, 66))
+    names = [f"c{number:02}" for number in range(66)]
+    pd.DataFrame(values, columns=names).to_parquet(tmp_path / "t.parquet")
+    built(tmp_path, tmp_path / "t.parquet")
+
+    data = json.loads(kedge("reference", "show", tmp_path / "reference.kedge", "--json").stdout)
+    text = kedge("reference", "show", tmp_path / "reference.kedge").stdout
+
+    assert data["correlations"] == {
+        "columns": names[:64],
+        "left_out": 2,
+        "independent_rows": True,
+    }
+    assert "correlations of 2 number columns, the last by name, are not watched" in text
+
+
 def sessions(path: Path) -> Path:
     """Write a log's table in which ten rows in a row are of one user."""
     random = np.random.default_rng(1)
