@@ -168,5 +168,5 @@ def _filled(
     rows = np.empty((2, expected.size + 1), np.int64)
     rows[0, :-1], rows[1, :-1] = expected, actual
     rows[:, -1] = expected_missing, actual_missing
-    expected, actual = rows[:, rows.any(axis=0)]
-    return expected, actual
+    filled = rows[:, rows.any(axis=0)]
+    return filled[0], filled[1]
