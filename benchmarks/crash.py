@@ -79,7 +79,8 @@ def opened():
     return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
 def event(number):
-    return b'{"ts": %.2f, "version": "7", "prediction": %d, "id": "%d", "filler": "%s"}\\n' % (
+    # Without an id: a prediction that has one, and no features, waits for its other half.
+    return b'{"ts": %.2f, "version": "7", "prediction": %d, "number": %d, "filler": "%s"}\\n' % (
         begin + number / 100, number * 7919 % 1000, number, b"x" * rng.randrange(100))
 
 def shift():
@@ -246,10 +247,12 @@ def _differences(store: Path, lines: int) -> tuple[int, int]:
 
 
 def _windows(store: Path) -> list[tuple[float, int]]:
-    """Return when each stored window begins, and its events."""
+    """Return when each stored window begins, and its events; empty ones close for ever."""
     connection = sqlite3.connect(store)
     try:
-        return connection.execute("SELECT begins, events FROM kedge_windows").fetchall()
+        return connection.execute(
+            "SELECT begins, events FROM kedge_windows WHERE events > 0"
+        ).fetchall()
     finally:
         connection.close()
 
