@@ -71,7 +71,7 @@ def engine_over(folder: Path) -> Iterator[tuple[Engine, CountingStore]]:
         windows=Windows(WindowSpec("time", 300.0, 60.0, lateness_s=30.0), "m"),
         references=NoReference(),
         judge=Judge(rules=RULES, confidence=0.95, psi_bins=10),
-        store=store,  # type: ignore[arg-type]  # looks like one
+        store=store,
         metrics=Metrics(columns_max=10, versions_max=10),
         quarantine=Quarantine(folder / "quarantine.jsonl"),
         commit_interval_s=0.0,
