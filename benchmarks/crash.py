@@ -12,6 +12,9 @@ rotates the log every second or so:
 * ``copytruncate``: the log is copied and cut, with nothing written in between (what is written
   in between is lost by this kind of rotation, whoever reads).
 
+Rotated files stay: on a busy machine the daemon is killed before it gets anywhere, and a rotator
+that deletes what was not read yet loses it, whoever reads.
+
 At the end each event has to be in its window once. Windows hold 100 events by their event time,
 so a window with fewer has lost some, and one with more has counted some twice; the daemon's
 totals have to agree. Exit status 1 unless lost = repeated = 0.
@@ -26,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +41,8 @@ BEGIN = 1_772_618_400
 EVENTS_PER_WINDOW = 100
 #: Events that become the reference: they are in no window.
 REFERENCE_EVENTS = 100
+#: The daemon is done when nothing has changed for so long; a busy machine may need seconds a turn.
+REST_S = 10.0
 
 CONFIGURATION = f"""
 [model]
@@ -65,7 +71,7 @@ listen = "127.0.0.1:0"
 WRITER = """
 import gzip, json, os, random, shutil, signal, sys, time
 log, rotation, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
-rng, begin, kept, rate = random.Random(seed), 1772618400, 40, 3000
+rng, begin, rate = random.Random(seed), 1772618400, 3000
 stop = []
 signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
 
@@ -73,18 +79,16 @@ def opened():
     return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
 def event(number):
-    return b'{"ts": %.2f, "version": "7", "prediction": %d, "id": "%d", "filler": "%s"}\\n' % (
+    # Without an id: a prediction that has one, and no features, waits for its other half.
+    return b'{"ts": %.2f, "version": "7", "prediction": %d, "number": %d, "filler": "%s"}\\n' % (
         begin + number / 100, number * 7919 % 1000, number, b"x" * rng.randrange(100))
 
 def shift():
     # Rotated files move up by one; what is compressed stays so.
-    for k in range(kept, 0, -1):
+    for k in range(rotations, 0, -1):
         for ending in ("", ".gz"):
             if os.path.exists(f"{log}.{k}{ending}"):
                 os.rename(f"{log}.{k}{ending}", f"{log}.{k + 1}{ending}")
-    for ending in ("", ".gz"):
-        if os.path.exists(f"{log}.{kept + 1}{ending}"):
-            os.unlink(f"{log}.{kept + 1}{ending}")
 
 file, number, rotations, rest = opened(), 1, 0, b""
 rotate_at, due = 2000, time.monotonic()
@@ -178,7 +182,7 @@ def crash(folder: Path, *, kills: int, rotation: str, seed: int) -> Outcome:
     with log.open("a") as file:
         file.write(f'{{"ts": {BEGIN + lines / 100 + 3600}, "version": "7", "prediction": 1}}\n')
     with running(config) as kedge:
-        _come_to_rest(kedge.totals)
+        _come_to_rest(lambda: (kedge.totals(), len(_windows(folder / "kedge.db"))))
         totals = kedge.totals()
         assert kedge.stop() == 0
     lost, repeated = _differences(folder / "kedge.db", lines)
@@ -218,22 +222,19 @@ def _run_and_kill(config: Path, rng: random.Random) -> None:
     daemon.wait()
 
 
-def _come_to_rest(totals: object) -> None:
-    """Wait until the totals have not changed for some seconds."""
-    assert callable(totals)
-    last, since = totals(), time.monotonic()
-    while time.monotonic() - since < 6.0:
+def _come_to_rest(standing: Callable[[], object]) -> None:
+    """Wait until the totals, and the windows, have not changed for some seconds."""
+    last, since = standing(), time.monotonic()
+    while time.monotonic() - since < REST_S:
         time.sleep(0.2)
-        if (now := totals()) != last:
+        if (now := standing()) != last:
             last, since = now, time.monotonic()
 
 
 def _differences(store: Path, lines: int) -> tuple[int, int]:
     """Events missing from their windows, and events too many in them."""
-    with sqlite3.connect(store) as connection:
-        rows = connection.execute("SELECT begins, events FROM kedge_windows").fetchall()
     counted: dict[int, int] = {}
-    for begins, events in rows:
+    for begins, events in _windows(store):
         window = round(begins) - BEGIN
         counted[window] = counted.get(window, 0) + events
     lost = repeated = 0
@@ -243,6 +244,17 @@ def _differences(store: Path, lines: int) -> tuple[int, int]:
         difference = counted.get(window, 0) - max(0, expected)
         lost, repeated = lost + max(0, -difference), repeated + max(0, difference)
     return lost, repeated
+
+
+def _windows(store: Path) -> list[tuple[float, int]]:
+    """Return when each stored window begins, and its events; empty ones close for ever."""
+    connection = sqlite3.connect(store)
+    try:
+        return connection.execute(
+            "SELECT begins, events FROM kedge_windows WHERE events > 0"
+        ).fetchall()
+    finally:
+        connection.close()
 
 
 def main(arguments: list[str] | None = None) -> int:

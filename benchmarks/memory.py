@@ -1,12 +1,14 @@
 """Memory of a running daemon, from the first hundred thousand events to the last million.
 
     python -m benchmarks.memory [--events 1000000] [--columns 23] [--ahead 5000]
+                                [--events-per-s 100]
 
 A real `kedge run` reads a log that grows as fast as it is read (with --ahead 100000: that is far
 ahead of it, so that there is a backlog all the time) and is rotated by renaming; its
 resident memory is read from
 /proc. Two figures: how flat it stays once warm (goal: within 5 MB of its middle from 100,000
-events on), and the most it ever takes (goal: 130 MB with 100 columns).
+events on), and the most it ever takes (goal: 130 MB with 100 columns). With few events a second
+of event time (--events-per-s 0.1) a backlog has many windows that close at once.
 
 The reference is a file, windows and detectors are those that `kedge init` writes. Rotated
 files are deleted behind the reader, so the disk holds a few hundred MB at most.
@@ -113,12 +115,15 @@ def reference(lines: list[bytes]) -> bytes:
 class Log:
     """A log that is written, and rotated by renaming, as fast as it is read."""
 
-    def __init__(self, folder: Path, lines: list[bytes], events: int, ahead: int) -> None:
+    def __init__(
+        self, folder: Path, lines: list[bytes], events: int, ahead: int, events_per_s: float
+    ) -> None:
         self._log = folder / "log.jsonl"
         self._numbers = iter(range(events))
         self._lines = itertools.cycle(lines)
         self._rotated: list[tuple[int, Path]] = []
         self._ahead = ahead
+        self._events_per_s = events_per_s
         self.written = 0
         self.events = events
 
@@ -138,7 +143,7 @@ class Log:
     def _step(self) -> Iterator[bytes]:
         for number in itertools.islice(self._numbers, STEP_EVENTS):
             self.written = number + 1
-            yield b'{"ts":%.3f,%b\n' % (TS + number / EVENTS_PER_S, next(self._lines))
+            yield b'{"ts":%.3f,%b\n' % (TS + number / self._events_per_s, next(self._lines))
 
 
 class Daemon:
@@ -177,13 +182,15 @@ class Daemon:
         self.process.wait(60)
 
 
-def watched(folder: Path, columns: int, events: int, ahead: int) -> list[Sample]:
+def watched(
+    folder: Path, columns: int, events: int, ahead: int, events_per_s: float
+) -> list[Sample]:
     """Run the daemon over a log of so many events, and watch its memory."""
     lines = bodies(columns)
     (folder / "reference.kedge").write_bytes(reference(lines))
     config = folder / "kedge.toml"
     config.write_text(CONFIG.format(model=MODEL))
-    log = Log(folder, lines, events, ahead)
+    log = Log(folder, lines, events, ahead, events_per_s)
     daemon = Daemon(config)
     samples: list[Sample] = []
     try:
@@ -221,10 +228,17 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--columns", type=int, default=23)
     parser.add_argument("--ahead", type=int, default=STEP_EVENTS)
+    parser.add_argument("--events-per-s", type=float, default=EVENTS_PER_S)
     arguments = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
-        samples = watched(Path(name), arguments.columns, arguments.events, arguments.ahead)
+        samples = watched(
+            Path(name),
+            arguments.columns,
+            arguments.events,
+            arguments.ahead,
+            arguments.events_per_s,
+        )
     report(samples, arguments.columns, time.monotonic() - began)
 
 

@@ -56,7 +56,8 @@ class CompressedFiles:
     unopened
         Files that have to wait for others to be closed.
     held
-        Logs of which an older file is still being compared, so that none of it is read yet.
+        Logs of which an older file is still being compared, or was renamed while it was looked
+        for, so that none of it is read yet.
     """
 
     def __init__(self, table: StreamTable) -> None:
@@ -143,6 +144,8 @@ class CompressedFiles:
         except OSError as error:
             self._give_up(found.id, found.version, found.path, os.strerror(error.errno or 0))
             return None
+        if file is None or file.id != found.id:
+            self.held.add(found.log)  # renamed since it was listed: the next look finds it
         if file is None or file.id in self._table.bound or file.id in self._comparing:
             if file is not None:
                 os.close(file.descriptor)

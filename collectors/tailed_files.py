@@ -68,6 +68,7 @@ class TailedFiles:
         self._first_look = True
         self._unopened: dict[str, Found] = {}
         self._unreadable: dict[str, str] = {}
+        self._renamed: set[str] = set()
 
     def restore(self, positions: Mapping[str, Mapping[str, Any]]) -> None:
         """Take up stored positions."""
@@ -86,8 +87,11 @@ class TailedFiles:
 
     @property
     def held(self) -> set[str]:
-        """Logs that are not to be read before an older file of theirs has been sorted out."""
-        return self._compressed.held
+        """Logs that are not to be read before an older file of theirs has been sorted out.
+
+        It may be one that was renamed after it was listed: the next look finds it.
+        """
+        return self._compressed.held | self._renamed
 
     @property
     def first_look_ended(self) -> bool:
@@ -109,6 +113,7 @@ class TailedFiles:
             # Rotated files that are there at the very first look are history.
             self._history = {one.id for one in found if self._from_end or one.rotated}
         self._unopened, self._unreadable, self._resting = {}, {}, None
+        self._renamed = set()
         for one in found:
             if not one.packing and not self._known(one, now) and not self._open(one, now):
                 self._unopened[one.path] = one
@@ -214,6 +219,8 @@ class TailedFiles:
                 return False
             self._unreadable[found.path] = os.strerror(error.errno or 0)
             return True
+        if file is None or file.id != found.id:
+            self._renamed.add(found.log)
         if file is None:
             return True
         if file.id in self._loose or file.id in self._table.bound:

@@ -55,8 +55,9 @@ def number_shares(profile: NumberProfile, upto: Ints, missing: int, bins: int) -
         Rows per bin, each shape ``(B,)``; bins that are empty on both sides are left out.
     """
     cut = _cut(profile, bins, int(upto[-1]) + missing)
-    runs = np.diff(upto[cut.lasts], prepend=0)
-    actual = np.bincount(cut.bins, weights=runs).astype(np.int64)
+    runs = upto[cut.lasts]
+    runs[1:] -= runs[:-1].copy()
+    actual = np.bincount(cut.bins, weights=runs)
     return _filled(cut.reference, actual, profile.missing + profile.invalid, missing)
 
 
@@ -164,7 +165,8 @@ def _are_chosen(counts: Ints, rows: int, window_rows: int) -> npt.NDArray[np.boo
 def _filled(
     expected: Floats | Ints, actual: Floats | Ints, expected_missing: int, actual_missing: int
 ) -> tuple[Ints, Ints]:
-    expected = np.append(expected, expected_missing).astype(np.int64)
-    actual = np.append(actual, actual_missing).astype(np.int64)
-    filled = (expected > 0) | (actual > 0)
-    return expected[filled], actual[filled]
+    rows = np.empty((2, expected.size + 1), np.int64)
+    rows[0, :-1], rows[1, :-1] = expected, actual
+    rows[:, -1] = expected_missing, actual_missing
+    filled = rows[:, rows.any(axis=0)]
+    return filled[0], filled[1]

@@ -75,6 +75,6 @@ def statistic(profile: NumberProfile, upto: Ints) -> float:
     reference[0] = 0
     np.divide(np.cumsum(profile.counts), profile.rows, out=reference[1:])
     window = upto / upto[-1]
-    above = window[::2] - reference
-    below = reference[1:] - window[1::2]
+    above = np.subtract(window[::2], reference)
+    below = np.subtract(reference[1:], window[1::2], out=reference[1:])
     return float(max(above.max(), below.max()))

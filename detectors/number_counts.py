@@ -199,8 +199,9 @@ class NumberCounts:
         steps: npt.NDArray[np.integer] = np.empty(0, np.int64)
         counts = steps
         if self.rows <= self.size:
-            cells = self._sorted()
-            steps = np.diff(cells, prepend=cells.dtype.type(0))
+            steps = self._sorted().copy()
+            # In place, and of unsigned numbers: `numpy.diff` takes three times as long.
+            np.subtract(steps[1:], steps[:-1].copy(), out=steps[1:])
         else:
             counts = self.cells()
         return NumberState(
@@ -280,6 +281,8 @@ class NumberCounts:
 
     def _sorted(self) -> Cells:
         """Return the cell of each row, ascending, of counts that are listed."""
+        if len(self._listed) == 1:
+            return self._listed[0]  # each is in order by itself
         listed = np.concatenate([np.empty(0, self._grid.cell_type), *self._listed])
         listed.sort()
         # A pane is written again and again while it grows: one array to sort next time.

@@ -29,6 +29,9 @@ class PackedArray(msgspec.Struct, array_like=True, frozen=True):
     data: bytes
 
 
+_NO_COUNTS = PackedArray("u1", b"")
+
+
 def pack_counts(values: npt.NDArray[np.integer]) -> PackedArray:
     """Non-negative integers in the narrowest type that holds the largest.
 
@@ -37,8 +40,10 @@ def pack_counts(values: npt.NDArray[np.integer]) -> PackedArray:
     >>> pack_counts(np.array([1, 2, 300])).dtype
     'u2'
     """
-    largest = int(values.max()) if values.size else 0
-    if values.size and int(values.min()) < 0:
+    if not values.size:
+        return _NO_COUNTS
+    largest = int(values.max())
+    if values.dtype.kind != "u" and int(values.min()) < 0:
         raise PackingError("cannot pack counts: one is negative")
     dtype: _DType = "i8"
     if largest < 1 << 8:

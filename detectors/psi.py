@@ -39,7 +39,7 @@ class Shares:
     @property
     def index(self) -> float:
         """PSI, ``sum (q - p) ln(q / p)``, as it stands: with the bias of its sample sizes."""
-        return float(((self.actual - self.expected) * np.log(self.actual / self.expected)).sum())
+        return float((self.actual - self.expected) @ np.log(self.actual / self.expected))
 
     @property
     def bias(self) -> float:
@@ -112,12 +112,13 @@ def psi(
 def standard_error(shares: Shares, n: int, m: int) -> float:
     """Return the index's standard error by the delta method, both sides multinomial."""
     p, q = shares.expected, shares.actual
-    logs = np.log(q / p)
+    ratio = q / p
+    logs = np.log(ratio)
     by_actual = logs + 1 - p / q
-    by_expected = 1 - logs - q / p
+    by_expected = 1 - logs - ratio
     return math.sqrt(_variance(by_actual, q) / m + _variance(by_expected, p) / n)
 
 
 def _variance(values: Floats, shares: Floats) -> float:
-    mean = float((shares * values).sum())
-    return float((shares * (values - mean) ** 2).sum())
+    apart = values - shares @ values
+    return float(shares @ (apart * apart))

@@ -145,6 +145,33 @@ def noncentrality(x: float, freedom: float, p: float) -> float:
         return 0.0
     if x > _NORMAL:
         return (math.sqrt(x - freedom + 1) + _normal(1 - p)) ** 2
+    y = x / 2
+    number, below_and_terms, logs = _mixture(x, freedom)
+    mean = (math.sqrt(max(x - freedom + 1, 1.0)) + _normal(1 - p)) ** 2 / 2
+    goal = math.log(p)
+    for _ in range(_STEPS_MAX):
+        mean = max(mean, 1e-300)
+        # What this mean makes of the logarithms at a mean of y: small numbers keep their digits.
+        weights = np.exp(logs + (number * math.log(mean / y) + (y - mean)))
+        share, slope = (below_and_terms @ weights).tolist()
+        step = (math.log(share) - goal) * share / slope
+        mean += step if mean + step > 0 else -mean / 2
+        if abs(step) <= _LAST_STEP * math.sqrt(mean):
+            break
+    return 2 * mean
+
+
+@lru_cache(maxsize=1)
+def _mixture(x: float, freedom: float) -> tuple[Floats, Floats, Floats]:
+    """Return what `noncentrality` needs of one `x`, for it is asked for two bounds in turn.
+
+    Returns
+    -------
+    tuple
+        Numbers ``j``; of each, the distribution function at `x` of the chi-square variable with
+        ``freedom + 2 j`` degrees of freedom, and how much less it is for the next ``j``, shape
+        ``(2, numbers)``; the logarithm of the Poisson probability of each at a mean of ``x / 2``.
+    """
     half, y = freedom / 2, x / 2
     # Beyond these, the Poisson variable is unlikely or the chi-square one never below x.
     spread = math.sqrt(y)
@@ -153,18 +180,7 @@ def noncentrality(x: float, freedom: float, p: float) -> float:
     number = np.arange(first, last + 1, dtype=np.float64)
     terms = np.exp(_log_poisson(number + half, y))
     below = np.cumsum(terms[::-1])[::-1]
-    mean = (math.sqrt(max(x - freedom + 1, 1.0)) + _normal(1 - p)) ** 2 / 2
-    # Those of a mean of y, and what another mean makes of them: small numbers keep their digits.
-    logs = _log_poisson(number, y)
-    for _ in range(_STEPS_MAX):
-        mean = max(mean, 1e-300)
-        weights = np.exp(logs + (number * math.log(mean / y) + (y - mean)))
-        share = float(weights @ below)
-        step = (math.log(share) - math.log(p)) * share / float(weights @ terms)
-        mean += step if mean + step > 0 else -mean / 2
-        if abs(step) <= _LAST_STEP * math.sqrt(mean):
-            break
-    return 2 * mean
+    return number, np.stack((below, terms)), _log_poisson(number, y)
 
 
 def noncentral_above(x: float, freedom: float, center: float) -> float:
@@ -265,6 +281,7 @@ def _quantile(a: float, r: float, below: float, above: float) -> float:
     return s
 
 
+@lru_cache(maxsize=1)
 def _chi_square(freedom: float, x: float) -> tuple[float, float]:
     """Probabilities below and above `x`."""
     a = freedom / 2

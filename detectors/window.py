@@ -9,6 +9,7 @@ a window closes every `slide` rows.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import msgspec
 import numpy as np
 
 from collectors.batch import Schema
+from detectors.due_windows import DueWindow, EmptyEnds
 from detectors.pane import Pane
 from detectors.pane_store import PaneKey, PaneStore
 from detectors.window_spec import AddResult, ClosedWindow, WindowSpec
@@ -39,8 +41,6 @@ __all__ = ["AddResult", "ClosedWindow", "WindowSpec", "WindowStateError", "Windo
 VERSIONS_MAX = 20
 #: Panes held at once, beyond those that one window of every version needs.
 PANES_MAX = 5_000
-#: Empty windows that one `Windows.close` writes; a watermark that jumps over a gap skips the rest.
-EMPTY_MAX = 10
 #: Pane index before every real one.
 _NEVER = -(1 << 62)
 
@@ -147,15 +147,46 @@ class Windows:
         self.watermark = max(self.watermark, watermark)
 
     def close(self) -> list[ClosedWindow]:
-        """Close and return the windows that are complete.
+        """Close and return all the windows that are complete, in the order of `close_some`."""
+        return list(self.close_some(sys.maxsize))
+
+    def close_some(self, windows_max: int) -> Iterator[ClosedWindow]:
+        """Close the first of the windows that are complete, and add each up as it is asked for.
 
         Windows by time come in the order of their ends; windows by events version by version, in
-        the order in which their rows arrived.
+        the order in which their rows arrived. What is left is closed by further calls, and comes
+        out as from one call, as long as no rows are added and the watermark stays in between:
+        until then, their rows are not late. The windows are closed when this returns, whether
+        they are asked for or not.
+
+        Parameters
+        ----------
+        windows_max
+            So many windows, at least 1; more where versions' windows end together.
         """
+        if not self.closable():
+            return iter(())
+        by_events = self.spec.kind == "events"
+        due = self._close_by_events(windows_max) if by_events else self._close_by_time(windows_max)
+        return (window.added_up(self.model, self.spec) for window in due)
+
+    def closable(self) -> bool:
+        """Say whether `close` would find something to do."""
         if self.spec.kind == "events":
-            return self._close_by_events()
-        closed = self._close_by_time()
-        return sorted(closed, key=lambda window: (window.ends, window.version))
+            slide = int(self.spec.slide)
+            return any(state.rows // slide > state.closed for state in self._versions.values())
+        # Before any row there is nothing to close, and an old log must not find its rows late.
+        if not self._versions or not math.isfinite(self.watermark):
+            return False
+        return math.floor(self.watermark / self.spec.slide) > self._boundary
+
+    def counted(self) -> Iterator[tuple[str, float, int]]:
+        """Tell each open pane's version, newest event time and rows."""
+        for version in self._versions:
+            for index in self._panes.indices(version):
+                pane = self._panes.get(version, index)
+                if pane is not None:
+                    yield version, pane.last_ts, pane.events
 
     def dirty_panes(self) -> dict[PaneKey, bytes]:
         """Panes changed since the last call, encoded, by (version, index), for the store."""
@@ -265,22 +296,20 @@ class Windows:
             yield index, batch.take(slice(start, stop))
             start = stop
 
-    def _close_by_time(self) -> list[ClosedWindow]:
-        # Before any row there is nothing to close, and an old log must not find its rows late.
-        if not self._versions or not math.isfinite(self.watermark):
-            return []
-        boundary = math.floor(self.watermark / self.spec.slide)
-        if boundary <= self._boundary:
-            return []
-        closed: list[ClosedWindow] = []
-        for version in self._versions:
-            ends = self._ends(version, boundary)
-            if version == self._live():
-                ends |= self._empty_ends(version, ends, boundary)
-            closed += [self._window(version, end) for end in ends]
+    def _close_by_time(self, windows_max: int) -> list[DueWindow]:
+        upto = math.floor(self.watermark / self.spec.slide)
+        live = self._live()
+        filled = {version: self._ends(version, upto) for version in self._versions}
+        first = math.floor(self._versions[live].first_ts / self.spec.slide) + 1
+        empty = EmptyEnds(max(first, self._boundary + 1), upto, filled[live])
+        filled[live] |= empty.written
+        order = sorted((end, version) for version, ends in filled.items() for end in ends)
+        boundary = order[windows_max - 1][0] if windows_max < len(order) else upto
+        due = [self._due(version, end) for end, version in order if end <= boundary]
+        self.skipped += empty.skipped(boundary)
         self._boundary = boundary
         self._panes.drop(lambda key: key[1] + self.spec.panes <= boundary)
-        return closed
+        return due
 
     def _ends(self, version: str, boundary: int) -> set[int]:
         """Pane indices at which windows with rows end, after the last boundary."""
@@ -292,61 +321,31 @@ class Windows:
             )
         }
 
-    def _empty_ends(self, version: str, filled: set[int], boundary: int) -> set[int]:
-        """Choose where empty windows end: the newest few, for no traffic is a signal too."""
-        first = math.floor(self._versions[version].first_ts / self.spec.slide) + 1
-        first = max(first, self._boundary + 1)
-        empty = max(0, boundary + 1 - first) - sum(end >= first for end in filled)
-        ends: set[int] = set()
-        end = boundary
-        while len(ends) < min(empty, EMPTY_MAX):
-            if end not in filled:
-                ends.add(end)
-            end -= 1
-        self.skipped += empty - len(ends)
-        return ends
-
-    def _window(self, version: str, end: int) -> ClosedWindow:
-        slide = self.spec.slide
-        begins, ends = (end - self.spec.panes) * slide, end * slide
-        whole = self._versions[version].first_ts <= begins
-        return ClosedWindow(
-            self.model,
-            version,
-            begins,
-            ends,
-            self._sum(version, end),
-            ends - begins if whole else None,
-        )
-
-    def _close_by_events(self) -> list[ClosedWindow]:
-        closed: list[ClosedWindow] = []
+    def _close_by_events(self, windows_max: int) -> list[DueWindow]:
+        due: list[DueWindow] = []
         for name, version in self._versions.items():
             full = version.rows // int(self.spec.slide)
             for end in range(max(version.closed + 1, self.spec.panes), full + 1):
-                pane = self._sum(name, end)
-                if not pane.events:
-                    continue
-                seconds = pane.last_ts - pane.first_ts
-                closed.append(
-                    ClosedWindow(
-                        self.model, name, pane.first_ts, pane.last_ts, pane, seconds or None
-                    )
-                )
+                if len(due) >= windows_max:
+                    full = end - 1
+                    break
+                window = self._due(name, end)
+                if window.panes:
+                    due.append(window)
             version.closed = full
         self._panes.drop(lambda key: key[1] <= self._versions[key[0]].closed - self.spec.panes)
-        return closed
+        return due
 
-    def _sum(self, version: str, end: int) -> Pane:
+    def _due(self, version: str, end: int) -> DueWindow:
         panes = [
             pane
             for index in range(end - self.spec.panes, end)
             if (pane := self._panes.get(version, index)) is not None
         ]
-        if panes:
-            return Pane.sum(panes)
-        reference = self._references[version]
-        return Pane(reference, self._schema(reference), joint=self.joint)
+        if not panes and self.spec.kind == "time":
+            reference = self._references[version]
+            panes = [Pane(reference, self._schema(reference), joint=self.joint)]
+        return DueWindow(version, end, self._versions[version].first_ts, panes)
 
     def _live(self) -> str:
         """Return the version with the most recent row."""

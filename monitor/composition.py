@@ -139,6 +139,7 @@ async def compose(settings: Settings) -> Parts:
         token=_token(settings),
         max_body_bytes=settings.http.max_body_bytes,
         sources=[s.source for s in engine.streams if isinstance(s.source, SpoolSource)],
+        ingest_apart=settings.http.ingest_address is not None,
     )
     return Parts(
         writer,

@@ -40,6 +40,9 @@ log = logging.getLogger("kedge.engine")
 #: Committing may take at most this share of the time.
 COMMIT_SHARE = 0.1
 
+#: Measurements in one transaction, about: a backlog's windows are closed in steps of so many.
+MEASUREMENTS_MAX = 5_000
+
 #: After a commit that failed, the next try comes so much later.
 RETRY_S = 1.0
 
@@ -114,6 +117,8 @@ class Engine:
         self._next_commit = monotonic()
         self._since_window = Totals()
         self._recent = RecentTraffic()
+        # Measured in the last window. Before any, it is taken for a large one.
+        self._measurements = MEASUREMENTS_MAX
         self._comparing = Comparing(references, self._publisher)
         self._trouble: str | None = None
         self._last_turn = monotonic()
@@ -167,6 +172,8 @@ class Engine:
                 joint=self._windows.joint,
             )
             self._event_time.restart(self._windows.watermark)
+            for version, moment, rows in self._windows.counted():
+                self._recent.note(moment, version, rows)
         except (WindowStateError, PaneError) as error:
             # Windows are cut otherwise than before: what was open cannot be counted on.
             log.warning("open windows are dropped, closed ones stay: %s", error)
@@ -185,6 +192,10 @@ class Engine:
         self._last_turn = self._monotonic()
         if self._trouble is not None:
             return Turn(busy=False, judged=self._commit())
+        if self._windows.closable() and self._close_some():
+            # What is left of a backlog's windows: rows that are read meanwhile would be in time
+            # for them.
+            return Turn(busy=True, judged=self._commit())
         busy = False
         if self._references.renewed():
             self._fix_schema()
@@ -207,12 +218,20 @@ class Engine:
             self._advance(watermark)
         if self._labels is not None and self._labels.let_time_pass():
             self._pending.dirty = True
-        closed = self._windows.close()
-        for window in closed:
-            self._conclude(window)
+        closed = self._close_some()
         full = self._labels is not None and self._labels.full
         due = self._pending.dirty and (full or self._monotonic() >= self._next_commit)
-        return Turn(busy, self._commit() if closed or due else ())
+        judged = self._commit() if closed or due else ()
+        return Turn(busy or self._windows.closable(), judged)
+
+    def _close_some(self) -> bool:
+        """Close as many windows as one transaction may hold; say whether there were any."""
+        windows_max = max(1, MEASUREMENTS_MAX // self._measurements)
+        closed = False
+        for window in self._windows.close_some(windows_max):
+            self._conclude(window)
+            closed = True
+        return closed
 
     def _advance(self, watermark: float) -> None:
         """Advance the windows, but not past what a format keeps back: it would come late."""
@@ -307,6 +326,7 @@ class Engine:
             sampled=(*sampled(self._sampler, window, events), *self._changes.of_window(window)),
         )
         self._pending.conclude(judged)
+        self._measurements = max(1, len(judged.row.measurements))
         self._versions.conclude(window.version, window.ends)
         self._comparing.learn(window, judged)
 

@@ -129,21 +129,30 @@ class Daemon:
         await asyncio.wait({waiting, counting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
 
-    async def _let_go(self, listening: Listening) -> None:
+    async def _let_go(self, listening: Sequence[Listening]) -> None:
         engine = self._parts.engine
         try:
             await self._parts.writer.run(engine.stop)
         except StoreUnavailable as error:
             # Nothing is lost: the positions on disk are those of the last commit.
             log.warning("the last lines were not committed and will be read again: %s", error)
-        await listening.close()
+        for one in listening:
+            await one.close()
 
-    async def _listen(self) -> Listening:
-        host, port = self._settings.http.address
-        guard = Guard(self._parts.web.count_refused)
-        listening = await listen(self._parts.web.app, host, port, guard)
-        for address in listening.addresses:
+    async def _listen(self) -> list[Listening]:
+        http, web = self._settings.http, self._parts.web
+        guard = Guard(web.count_refused)
+        listening = [await listen(web.app, *http.address, guard)]
+        for address in listening[0].addresses:
             log.info("listening on http://%s:%s", *address[:2])
+        if web.ingest_app is not None and http.ingest_address is not None:
+            try:
+                listening.append(await listen(web.ingest_app, *http.ingest_address, guard))
+            except OSError:
+                await listening[0].close()
+                raise
+            for address in listening[1].addresses:
+                log.info("taking events on http://%s:%s", *address[:2])
         if not self._parts.changes_allowed:
             log.info("no [http] token: calls that change state answer 403")
         return listening

@@ -10,6 +10,7 @@ _TEXT = {"type": "string"}
 _TIME = {"type": "string", "format": "date-time"}
 _NUMBER = {"type": ["number", "null"]}
 _COUNT = {"type": "integer", "minimum": 0}
+_COUNT_IF_KEPT = {"type": ["integer", "null"], "minimum": 0}
 _OPTIONAL = {"type": ["string", "null"]}
 
 _MEASUREMENT = {
@@ -26,7 +27,11 @@ _MEASUREMENT = {
 _WINDOW = {
     **dict.fromkeys(("window_start", "window_end"), _TIME),
     **dict.fromkeys(("model", "version"), _TEXT),
-    **dict.fromkeys(("events", "requests", "errors", "rejected", "late"), _COUNT),
+    # Of an hour, which is what is left of windows that retention has taken: the mean number of
+    # events in a window, or null, and no other counts; with it comes the number of windows.
+    "events": _NUMBER,
+    **dict.fromkeys(("requests", "errors", "rejected", "late"), _COUNT_IF_KEPT),
+    "resolution": {"enum": ["raw", "1h"]},
 }
 _INCIDENT = {
     "id": _COUNT,

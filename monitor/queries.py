@@ -90,18 +90,32 @@ class Queries:
         return rows[: wanted.limit]
 
     def windows(self, wanted: Filter) -> list[dict[str, Any]]:
-        """Rows of ``/api/v1/windows``, those of traffic: counts, and what was measured of each."""
+        """Rows of ``/api/v1/windows``, those of traffic: counts, and what was measured of each.
+
+        Hours where windows are gone; of those it is only known what was measured.
+        """
         table = tables.windows
         query = sa.select(table).order_by(table.c.ends.desc(), table.c.id.desc())
         query = query.where(table.c.kind == "traffic")
-        rows = self._rows(_narrowed(query, table, wanted).limit(wanted.limit))
-        whole = self._of_whole_windows([row["id"] for row in rows])
-        return [
-            {"window_start": rfc3339(row["begins"]), "window_end": rfc3339(row["ends"])}
-            | whole.get(row["id"], {})
-            | {key: row[key] for key in _WINDOW_KEYS}
-            for row in rows
+        raw = self._rows(_narrowed(query, table, wanted).limit(wanted.limit))
+        if len(raw) == wanted.limit:
+            # What is older than these has no place in the answer.
+            wanted = replace(wanted, since=raw[-1]["ends"])
+        hours = self._rows(_hours_of_traffic(wanted))
+        whole = self._of_whole_windows([row["id"] for row in raw])
+        means = self._of_whole_hours([row["id"] for row in hours])
+        rows = [
+            (row["ends"], _spanned(row, "raw", whole) | {key: row[key] for key in _WINDOW_KEYS})
+            for row in raw
         ]
+        unknown = dict.fromkeys(_COUNTS_OF_WINDOWS)
+        rows += [
+            (row["ends"], unknown | _spanned(row, "1h", means) | {"windows": row["windows"]})
+            for row in hours
+        ]
+        # Stable: each kind is in order already.
+        rows.sort(key=lambda row: row[0], reverse=True)
+        return [row for _, row in rows[: wanted.limit]]
 
     def incidents(self, wanted: Filter) -> list[dict[str, Any]]:
         """Rows of ``/api/v1/incidents``."""
@@ -173,6 +187,17 @@ class Queries:
             whole.setdefault(row["window"], {})[row["metric"]] = row["value"]
         return whole
 
+    def _of_whole_hours(self, ids: Sequence[int]) -> dict[int, dict[str, float | None]]:
+        """Return the means of what was measured of whole windows."""
+        table = tables.hourly
+        query = sa.select(table.c.hour, table.c.metric, table.c.value_sum, table.c.valued).where(
+            table.c.hour.in_(ids), table.c.column == ""
+        )
+        whole: dict[int, dict[str, float | None]] = {}
+        for row in self._rows(query):
+            whole.setdefault(row["hour"], {})[row["metric"]] = _mean(row)
+        return whole
+
     def _rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
         try:
             with self._engine.connect() as connection, never_silent(connection):
@@ -189,7 +214,8 @@ _MEASUREMENT_KEYS = (
 )
 _HOUR_KEYS = ("windows", "breaches", "value_min", "value_max")
 _INCIDENT_KEYS = ("id", "kind", "model", "version", "rule", "rollback", "evidence")
-_WINDOW_KEYS = ("model", "version", "events", "requests", "errors", "rejected", "late")
+_COUNTS_OF_WINDOWS = ("events", "requests", "errors", "rejected", "late")
+_WINDOW_KEYS = ("model", "version", *_COUNTS_OF_WINDOWS)
 
 
 def _measured(
@@ -227,11 +253,41 @@ def _of_hour(row: Mapping[str, Any]) -> dict[str, Any]:
     decided = "unknown" if row["unknowns"] == row["windows"] else "ok"
     return {
         **row,
-        "value": row["value_sum"] / row["valued"] if row["valued"] else None,
+        "value": _mean(row),
         "low": row["low_min"],
         "high": row["high_max"],
         "p_value": None,
         "verdict": "breach" if row["breaches"] else decided,
+    }
+
+
+def _mean(row: Mapping[str, Any]) -> float | None:
+    return row["value_sum"] / row["valued"] if row["valued"] else None
+
+
+def _hours_of_traffic(wanted: Filter) -> sa.Select[Any]:
+    """Ask for the hours that hold windows of traffic: all those count events, and no others do."""
+    hours, measured = tables.hours, tables.hourly
+    frame = [hours.c[name] for name in ("id", "model", "version", "begins", "ends")]
+    counted = sa.and_(
+        measured.c.hour == hours.c.id, measured.c.column == "", measured.c.metric == "events"
+    )
+    query = sa.select(*frame, measured.c.windows).join_from(hours, measured, counted)
+    query = query.order_by(hours.c.ends.desc(), hours.c.id.desc())
+    return _narrowed(query, hours, wanted).limit(wanted.limit)
+
+
+def _spanned(
+    row: Mapping[str, Any], resolution: str, whole: Mapping[int, Mapping[str, float | None]]
+) -> dict[str, Any]:
+    """Return what windows and hours have in common."""
+    return {
+        "window_start": rfc3339(row["begins"]),
+        "window_end": rfc3339(row["ends"]),
+        "model": row["model"],
+        "version": row["version"],
+        "resolution": resolution,
+        **whole.get(row["id"], {}),
     }
 
 

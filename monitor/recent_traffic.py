@@ -18,7 +18,11 @@ class RecentTraffic:
 
     def add(self, batch: PredictionBatch) -> None:
         """Remember a batch, at the time of its newest event."""
-        self._batches.append((float(batch.ts.max()), batch.version, batch.rows))
+        self.note(float(batch.ts.max()), batch.version, batch.rows)
+
+    def note(self, moment: float, version: str, rows: int) -> None:
+        """Remember events of a version, the newest of which was at that moment."""
+        self._batches.append((moment, version, rows))
 
     def between(self, begins: float, ends: float) -> dict[str, int]:
         """Return the events of each version."""

@@ -66,6 +66,10 @@ def _listen(value: object) -> str:
     return value
 
 
+def _listen_if_any(value: object) -> str:
+    return "" if value == "" else _listen(value)
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
     """``[model]``: which model is watched, and the registry that says what serves."""
@@ -238,6 +242,10 @@ class HttpSettings:
     """Where to listen: ``HOST:PORT``. Loopback by default, because the pages show data; without
     a host, on every interface. Port 0 takes a free one."""
 
+    ingest_listen: Annotated[str, Reads("an address, or nothing", _listen_if_any)] = ""
+    """Where to take events (``POST`` of predictions, labels and CloudEvents) instead, so that a
+    network policy can tell who sends from who reads. By default where all else is answered."""
+
     token: Secret | None = None
     """Bearer token of calls that change state. Without one they all answer 403."""
 
@@ -248,6 +256,11 @@ class HttpSettings:
     def address(self) -> tuple[str, int]:
         """Host and port to listen on."""
         return split_listen(self.listen)
+
+    @property
+    def ingest_address(self) -> tuple[str, int] | None:
+        """Host and port to take events at; None where that is the address of all else."""
+        return split_listen(self.ingest_listen) if self.ingest_listen else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -217,9 +218,9 @@ class Store:
             )
             upsert(connection, tables.versions, change.versions)
             self._forget_versions(connection, change.forgotten)
+            measured: set[tuple[str, str]] = set()
             for row in change.windows:
-                self._write_window(connection, row)
-            measured = {_series(one) for row in change.windows for one in row.measurements}
+                measured |= self._write_window(connection, row)
             new = [{"column": c, "metric": m} for c, m in sorted(measured - self._series)]
             upsert(connection, tables.series, new)
             if change.incidents:
@@ -335,11 +336,12 @@ class Store:
             this_one = table.c.version == sa.bindparam("gone")
             connection.execute(sa.delete(table).where(this_one), gone)
 
-    def _write_window(self, connection: sa.Connection, row: WindowRow) -> None:
+    def _write_window(self, connection: sa.Connection, row: WindowRow) -> set[tuple[str, str]]:
+        """Write a window; return the column and metric of each measurement."""
         stored = {**row.window, "stored": self._clock()}
         key = connection.execute(sa.insert(tables.windows), stored).inserted_primary_key
         if key is None or not row.measurements:
-            return
+            return set()
         # In the order of their key, which is that of the table: rows are appended.
         measured = {_series(one): one for one in row.measurements}
         rows = [
@@ -348,6 +350,7 @@ class Store:
             for column, metric in sorted(measured)
         ]
         connection.execute(sa.insert(tables.measurements), rows)
+        return set(measured)
 
     def _write_incidents(self, connection: sa.Connection, incidents: Sequence[Json]) -> None:
         stored = self._clock()
@@ -358,10 +361,12 @@ class Store:
 
 def _series(measurement: Json) -> tuple[str, str]:
     """Return column and metric as the table keeps them; no column is an empty one."""
-    return (
-        fit(measurement["column"] or "", tables.COLUMN_CHARACTERS),
-        fit(measurement["metric"], tables.METRIC_CHARACTERS),
-    )
+    return _fit_series(measurement["column"] or "", measurement["metric"])
+
+
+@lru_cache(maxsize=4_096)  # every window has the same
+def _fit_series(column: str, metric: str) -> tuple[str, str]:
+    return fit(column, tables.COLUMN_CHARACTERS), fit(metric, tables.METRIC_CHARACTERS)
 
 
 _FIGURES = ("value", "low", "high", "p_value", "n", "threshold", "verdict")

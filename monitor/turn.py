@@ -18,7 +18,8 @@ class Turn:
     Parameters
     ----------
     busy
-        Lines were read: there may be more, so the next turn should come at once.
+        Lines were read, or windows wait to be closed: there may be more, so the next turn should
+        come at once.
     judged
         Windows that were closed, and are committed.
     """

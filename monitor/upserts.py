@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -34,23 +35,42 @@ def upsert(
     """
     if not isinstance(rows, sa.Select) and not rows:
         return
-    statement = _insert(connection, table)
+    dialect = connection.dialect.name
     if isinstance(rows, sa.Select):
+        statement = _insert(dialect, table)
         statement = statement.from_select([column.name for column in rows.selected_columns], rows)
+        connection.execute(_merging(statement, table, keys, merge))
+        return
+    replacing = keys is None and merge is None
+    statement = (
+        _replacing(dialect, table)
+        if replacing
+        else _merging(_insert(dialect, table), table, keys, merge)
+    )
+    connection.execute(statement, [dict(row) for row in rows])
+
+
+@lru_cache(maxsize=64)
+def _replacing(dialect: str, table: sa.Table) -> Any:  # noqa: ANN401 - either's
+    """Return the statement that most are; every commit has several, and making one takes time."""
+    return _merging(_insert(dialect, table), table, None, None)
+
+
+def _merging(
+    statement: Any,  # noqa: ANN401 - either's
+    table: sa.Table,
+    keys: Sequence[str] | None,
+    merge: Merge | None,
+) -> Any:  # noqa: ANN401
     names = [column.name for column in table.primary_key] if keys is None else list(keys)
     changes = (merge or _replaced(table, names))(statement.excluded)
     if changes:
-        statement = statement.on_conflict_do_update(index_elements=names, set_=changes)
-    else:
-        statement = statement.on_conflict_do_nothing(index_elements=names)
-    if isinstance(rows, sa.Select):
-        connection.execute(statement)
-    else:
-        connection.execute(statement, [dict(row) for row in rows])
+        return statement.on_conflict_do_update(index_elements=names, set_=changes)
+    return statement.on_conflict_do_nothing(index_elements=names)
 
 
-def _insert(connection: sa.Connection, table: sa.Table) -> Any:  # noqa: ANN401 - either's
-    if connection.dialect.name == "postgresql":
+def _insert(dialect: str, table: sa.Table) -> Any:  # noqa: ANN401 - either's
+    if dialect == "postgresql":
         # 3 MB that a daemon over SQLite has no use for.
         from sqlalchemy.dialects import postgresql  # noqa: PLC0415
 

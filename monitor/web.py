@@ -80,6 +80,15 @@ class Web:
         What posted events go to.
     body_timeout_s
         Longest time for a request body to arrive; more is 408.
+    ingest_apart
+        Whether events are posted to an address of their own.
+
+    Attributes
+    ----------
+    app
+        All routes, but for those that take events if these are apart.
+    ingest_app
+        The routes that take events; None where they are not apart.
     """
 
     def __init__(
@@ -93,6 +102,7 @@ class Web:
         max_body_bytes: int,
         sources: Sequence[SpoolSource] = (),
         body_timeout_s: float = BODY_TIMEOUT_S,
+        ingest_apart: bool = False,
     ) -> None:
         self._model = model
         self._view = view
@@ -117,9 +127,15 @@ class Web:
                 web.get("/api/v1/rollbacks/{id}", self._rollback),
                 web.post("/api/v1/rollbacks", self._request_rollback),
                 web.get("/api/v1/openapi.json", self._openapi),
-                *ingest.routes(),
             ]
         )
+        self.ingest_app: web.Application | None = None
+        if ingest_apart:
+            self.ingest_app = web.Application(
+                client_max_size=max_body_bytes, middlewares=[problems]
+            )
+        app = self.app if self.ingest_app is None else self.ingest_app
+        app.router.add_routes(ingest.routes())
 
     def close(self) -> None:
         """Let the reading threads go."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from collectors.log_files import Found, find
 from collectors.stream_table import KEPT_S, SOUGHT_S
 from collectors.tail import POLL_BYTES, TailSettings
 from collectors.tailed_files import COPY_WAIT_S, LOOKED
@@ -434,6 +436,38 @@ def test_the_older_file_of_a_log_is_read_to_its_end_before_the_newer(
     following.look()
 
     assert following.lines[-2:] == [b"last of the old", b"first of the new"]
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"], ids=["plain", "compressed"])
+def test_files_renamed_between_listing_and_opening_are_read_in_their_order(
+    log: Path, follow: Callable[..., Following], monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    following = follow(log)
+    append(log, *ids(0, 1))
+    following.look()
+    oldest, older = log.with_name(f"{log.name}.2{ending}"), log.with_name(f"{log.name}.1{ending}")
+    for path, number in ((oldest, 1), (older, 2)):
+        lines = ids(1000 * number, 1000 * number + 100)
+        data = b"".join(line.encode() + b"\n" for line in lines)
+        path.write_bytes(gzip.compress(data) if ending else data)
+        os.utime(path, (number, number))
+    log.unlink()
+    append(log, *ids(3000, 3100))
+
+    def rotated_after_the_last_listing(pattern: str) -> list[Found]:
+        listed = find(pattern)
+        calls.append(listed)
+        if len(calls) == 2:
+            oldest.rename(log.with_name(f"{log.name}.3{ending}"))
+            older.rename(oldest)
+        return listed
+
+    calls: list[list[Found]] = []
+    monkeypatch.setattr("collectors.tailed_files.find", rotated_after_the_last_listing)
+    following.look()
+
+    assert len(calls) > 2
+    assert found(following)[1:] == [*range(1000, 1100), *range(2000, 2100), *range(3000, 3100)]
 
 
 def test_live_logs_take_turns(tmp_path: Path, follow: Callable[..., Following]) -> None:

@@ -243,29 +243,96 @@ def test_a_restart_at_any_cut_gives_the_same_windows(
     chunks: list[list[tuple[str, list[float]]]], spec: WindowSpec, data: st.DataObject
 ) -> None:
     cuts = data.draw(st.sets(st.integers(0, len(chunks))))
-    straight, restarted = Windows(spec, "m"), Windows(spec, "m")
+    straight, again = Windows(spec, "m"), Windows(spec, "m")
     stored: dict[PaneKey, bytes] = {}
 
     expected: list[object] = []
     actual: list[object] = []
     for number, chunk in enumerate(chunks):
-        for windows, seen in ((straight, expected), (restarted, actual)):
+        for windows, seen in ((straight, expected), (again, actual)):
             seen += [windows.add(rows(ts, version), REFERENCE, LATER) for version, ts in chunk]
             seen += [described(window) for window in windows.close()]
-        for key in restarted.dropped_panes():
+        for key in again.dropped_panes():
             stored.pop(key, None)
-        stored |= restarted.dirty_panes()
+        stored |= again.dirty_panes()
         if number in cuts:
-            restarted = Windows.decode(
-                spec,
-                "m",
-                restarted.encode(),
-                panes=stored,
-                references={"1": REFERENCE, "2": REFERENCE},
-            )
+            again = restarted(again, stored)
 
     assert actual == expected
-    assert restarted.encode() == straight.encode()
+    assert again.encode() == straight.encode()
+
+
+@settings(deadline=None)
+@given(
+    CHUNKS,
+    st.sampled_from([TUMBLING, SLIDING, COUNTED]),
+    st.integers(0, 3_000),
+    st.sampled_from([1, 2, 5]),
+    st.sampled_from([1, 3, 10_000]),
+)
+def test_windows_closed_in_steps_with_restarts_between_are_those_closed_at_once(
+    chunks: list[list[tuple[str, list[float]]]],
+    spec: WindowSpec,
+    jump: int,
+    windows_max: int,
+    steps_between_restarts: int,
+) -> None:
+    at_once, in_steps = Windows(spec, "m"), Windows(spec, "m")
+    stored: dict[PaneKey, bytes] = {}
+    steps = 0
+
+    expected: list[object] = []
+    actual: list[object] = []
+    for number, chunk in enumerate(chunks):
+        for windows, seen in ((at_once, expected), (in_steps, actual)):
+            seen += [windows.add(rows(ts, version), REFERENCE, LATER) for version, ts in chunk]
+            windows.advance(float(jump * number))
+        expected += [described(window) for window in at_once.close()]
+        while in_steps.closable():
+            actual += [described(window) for window in in_steps.close_some(windows_max)]
+            for key in in_steps.dropped_panes():
+                stored.pop(key, None)
+            stored |= in_steps.dirty_panes()
+            steps += 1
+            if steps % steps_between_restarts == 0:
+                in_steps = restarted(in_steps, stored)
+
+    assert actual == expected
+    assert in_steps.encode() == at_once.encode()
+
+
+def test_a_step_closes_as_many_windows_as_it_may_and_the_others_stay_open() -> None:
+    windows = Windows(SLIDING, "m")
+    windows.add(rows([1, 61, 400]), REFERENCE, LATER)
+
+    first = spans(windows.close_some(2))
+    late = windows.add(rows([59]), REFERENCE, LATER).late
+    second = spans(windows.close_some(1))
+
+    assert first == [("1", -60, 60, 1), ("1", 0, 120, 2)]
+    assert late == 1
+    assert second == [("1", 60, 180, 1)]
+    assert windows.closable()
+
+
+def test_windows_are_closed_even_if_nobody_asks_for_them() -> None:
+    windows = Windows(TUMBLING, "m")
+    windows.add(rows([1, 70]), REFERENCE, LATER)
+
+    windows.close_some(1)
+
+    assert not windows.closable()
+    assert windows.close() == []
+
+
+def restarted(windows: Windows, stored: dict[PaneKey, bytes]) -> Windows:
+    return Windows.decode(
+        windows.spec,
+        "m",
+        windows.encode(),
+        panes=stored,
+        references={"1": REFERENCE, "2": REFERENCE},
+    )
 
 
 def described(window: ClosedWindow) -> tuple[object, ...]:

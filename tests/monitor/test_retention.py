@@ -140,6 +140,36 @@ def test_recent_windows_are_answered_raw_and_older_ones_by_the_hour_in_one_order
     assert queries.measurements(Filter(until=BEGIN + HOUR + 1)) == rows[4:]
 
 
+def test_windows_of_long_ago_are_answered_by_the_hour(
+    store: Store, queries: Queries, clock: Clock
+) -> None:
+    def counted(ends: float, events: float) -> WindowRow:
+        row = window(ends, 1.0)
+        whole = {**row.measurements[0], "column": None, "metric": "events", "value": events}
+        return WindowRow({**row.window, "events": int(events)}, [*row.measurements, whole])
+
+    labels = window(BEGIN + 2 * HOUR, 1.0)
+    labels = WindowRow({**labels.window, "kind": "labels"}, labels.measurements)
+    old = [counted(BEGIN + 300 * i, 10.0 * i) for i in range(1, 25)]
+    store.commit(Change(windows=[*old[:12], *old[12:], labels]))
+    clock.now = 100.0
+    store.commit(Change(windows=[counted(BEGIN + 3 * HOUR, 7.0)]))
+    assert len(queries.windows(Filter())) == 25
+
+    prune_all(store, 50.0)
+
+    recent, *hours = queries.windows(Filter())
+    assert (recent["resolution"], recent["events"], recent["late"]) == ("raw", 7, 0)
+    assert [(row["resolution"], row["windows"], row["events"]) for row in hours] == [
+        ("1h", 12, 185.0),
+        ("1h", 12, 65.0),
+    ]
+    assert hours[1]["window_start"] == "2026-03-04T10:00:00.000Z"
+    assert hours[1]["late"] is None
+    assert queries.windows(Filter(limit=2)) == [recent, hours[0]]
+    assert queries.windows(Filter(until=BEGIN + HOUR + 1)) == hours[1:]
+
+
 def test_a_threshold_that_changed_within_an_hour_is_none(store: Store, queries: Queries) -> None:
     store.commit(Change(windows=[window(BEGIN + i, 1.0, threshold=0.1 * i) for i in (1, 2)]))
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gzip
 import http.client
 import json
+import re
 import socket
 import sqlite3
 import time
+import urllib.error
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -213,3 +216,25 @@ def test_without_a_token_or_a_source_the_call_says_so(
         answer, problem = post(kedge, b"{}")
 
     assert (answer, problem["status"]) == (status, status)
+
+
+def test_events_are_taken_at_an_address_of_their_own(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    config.write_text(
+        config.read_text().replace("[http]\n", '[http]\ningest_listen = "127.0.0.1:0"\n')
+    )
+
+    with running(config) as kedge:
+        taking = re.search(r"taking events on (http://\S+)", kedge.log.read_text())
+        assert taking is not None
+        apart = dataclasses.replace(kedge, url=taking[1])
+        sent = post(apart, lines(events(10, version="7", begins=BEGIN)))
+        kedge.counted(10)
+        refused = post(kedge, b"{}")
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            apart.page("/metrics")
+        stopped = kedge.stop()
+
+    assert sent == (202, {"accepted": 10, "rejected": 0})
+    assert refused[0] == 404
+    assert stopped == 0
