@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
+from rollback.kubernetes_deployment import KubernetesDeploymentSettings
 from rollback.mlflow_alias import MlflowAliasSettings
 
-STEP_KINDS: Final[Mapping[str, type[MlflowAliasSettings]]] = {
-    MlflowAliasSettings.type: MlflowAliasSettings,
+#: Each is a dataclass with ``build(*, model, alias, registry)`` that returns an actuator.
+STEP_KINDS: Final[Mapping[str, type[Any]]] = {
+    kind.type: kind
+    for kind in (
+        MlflowAliasSettings,
+        KubernetesDeploymentSettings,
+    )
 }

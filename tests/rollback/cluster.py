@@ -1,0 +1,260 @@
+"""A namespace of a cluster for one test: of the fake API server, or of a real one.
+
+The real one is named by ``KEDGE_TEST_KUBECONFIG`` and needs kube-apiserver and
+kube-controller-manager; nodes and a kubelet it need not have: `Kubelet` plays them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+from uuid import uuid4
+
+import pytest
+
+from rollback.kubernetes_answers import (
+    KubernetesConflictError,
+    KubernetesError,
+    KubernetesNotFoundError,
+)
+from rollback.kubernetes_client import KubernetesClient, Resource
+from rollback.kubernetes_config import KubernetesConfig, kubeconfig_file
+from rollback.kubernetes_deployment import DEPLOYMENTS, REPLICASETS
+from rollback.kubernetes_move import ClusterSettings
+from tests.rollback.fake_kubernetes import FakeKubernetes
+
+Object: TypeAlias = dict[str, Any]
+
+KUBECONFIG: Final = os.environ.get("KEDGE_TEST_KUBECONFIG")
+PODS: Final = Resource("v1", "pods")
+NODE: Final = "kedge-test-node"
+DEADLINE_S: Final = 30.0
+
+
+class Admin(KubernetesClient):
+    """What the tests do as the cluster's administrator, besides what the client can."""
+
+    async def raw(self, method: str, path: str, body: object = None) -> Object:
+        return await self._call(method, path, {}, body)
+
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, grace_s: int = 30
+    ) -> None:
+        body = {"gracePeriodSeconds": grace_s}
+        with contextlib.suppress(KubernetesNotFoundError):
+            await self._call("DELETE", resource.path(namespace, name), {}, body)
+
+
+@dataclass
+class Kubelet:
+    """Makes pods ready, and ends them, as a node would."""
+
+    admin: Admin
+    namespace: str
+    sick: set[str] = field(default_factory=set)
+    _ips: int = 0
+
+    async def run(self) -> None:
+        while True:
+            with contextlib.suppress(KubernetesError):
+                for pod in await self.admin.list(PODS, self.namespace):
+                    await self._tend(pod)
+            await asyncio.sleep(0.02)
+
+    async def _tend(self, pod: Object) -> None:
+        name, labels = pod["metadata"]["name"], pod["metadata"].get("labels") or {}
+        with contextlib.suppress(KubernetesConflictError, KubernetesNotFoundError):
+            if "deletionTimestamp" in pod["metadata"]:
+                await self.admin.delete(PODS, self.namespace, name, grace_s=0)
+            elif not pod["spec"].get("nodeName"):
+                target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
+                binding = {
+                    "apiVersion": "v1",
+                    "kind": "Binding",
+                    "metadata": {"name": name},
+                    "target": target,
+                }
+                path = PODS.path(self.namespace, name)
+                await self.admin.raw("POST", f"{path}/binding", binding)
+            elif labels.get("kedge.io/version") not in self.sick:
+                await self._make_ready(pod, name)
+
+    async def _make_ready(self, pod: Object, name: str) -> None:
+        status = pod.get("status") or {}
+        if any(
+            c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", ())
+        ):
+            return
+        self._ips += 1
+        ip = f"10.9.{self._ips // 250}.{self._ips % 250 + 1}"
+        conditions = [
+            {"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady", "Initialized")
+        ]
+        body = {
+            "status": {
+                "phase": "Running",
+                "podIP": ip,
+                "podIPs": [{"ip": ip}],
+                "conditions": conditions,
+            }
+        }
+        await self.admin.patch(PODS, self.namespace, name, body, kind="merge", subresource="status")
+
+
+@dataclass
+class Cluster:
+    """One namespace; `fake` is None on a real API server."""
+
+    config: KubernetesConfig
+    namespace: str
+    admin: Admin
+    kubelet: Kubelet
+    fake: FakeKubernetes | None
+
+    @property
+    def settings(self) -> ClusterSettings:
+        return ClusterSettings(namespace=self.namespace, timeout_s=5.0, wait_s=10.0)
+
+    def connect(self) -> KubernetesClient:
+        return KubernetesClient(self.config, timeout_s=1.0 if self.fake else 10.0)
+
+    async def get(self, resource: Resource, name: str) -> Object:
+        return await self.admin.get(resource, self.namespace, name)
+
+    async def merge(self, resource: Resource, name: str, patch: Mapping[str, Any]) -> Object:
+        """Somebody else's change, sent until it is not in anybody's way."""
+        while True:
+            with contextlib.suppress(KubernetesConflictError):
+                return await self.admin.patch(resource, self.namespace, name, patch, kind="merge")
+
+    async def until(self, resource: Resource, name: str, holds: Callable[[Object], bool]) -> Object:
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            found = await self.get(resource, name)
+            if holds(found):
+                return found
+            assert time.monotonic() < deadline, f"{name} did not come to that: {found}"
+            await asyncio.sleep(0.02)
+
+    async def deploy(self, name: str, *versions: str, **spec: object) -> None:
+        """Roll out one version after the other, each to its end."""
+        await self.admin.create(DEPLOYMENTS, self.namespace, deployment(name, versions[0], **spec))
+        await self.until(DEPLOYMENTS, name, complete)
+        for version in versions[1:]:
+            await self.roll(name, version)
+            await self.until(DEPLOYMENTS, name, complete)
+
+    async def roll(self, name: str, version: str) -> None:
+        await self.merge(DEPLOYMENTS, name, {"spec": {"template": template(name, version)}})
+
+    async def version(self, name: str) -> str:
+        found = await self.get(DEPLOYMENTS, name)
+        return str(found["spec"]["template"]["metadata"]["labels"]["kedge.io/version"])
+
+    async def revisions(self, name: str) -> dict[str, int]:
+        """Version to the revision of its ReplicaSet."""
+        sets = await self.admin.list(REPLICASETS, self.namespace, labels=f"app={name}")
+        key = "deployment.kubernetes.io/revision"
+        return {
+            s["metadata"]["labels"]["kedge.io/version"]: int(s["metadata"]["annotations"][key])
+            for s in sets
+        }
+
+
+def template(name: str, version: str) -> Object:
+    return {
+        "metadata": {"labels": {"app": name, "kedge.io/version": version}},
+        "spec": {
+            "containers": [
+                {
+                    "name": "model",
+                    "image": f"example.com/model:{version}",
+                    "env": [{"name": "MODEL_VERSION", "value": version}],
+                }
+            ]
+        },
+    }
+
+
+def deployment(name: str, version: str, **spec: object) -> Object:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": 3,
+            "selector": {"matchLabels": {"app": name}},
+            "template": template(name, version),
+            **spec,
+        },
+    }
+
+
+def complete(found: Object) -> bool:
+    status, wanted = found.get("status") or {}, found["spec"].get("replicas", 1)
+    return bool(
+        status.get("observedGeneration", 0) >= found["metadata"]["generation"]
+        and status.get("updatedReplicas", 0) == status.get("availableReplicas", 0) == wanted
+        and status.get("replicas", 0) == wanted
+    )
+
+
+@contextlib.asynccontextmanager
+async def fake_cluster() -> AsyncIterator[Cluster]:
+    async with FakeKubernetes() as fake:
+        config = KubernetesConfig(fake.uri, "ml", token="first")
+        admin = KubernetesConfig(fake.uri, "ml", token="admin")
+        async with _cluster(config, admin, "ml", fake) as cluster:
+            yield cluster
+
+
+@contextlib.asynccontextmanager
+async def real_cluster() -> AsyncIterator[Cluster]:
+    if KUBECONFIG is None:
+        pytest.skip("KEDGE_TEST_KUBECONFIG names no API server")
+    config = kubeconfig_file(Path(KUBECONFIG))
+    namespace = f"kedge-{uuid4().hex[:12]}"
+    async with Admin(config) as admin:
+        body: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        await admin.raw("POST", "/api/v1/namespaces", body)
+        try:
+            await _make_node(admin, namespace)
+            async with _cluster(config, config, namespace, None) as cluster:
+                yield cluster
+        finally:
+            await admin.raw("DELETE", f"/api/v1/namespaces/{namespace}")
+
+
+@contextlib.asynccontextmanager
+async def _cluster(
+    config: KubernetesConfig, admin: KubernetesConfig, namespace: str, fake: FakeKubernetes | None
+) -> AsyncIterator[Cluster]:
+    async with Admin(admin) as client, Admin(admin) as nodes:
+        kubelet = Kubelet(nodes, namespace)
+        task = asyncio.create_task(kubelet.run(), name="kubelet")
+        try:
+            yield Cluster(config, namespace, client, kubelet, fake)
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def _make_node(admin: Admin, namespace: str) -> None:
+    """Make a node for pods to be bound to, and wait for what pods need in a namespace."""
+    node: Object = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
+    with contextlib.suppress(KubernetesConflictError):
+        await admin.raw("POST", "/api/v1/nodes", node)
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        # Pods are refused until the namespace has its account.
+        with contextlib.suppress(KubernetesNotFoundError):
+            await admin.get(Resource("v1", "serviceaccounts"), namespace, "default")
+            return
+        await asyncio.sleep(0.1)

@@ -1,0 +1,132 @@
+"""Killed before and after every call to the API server, and started again: one end, one change."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any, TypeAlias
+
+import pytest
+
+from rollback.actuator import Actuator
+from rollback.controller import Controller
+from rollback.kubernetes_client import KubernetesClient
+from rollback.kubernetes_config import KubernetesConfig
+from rollback.kubernetes_deployment import KubernetesDeploymentSettings
+from rollback.memory import Memory
+from rollback.mlflow_alias import MlflowAliasSettings
+from rollback.policy import Policy
+from tests.rollback.cluster import Cluster
+from tests.rollback.memory_journal import MemoryJournal
+from tests.rollback.memory_registry import MemoryRegistry
+from tests.rollback.scenes import ACTING, START, window
+from tests.rollback.test_crash import Crash, Fuse, FusedJournal
+
+#: More than there are calls in one rollback; the series ends at the first run without a crash.
+POINTS_MAX = 200
+MODEL = "flight-delay"
+IDS = count()
+
+Step: TypeAlias = Callable[[Callable[[], KubernetesClient]], Actuator]
+
+
+class FusedClient(KubernetesClient):
+    """Ends the process before a call is sent, or after it was answered."""
+
+    def __init__(self, config: KubernetesConfig, fuse: Fuse) -> None:
+        super().__init__(config, timeout_s=5.0)
+        self._fuse = fuse
+
+    async def _send(self, *call: Any) -> dict[str, Any]:  # noqa: ANN401 - passed on
+        self._fuse.pass_()
+        answer = await super()._send(*call)
+        self._fuse.pass_()
+        return answer
+
+
+@dataclass
+class Plan:
+    """A registry in memory, a cluster, and what is durable between two lives of a process."""
+
+    cluster: Cluster
+    step: Step
+    fuse: Fuse
+    registry: MemoryRegistry = field(default_factory=lambda: MemoryRegistry(MODEL, 3, "2"))
+    policy: Policy = ACTING
+    now: float = START
+    memory: Memory = field(default_factory=Memory)
+
+    def __post_init__(self) -> None:
+        self.journal: MemoryJournal = FusedJournal(self.fuse)
+
+    def controller(self) -> Controller:
+        alias = MlflowAliasSettings().build(model=MODEL, alias="champion", registry=self.registry)
+        connect = lambda: FusedClient(self.cluster.config, self.fuse)  # noqa: E731 - one line
+        return Controller(
+            MODEL,
+            "champion",
+            self.policy,
+            journal=self.journal,
+            registry=self.registry,
+            actuators=[alias, self.step(connect)],
+            now=lambda: self.now,
+            new_id=lambda: f"id-{next(IDS):06d}",
+            memory=self.memory,
+            on_memory=self._remember,
+        )
+
+    async def life(self) -> None:
+        """What one process sees until it ends: windows as they come, and time that passes."""
+        controller = self.controller()
+        await controller.resume()
+        for _ in range(4):
+            serving = self.registry.alias
+            if serving == "2" and not self.journal.records:
+                await controller.observe(window("2", "breach", ends=self.now))
+            self.now += 1
+            await controller.tick()
+            if serving == "1":
+                self.now += 61
+                await controller.observe(window("1", "ok", ends=self.now))
+
+    async def _remember(self, memory: Memory) -> None:
+        self.memory = memory
+
+
+def deployment(cluster: Cluster) -> Step:
+    settings = KubernetesDeploymentSettings("flight", replace(cluster.settings, wait_s=5.0))
+    return lambda connect: settings.build(model=MODEL, connect=connect)
+
+
+async def _crashes(
+    cluster: Cluster, step: Step, put_back: Callable[[], Any]
+) -> Sequence[tuple[list[str | None], list[str]]]:
+    assert cluster.fake is not None
+    ends: list[tuple[list[str | None], list[str]]] = []
+    for k in range(1, POINTS_MAX):
+        await put_back()
+        cluster.fake.writes.clear()
+        plan = Plan(cluster, step, Fuse(k))
+        for _ in range(3):
+            with contextlib.suppress(Crash):
+                await plan.life()
+        ends.append(([r.outcome for r in plan.journal.records], cluster.fake.changes))
+        if not plan.fuse.burnt:
+            break
+    return ends
+
+
+@pytest.mark.slow
+async def test_a_crash_at_any_call_leaves_a_deployment_moved_once(fake: Cluster) -> None:
+    await fake.deploy("flight", "1", "2", replicas=1)
+
+    async def put_back() -> None:
+        await fake.roll("flight", "2")
+
+    ends = await _crashes(fake, deployment(fake), put_back)
+
+    assert len(ends) > 40
+    assert ends == [(["resolved"], ["deployments"])] * len(ends)
+    assert await fake.version("flight") == "1"
