@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from rollback.kubernetes_deployment import KubernetesDeploymentSettings
+from rollback.kubernetes_service import KubernetesServiceSettings
 from rollback.mlflow_alias import MlflowAliasSettings
+from rollback.program import CommandSettings
+from rollback.traffic_routes import GatewayHttprouteSettings, IstioVirtualserviceSettings
+from rollback.webhook import WebhookSettings
 
 #: Each is a dataclass with ``build(*, model, alias, registry)`` that returns an actuator.
 STEP_KINDS: Final[Mapping[str, type[Any]]] = {
@@ -14,5 +18,10 @@ STEP_KINDS: Final[Mapping[str, type[Any]]] = {
     for kind in (
         MlflowAliasSettings,
         KubernetesDeploymentSettings,
+        KubernetesServiceSettings,
+        GatewayHttprouteSettings,
+        IstioVirtualserviceSettings,
+        WebhookSettings,
+        CommandSettings,
     )
 }

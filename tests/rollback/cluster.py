@@ -27,6 +27,7 @@ from rollback.kubernetes_client import KubernetesClient, Resource
 from rollback.kubernetes_config import KubernetesConfig, kubeconfig_file
 from rollback.kubernetes_deployment import DEPLOYMENTS, REPLICASETS
 from rollback.kubernetes_move import ClusterSettings
+from rollback.kubernetes_service import ready_endpoints
 from tests.rollback.fake_kubernetes import FakeKubernetes
 
 Object: TypeAlias = dict[str, Any]
@@ -35,6 +36,8 @@ KUBECONFIG: Final = os.environ.get("KEDGE_TEST_KUBECONFIG")
 PODS: Final = Resource("v1", "pods")
 NODE: Final = "kedge-test-node"
 DEADLINE_S: Final = 30.0
+CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+SERVICES: Final = Resource("v1", "services")
 
 
 class Admin(KubernetesClient):
@@ -116,6 +119,48 @@ class Cluster:
     admin: Admin
     kubelet: Kubelet
     fake: FakeKubernetes | None
+    defined: list[str] = field(default_factory=list)
+
+    async def define(self, resource: Resource, kind: str) -> None:
+        """Make a kind of custom resource known, if it is not; any content is valid."""
+        if self.fake is not None:
+            return
+        with contextlib.suppress(KubernetesNotFoundError):
+            await self.admin.list(resource, self.namespace)
+            return
+        name = f"{resource.plural}.{resource.group}"
+        anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        fields = {"spec": anything, "status": anything}
+        version = {
+            "name": resource.version.partition("/")[2],
+            "served": True,
+            "storage": True,
+            "subresources": {"status": {}},
+            "schema": {"openAPIV3Schema": {"type": "object", "properties": fields}},
+        }
+        body: Object = {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {
+                "name": name,
+                # Groups of Kubernetes itself ask for it.
+                "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"},
+            },
+            "spec": {
+                "group": resource.group,
+                "scope": "Namespaced",
+                "names": {"plural": resource.plural, "singular": kind.lower(), "kind": kind},
+                "versions": [version],
+            },
+        }
+        await self.admin.raw("POST", CRDS, body)
+        self.defined.append(name)
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
+            with contextlib.suppress(KubernetesNotFoundError):
+                await self.admin.list(resource, self.namespace)
+                return
+            await asyncio.sleep(0.1)
 
     @property
     def settings(self) -> ClusterSettings:
@@ -149,6 +194,32 @@ class Cluster:
         for version in versions[1:]:
             await self.roll(name, version)
             await self.until(DEPLOYMENTS, name, complete)
+
+    async def serve(self, name: str, version: str, replicas: int = 2, **labels: str) -> None:
+        """A Deployment of one version, with labels, and a Service of its name before it."""
+        body = deployment(name, version, replicas=replicas)
+        body["spec"]["template"]["metadata"]["labels"] |= labels
+        await self.admin.create(DEPLOYMENTS, self.namespace, body)
+        await self.expose(name, {"app": name})
+
+    async def expose(self, name: str, selector: Mapping[str, str]) -> None:
+        await self.admin.create(
+            SERVICES,
+            self.namespace,
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": name},
+                "spec": {"selector": dict(selector), "ports": [{"port": 80}]},
+            },
+        )
+
+    async def endpoints(self, service: str, n: int) -> None:
+        """Wait until so many endpoints of a Service are ready."""
+        deadline = time.monotonic() + DEADLINE_S
+        while len(await ready_endpoints(self.admin, self.namespace, service)) != n:
+            assert time.monotonic() < deadline, f"{service} has not come to {n} endpoints"
+            await asyncio.sleep(0.02)
 
     async def roll(self, name: str, version: str) -> None:
         await self.merge(DEPLOYMENTS, name, {"spec": {"template": template(name, version)}})
@@ -238,9 +309,12 @@ async def _cluster(
     async with Admin(admin) as client, Admin(admin) as nodes:
         kubelet = Kubelet(nodes, namespace)
         task = asyncio.create_task(kubelet.run(), name="kubelet")
+        cluster = Cluster(config, namespace, client, kubelet, fake)
         try:
-            yield Cluster(config, namespace, client, kubelet, fake)
+            yield cluster
         finally:
+            for name in cluster.defined:
+                await client.raw("DELETE", f"{CRDS}/{name}")
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task

@@ -14,15 +14,19 @@ from rollback.actuator import Actuator
 from rollback.controller import Controller
 from rollback.kubernetes_client import KubernetesClient
 from rollback.kubernetes_config import KubernetesConfig
-from rollback.kubernetes_deployment import KubernetesDeploymentSettings
+from rollback.kubernetes_deployment import DEPLOYMENTS, KubernetesDeploymentSettings
+from rollback.kubernetes_service import KubernetesServiceSettings
 from rollback.memory import Memory
 from rollback.mlflow_alias import MlflowAliasSettings
 from rollback.policy import Policy
-from tests.rollback.cluster import Cluster
+from rollback.traffic_routes import GatewayHttprouteSettings
+from tests.rollback.cluster import SERVICES, Cluster, complete
 from tests.rollback.memory_journal import MemoryJournal
 from tests.rollback.memory_registry import MemoryRegistry
 from tests.rollback.scenes import ACTING, START, window
 from tests.rollback.test_crash import Crash, Fuse, FusedJournal
+from tests.rollback.test_kubernetes_service import blue_and_green
+from tests.rollback.test_traffic_routes import ROUTES, accept, refs, route
 
 #: More than there are calls in one rollback; the series ends at the first run without a crash.
 POINTS_MAX = 200
@@ -127,6 +131,81 @@ async def test_a_crash_at_any_call_leaves_a_deployment_moved_once(fake: Cluster)
 
     ends = await _crashes(fake, deployment(fake), put_back)
 
-    assert len(ends) > 40
+    assert len(ends) > 30
     assert ends == [(["resolved"], ["deployments"])] * len(ends)
     assert await fake.version("flight") == "1"
+
+
+@pytest.mark.slow
+async def test_a_crash_at_any_call_leaves_a_selector_switched_once(fake: Cluster) -> None:
+    await blue_and_green(fake)
+    settings = KubernetesServiceSettings("flight", fake.settings, selector_key="slot")
+
+    async def put_back() -> None:
+        await fake.merge(SERVICES, "flight", {"spec": {"selector": {"slot": "green"}}})
+
+    ends = await _crashes(
+        fake, lambda connect: settings.build(model=MODEL, connect=connect), put_back
+    )
+
+    assert len(ends) > 30
+    assert ends == [(["resolved"], ["services"])] * len(ends)
+
+
+@pytest.mark.slow
+async def test_a_crash_at_any_call_leaves_a_route_shifted_once(fake: Cluster) -> None:
+    rule = refs(("flight-v1", 90), ("flight-v2", 10))
+    await route(fake, rule)
+    # A generation that is far ahead stands for a Gateway that is quick.
+    await accept(fake, 10_000)
+    settings = GatewayHttprouteSettings(
+        "flight", "flight-v{version}", "flight-v{version}", fake.settings
+    )
+
+    async def put_back() -> None:
+        await fake.merge(ROUTES, "flight", {"spec": {"rules": [{"backendRefs": rule}]}})
+
+    ends = await _crashes(fake, lambda connect: settings.build(connect=connect), put_back)
+
+    assert len(ends) > 30
+    assert ends == [(["resolved"], ["httproutes"])] * len(ends)
+
+
+async def test_helm_operator_236_a_reverter_is_told_of_and_not_fought(fake: Cluster) -> None:
+    await fake.deploy("flight", "1", "2", replicas=1)
+    plan = Plan(fake, deployment(fake), Fuse(0))
+    controller = plan.controller()
+    await controller.observe(window("2", "breach", ends=plan.now))
+    assert plan.journal.records[0].state == "VERIFYING"
+
+    await fake.roll("flight", "2")
+    plan.now += 30
+    await controller.tick()
+
+    (record,) = plan.journal.records
+    assert record.outcome == "contested"
+    assert "somebody else moved it" in record.detail
+    assert await fake.version("flight") == "2"
+
+
+async def test_a_rollout_that_takes_its_time_is_no_failure(fake: Cluster) -> None:
+    await fake.deploy("flight", "1", "2", replicas=1)
+    fake.kubelet.sick = {"1"}
+    settings = KubernetesDeploymentSettings("flight", replace(fake.settings, wait_s=0.05))
+    plan = Plan(fake, lambda connect: settings.build(model=MODEL, connect=connect), Fuse(0))
+    controller = plan.controller()
+    await controller.observe(window("2", "breach", ends=plan.now))
+
+    for _ in range(2 * plan.policy.attempts_max):
+        plan.now += 2
+        await controller.tick()
+    (waiting,) = plan.journal.records
+    fake.kubelet.sick = set()
+    await fake.until(DEPLOYMENTS, "flight", complete)
+    plan.now += 2
+    await controller.tick()
+
+    assert waiting.state == "ACTING"
+    assert plan.journal.records[0].state == "VERIFYING"
+    assert fake.fake is not None
+    assert fake.fake.changes == ["deployments"]
