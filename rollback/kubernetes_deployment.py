@@ -9,11 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from rollback.kubernetes_answers import KubernetesObject
 from rollback.kubernetes_client import KubernetesClient, Resource
-from rollback.kubernetes_move import ClusterSettings, Connect, GuardedMove, Reading, Right
+from rollback.kubernetes_move import (
+    ClusterSettings,
+    Connect,
+    GuardedMove,
+    Operation,
+    Reading,
+    Right,
+)
 from rollback.kubernetes_workload import (
     HASH_LABEL,
     VERSION_KEY,
@@ -98,12 +105,12 @@ class DeploymentTemplate:
         words = f"the template serves version {version}"
         if refusals := self._refusals(found):
             return Reading("from", words, refusals=refusals)
-        target = last_served(await self._replicasets(cluster, found), to_version, self.marks)
+        target = last_served(await owned_replicasets(cluster, found), to_version, self.marks)
         if target is None:
             kept = found["spec"].get("revisionHistoryLimit", 10)
             gone = f"no ReplicaSet of version {to_version} is kept (revisionHistoryLimit {kept})"
             return Reading("from", words, refusals=(gone,))
-        return Reading("from", words, _operations(target))
+        return Reading("from", words, put_back(target))
 
     async def settle(
         self,
@@ -132,20 +139,22 @@ class DeploymentTemplate:
             refusals.append(no_room)
         return tuple(refusals)
 
-    async def _replicasets(
-        self, cluster: KubernetesClient, deployment: KubernetesObject
-    ) -> tuple[KubernetesObject, ...]:
-        labels = deployment["spec"]["selector"].get("matchLabels") or {}
-        selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
-        namespace = deployment["metadata"]["namespace"]
-        listed = await cluster.list(REPLICASETS, namespace, labels=selector)
-        return tuple(r for r in listed if controlled_by(r, uid(deployment)))
+
+async def owned_replicasets(
+    cluster: KubernetesClient, owner: KubernetesObject
+) -> tuple[KubernetesObject, ...]:
+    """Return the ReplicaSets that a Deployment, or a Rollout, controls."""
+    labels = owner["spec"]["selector"].get("matchLabels") or {}
+    selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    listed = await cluster.list(REPLICASETS, owner["metadata"]["namespace"], labels=selector)
+    return tuple(r for r in listed if controlled_by(r, uid(owner)))
 
 
-def _operations(replicaset: KubernetesObject) -> tuple[dict[str, Any], ...]:
+def put_back(replicaset: KubernetesObject, hash_label: str = HASH_LABEL) -> tuple[Operation, ...]:
+    """Return the patch that makes a ReplicaSet's template its owner's again."""
     labels = replicaset["metadata"].get("labels") or {}
-    identity = f"{uid(replicaset)}/{labels.get(HASH_LABEL, '')}"
-    template = without_hash(replicaset["spec"]["template"])
+    identity = f"{uid(replicaset)}/{labels.get(hash_label, '')}"
+    template = without_hash(replicaset["spec"]["template"], hash_label)
     return (
         {"op": "replace", "path": "/spec/template", "value": template},
         # Beside the intent, so that what was put back can be told from what only looks like it.

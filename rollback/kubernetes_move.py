@@ -34,6 +34,9 @@ from rollback.kubernetes_workload import (
 
 #: Between two looks at what a change has set in motion.
 POLL_S: Final = 0.5
+#: What is stuck must be so for a while: a controller's word of the rollout before, that it made no
+#: progress, outlives the beginning of the next.
+STUCK_FOR_S: Final = 3.0
 #: Patches of one call that may find that the object has changed since it was read.
 REPLANS_MAX: Final = 8
 REPLAN_PAUSE_S: Final = 0.05
@@ -338,7 +341,8 @@ class GuardedMove:
         *,
         changed: bool,
     ) -> Result:
-        deadline = time.monotonic() + self.cluster.wait_s
+        begun = time.monotonic()
+        stuck_since: float | None = None
         while True:
             settling = await self.kind.settle(cluster, found, to_version)
             reading = await self.kind.read(cluster, found, from_version, to_version)
@@ -347,9 +351,12 @@ class GuardedMove:
                 return Failed("contested", words, changed=changed)
             if settling.state == "done":
                 return Done(f"{reading.words}; {settling.words}", changed=changed)
-            if settling.state == "stuck":
+            now = time.monotonic()
+            stuck_since = None if settling.state == "waiting" else stuck_since or now
+            patience_s = min(STUCK_FOR_S, self.cluster.wait_s)
+            if stuck_since is not None and now - stuck_since >= patience_s:
                 return Failed("permanent", settling.words, changed=changed)
-            if time.monotonic() >= deadline:
+            if now - begun >= self.cluster.wait_s and stuck_since is None:
                 return Failed("waiting", settling.words, changed=changed)
             await asyncio.sleep(min(POLL_S, self.cluster.wait_s))
             found = await self._get(cluster)

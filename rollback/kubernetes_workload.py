@@ -86,10 +86,10 @@ def generation(found: KubernetesObject) -> int:
     return int(found["metadata"].get("generation", 0))
 
 
-def without_hash(template: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a ReplicaSet's template as the Deployment had it."""
+def without_hash(template: Mapping[str, Any], label: str = HASH_LABEL) -> dict[str, Any]:
+    """Return a ReplicaSet's template as its owner had it, without the label of its hash."""
     bare = deepcopy(dict(template))
-    ((bare.get("metadata") or {}).get("labels") or {}).pop(HASH_LABEL, None)
+    ((bare.get("metadata") or {}).get("labels") or {}).pop(label, None)
     return bare
 
 
@@ -100,7 +100,10 @@ def controlled_by(found: KubernetesObject, owner_uid: str) -> bool:
 
 
 def last_served(
-    replicasets: Sequence[KubernetesObject], version: str, marks: VersionMarks
+    replicasets: Sequence[KubernetesObject],
+    version: str,
+    marks: VersionMarks,
+    revision_key: str = REVISION_KEY,
 ) -> KubernetesObject | None:
     """Return the ReplicaSet that served a version last; None if none is kept.
 
@@ -109,12 +112,11 @@ def last_served(
     used again a new number, so "the one before" may be the bad one (kubernetes/website#6921).
     """
     fitting = [r for r in replicasets if marks.version(r["spec"]["template"]) == version]
-    return max(fitting, key=_revision, default=None)
+    return max(fitting, key=lambda r: _number(notes_of(r).get(revision_key)), default=None)
 
 
-def _revision(replicaset: KubernetesObject) -> int:
-    number = notes_of(replicaset).get(REVISION_KEY, "0")
-    return int(number) if number.isdigit() else 0
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isdigit() else 0
 
 
 def gitops_owner(found: KubernetesObject) -> str | None:

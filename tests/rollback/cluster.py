@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
@@ -36,6 +37,7 @@ KUBECONFIG: Final = os.environ.get("KEDGE_TEST_KUBECONFIG")
 PODS: Final = Resource("v1", "pods")
 NODE: Final = "kedge-test-node"
 DEADLINE_S: Final = 30.0
+HEARTBEAT_S: Final = 5.0
 CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 SERVICES: Final = Resource("v1", "services")
 
@@ -49,7 +51,7 @@ class Admin(KubernetesClient):
     async def delete(
         self, resource: Resource, namespace: str, name: str, grace_s: int = 30
     ) -> None:
-        body = {"gracePeriodSeconds": grace_s}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": grace_s}
         with contextlib.suppress(KubernetesNotFoundError):
             await self._call("DELETE", resource.path(namespace, name), {}, body)
 
@@ -61,14 +63,33 @@ class Kubelet:
     admin: Admin
     namespace: str
     sick: set[str] = field(default_factory=set)
+    has_node: bool = False
     _ips: int = 0
+    _beat: float = 0.0
 
     async def run(self) -> None:
         while True:
             with contextlib.suppress(KubernetesError):
+                if self.has_node and time.monotonic() > self._beat + HEARTBEAT_S:
+                    await self._heartbeat()
                 for pod in await self.admin.list(PODS, self.namespace):
                     await self._tend(pod)
             await asyncio.sleep(0.02)
+
+    async def _heartbeat(self) -> None:
+        """Say that the node is alive, or its pods are called not ready."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        condition = {
+            "type": "Ready",
+            "status": "True",
+            "reason": "KubeletReady",
+            "lastHeartbeatTime": now,
+            "lastTransitionTime": now,
+        }
+        body = {"status": {"conditions": [condition]}}
+        path, kind = f"/api/v1/nodes/{NODE}/status", "application/merge-patch+json"
+        await self.admin._call("PATCH", path, {}, body, kind)
+        self._beat = time.monotonic()
 
     async def _tend(self, pod: Object) -> None:
         name, labels = pod["metadata"]["name"], pod["metadata"].get("labels") or {}
@@ -307,17 +328,27 @@ async def _cluster(
     config: KubernetesConfig, admin: KubernetesConfig, namespace: str, fake: FakeKubernetes | None
 ) -> AsyncIterator[Cluster]:
     async with Admin(admin) as client, Admin(admin) as nodes:
-        kubelet = Kubelet(nodes, namespace)
+        kubelet = Kubelet(nodes, namespace, has_node=fake is None)
         task = asyncio.create_task(kubelet.run(), name="kubelet")
         cluster = Cluster(config, namespace, client, kubelet, fake)
         try:
             yield cluster
         finally:
             for name in cluster.defined:
-                await client.raw("DELETE", f"{CRDS}/{name}")
+                await _undefine(client, name)
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+
+async def _undefine(admin: Admin, name: str) -> None:
+    """Forget a kind of custom resource, and wait until it is forgotten."""
+    await admin.raw("DELETE", f"{CRDS}/{name}")
+    deadline = time.monotonic() + DEADLINE_S
+    with contextlib.suppress(KubernetesNotFoundError):
+        while time.monotonic() < deadline:
+            await admin.raw("GET", f"{CRDS}/{name}")
+            await asyncio.sleep(0.1)
 
 
 async def _make_node(admin: Admin, namespace: str) -> None:

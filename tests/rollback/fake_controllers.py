@@ -195,7 +195,8 @@ def _deployment_status(
     complete = updated == replicas == status["replicas"] == status["availableReplicas"] and bool(
         current
     )
-    counts = ("updatedReplicas", "readyReplicas", "observedGeneration", "replicas")
+    # A new generation is no progress by itself: the word of the rollout before stays.
+    counts = ("updatedReplicas", "readyReplicas", "replicas")
     moved = any(status[c] != before.get(c) for c in counts)
     progress: Object = next(
         (c for c in before.get("conditions") or () if c["type"] == "Progressing"), {}
@@ -207,7 +208,9 @@ def _deployment_status(
         reason = "NewReplicaSetAvailable"
     elif stored["spec"].get("paused"):
         reason, state = "DeploymentPaused", "Unknown"
-    elif time.time() - since > deadline:
+    elif time.time() - since > deadline or (
+        progress.get("reason") == "ProgressDeadlineExceeded" and not moved
+    ):
         reason, state = "ProgressDeadlineExceeded", "False"
     available = status["availableReplicas"] >= replicas - 1
     status["conditions"] = [

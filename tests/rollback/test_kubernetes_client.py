@@ -110,7 +110,7 @@ async def test_a_lease_is_taken_by_one_of_two(cluster: Cluster) -> None:
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": {"name": "kedge-flight"},
-        "spec": {"holderIdentity": "", "leaseDurationSeconds": 15},
+        "spec": {"leaseDurationSeconds": 15},
     }
     async with cluster.connect() as client:
         made = await client.create(LEASES, cluster.namespace, lease)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from rollback.actuator import Actuator
+from rollback.actuator import Actuator, Result
 from rollback.controller import Controller
 from rollback.kubernetes_client import KubernetesClient
 from rollback.kubernetes_config import KubernetesConfig
@@ -19,14 +19,17 @@ from rollback.kubernetes_service import KubernetesServiceSettings
 from rollback.memory import Memory
 from rollback.mlflow_alias import MlflowAliasSettings
 from rollback.policy import Policy
+from rollback.seldon import EXPERIMENTS, SeldonSettings
 from rollback.traffic_routes import GatewayHttprouteSettings
 from tests.rollback.cluster import SERVICES, Cluster, complete
 from tests.rollback.memory_journal import MemoryJournal
 from tests.rollback.memory_registry import MemoryRegistry
 from tests.rollback.scenes import ACTING, START, window
 from tests.rollback.test_crash import Crash, Fuse, FusedJournal
+from tests.rollback.test_delegated_steps import make
 from tests.rollback.test_kubernetes_service import blue_and_green
 from tests.rollback.test_traffic_routes import ROUTES, accept, refs, route
+from tests.rollback.webhook_receiver import Receiver, webhook
 
 #: More than there are calls in one rollback; the series ends at the first run without a crash.
 POINTS_MAX = 200
@@ -169,6 +172,69 @@ async def test_a_crash_at_any_call_leaves_a_route_shifted_once(fake: Cluster) ->
 
     assert len(ends) > 30
     assert ends == [(["resolved"], ["httproutes"])] * len(ends)
+
+
+@pytest.mark.slow
+async def test_a_crash_at_any_call_leaves_an_experiment_moved_once(fake: Cluster) -> None:
+    candidates = [{"name": "flight-1", "weight": 50}, {"name": "flight-2", "weight": 50}]
+    spec = {"default": "flight-1", "candidates": candidates}
+    conditions = [{"type": t, "status": "True"} for t in ("ExperimentReady", "CandidatesReady")]
+    await make(fake, EXPERIMENTS, "Experiment", spec, conditions=conditions)
+    settings = SeldonSettings("flight", "flight-{version}", "flight-{version}", fake.settings)
+
+    async def put_back() -> None:
+        await fake.merge(EXPERIMENTS, "flight", {"spec": spec})
+
+    ends = await _crashes(fake, lambda connect: settings.build(connect=connect), put_back)
+
+    assert len(ends) > 30
+    assert ends == [(["resolved"], ["experiments"])] * len(ends)
+
+
+@dataclass
+class FusedStep:
+    """Ends the process before or after a call of another step."""
+
+    step: Actuator
+    fuse: Fuse
+
+    @property
+    def name(self) -> str:
+        return self.step.name
+
+    async def check(self, from_version: str, to_version: str) -> Sequence[str]:
+        self.fuse.pass_()
+        return await self.step.check(from_version, to_version)
+
+    async def act(self, from_version: str, to_version: str, *, intent: str = "") -> Result:
+        self.fuse.pass_()
+        result = await self.step.act(from_version, to_version, intent=intent)
+        self.fuse.pass_()
+        return result
+
+    async def undone(self, from_version: str, to_version: str) -> str | None:
+        return await self.step.undone(from_version, to_version)
+
+
+async def test_a_crash_at_any_call_calls_a_webhook_with_one_key(
+    fake: Cluster, receiver: Receiver
+) -> None:
+    for k in range(1, POINTS_MAX):
+        receiver.got.clear()
+        fuse = Fuse(k)
+        step = FusedStep(webhook(receiver), fuse)
+        plan = Plan(fake, lambda _, step=step: step, fuse)  # type: ignore[misc]  # a default is bound
+        for _ in range(3):
+            with contextlib.suppress(Crash):
+                await plan.life()
+
+        keys = {headers["Idempotency-Key"] for headers, _ in receiver.got}
+        assert [r.outcome for r in plan.journal.records] == ["resolved"]
+        assert len(keys) == 1
+        if not fuse.burnt:
+            break
+
+    assert k > 15
 
 
 async def test_helm_operator_236_a_reverter_is_told_of_and_not_fought(fake: Cluster) -> None:

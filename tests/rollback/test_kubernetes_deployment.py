@@ -192,6 +192,25 @@ async def test_flagger_1898_a_target_that_never_gets_ready_takes_no_healthy_pod_
     assert status["availableReplicas"] >= 2
 
 
+async def test_what_the_controller_said_of_the_rollout_before_is_not_held_against_this_one(
+    cluster: Cluster,
+) -> None:
+    await cluster.deploy("flight", "1", progressDeadlineSeconds=1)
+    cluster.kubelet.sick = {"2"}
+    await cluster.roll("flight", "2")
+    await cluster.until(
+        DEPLOYMENTS,
+        "flight",
+        lambda d: any(
+            c.get("reason") == "ProgressDeadlineExceeded" for c in d["status"]["conditions"]
+        ),
+    )
+
+    result = await step(cluster).act("2", "1", intent="id-1")
+
+    assert isinstance(result, Done)
+
+
 async def test_a_rollout_that_takes_longer_is_waited_for_by_the_next_call(
     cluster: Cluster,
 ) -> None:

@@ -2,62 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
-import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from collectors.secret import Secret
 from rollback.actuator import CheckUnavailableError, Done, Failed
-from rollback.webhook import Webhook, WebhookSettings
-
-
-@dataclass
-class Receiver:
-    """Answers with the statuses it is told, and keeps what it got."""
-
-    uri: str = ""
-    statuses: list[int] = field(default_factory=list)
-    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-
-    async def handle(self, request: web.Request) -> web.Response:
-        self.got.append((dict(request.headers), await request.read()))
-        status = self.statuses.pop(0) if self.statuses else 200
-        if status == 0:
-            await asyncio.sleep(60)
-        headers = {"Location": "/elsewhere"} if status == 302 else {}
-        return web.Response(status=status, text="told", headers=headers)
-
-    def body(self, n: int = 0) -> dict[str, Any]:
-        return dict(json.loads(self.got[n][1]))
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    receiver = Receiver()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", receiver.handle)
-    async with TestServer(app) as server:
-        receiver.uri = str(server.make_url("/switch?team=rivers"))
-        yield receiver
-
-
-def step(receiver: Receiver, *, rehearse: bool = False, secret: Secret | None = None) -> Webhook:
-    secret = secret or Secret("hunter2")
-    settings = WebhookSettings(receiver.uri, secret, timeout_s=0.5, rehearse=rehearse)
-    return settings.build(model="flight-delay")
+from rollback.webhook import WebhookSettings
+from tests.rollback.webhook_receiver import Receiver, webhook
 
 
 async def test_the_call_says_what_is_to_be_done_and_is_signed(receiver: Receiver) -> None:
-    result = await step(receiver).act("2", "1", intent="id-1")
+    result = await webhook(receiver).act("2", "1", intent="id-1")
 
     assert isinstance(result, Done)
     headers, body = receiver.got[0]
@@ -76,9 +34,9 @@ async def test_the_call_says_what_is_to_be_done_and_is_signed(receiver: Receiver
 async def test_every_attempt_of_a_rollback_has_the_same_key(receiver: Receiver) -> None:
     receiver.statuses = [503, 200]
 
-    await step(receiver).act("2", "1", intent="id-1")
-    await step(receiver).act("2", "1", intent="id-1")
-    await step(receiver).act("2", "1", intent="id-2")
+    await webhook(receiver).act("2", "1", intent="id-1")
+    await webhook(receiver).act("2", "1", intent="id-1")
+    await webhook(receiver).act("2", "1", intent="id-2")
 
     keys = [headers["Idempotency-Key"] for headers, _ in receiver.got]
     assert keys[0] == keys[1] != keys[2]
@@ -102,7 +60,7 @@ async def test_what_an_answer_means(
 ) -> None:
     receiver.statuses = [status]
 
-    result = await step(receiver).act("2", "1", intent="id-1")
+    result = await webhook(receiver).act("2", "1", intent="id-1")
 
     assert isinstance(result, Failed)
     assert (result.kind, result.changed) == (kind, changed)
@@ -120,19 +78,19 @@ async def test_nobody_there_is_bad_weather_and_nothing_was_done() -> None:
 
 
 async def test_a_rehearsal_calls_only_where_it_was_agreed(receiver: Receiver) -> None:
-    assert await step(receiver).check("2", "1") == ()
+    assert await webhook(receiver).check("2", "1") == ()
     assert receiver.got == []
 
-    assert await step(receiver, rehearse=True).check("2", "1") == ()
+    assert await webhook(receiver, rehearse=True).check("2", "1") == ()
     assert receiver.body()["dry_run"] is True
 
 
 async def test_a_rehearsal_tells_a_refusal_from_bad_weather(receiver: Receiver) -> None:
     receiver.statuses = [403, 503]
 
-    assert "403" in (await step(receiver, rehearse=True).check("2", "1"))[0]
+    assert "403" in (await webhook(receiver, rehearse=True).check("2", "1"))[0]
     with pytest.raises(CheckUnavailableError):
-        await step(receiver, rehearse=True).check("2", "1")
+        await webhook(receiver, rehearse=True).check("2", "1")
 
 
 async def test_a_secret_that_cannot_be_read_is_told_before(
@@ -140,8 +98,8 @@ async def test_a_secret_that_cannot_be_read_is_told_before(
 ) -> None:
     secret = Secret(file=tmp_path / "none")
 
-    problems = await step(receiver, secret=secret).check("2", "1")
-    result = await step(receiver, secret=secret).act("2", "1", intent="id-1")
+    problems = await webhook(receiver, secret=secret).check("2", "1")
+    result = await webhook(receiver, secret=secret).act("2", "1", intent="id-1")
 
     assert "cannot read the secret" in problems[0]
     assert isinstance(result, Failed)
