@@ -158,7 +158,9 @@ class FakeKubernetes:
         while True:
             with contextlib.suppress(TimeoutError):
                 # Deadlines pass without a change, too.
-                await asyncio.wait_for(self._changed.wait(), 0.1)
+                # Not wait_for: in Python 3.11 it may swallow the end of the test.
+                async with asyncio.timeout(0.1):
+                    await self._changed.wait()
             self._changed.clear()
             # The controllers come later than the answer.
             await asyncio.sleep(0.005)
