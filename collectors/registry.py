@@ -250,6 +250,15 @@ class MlflowRegistry:
         body = {"name": model, "alias": alias, "version": version}
         await self._call("POST", "/registered-models/alias", body=body)
 
+    async def set_stage(self, model: str, version: str, stage: str) -> None:
+        """Move a version to a stage, and archive what was there, in one transaction.
+
+        Stages are deprecated since MLflow 2.9, and still work in MLflow 3.
+        """
+        body = {"name": model, "version": version, "stage": stage}
+        path = "/model-versions/transition-stage"
+        await self._call("POST", path, body={**body, "archive_existing_versions": True})
+
     async def set_version_tag(self, model: str, version: str, key: str, value: str) -> None:
         """Set a tag of a version, over the one of that key. Repeating it changes nothing."""
         body = {"name": model, "version": version, "key": key, "value": value}
@@ -271,7 +280,7 @@ class MlflowRegistry:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, str] | None = None,
+        body: Mapping[str, str | bool] | None = None,
     ) -> Json:
         content = await self.exchange(method, f"{_API}{path}", query=query, body=body)
         return decode_answer(content, f"{method} {self.tracking_uri}{_API}{path}")
@@ -282,7 +291,7 @@ class MlflowRegistry:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, str] | bytes | None = None,
+        body: Mapping[str, str | bool] | bytes | None = None,
         answer_bytes_max: int = ANSWER_BYTES_MAX,
         timeout_s: float | None = None,
     ) -> bytes:

@@ -87,6 +87,8 @@ class ModelVersion:
         ``READY``, ``PENDING_REGISTRATION`` or ``FAILED_REGISTRATION``.
     created
         Seconds since the epoch; 0 if the registry did not say.
+    stage
+        ``Production``, ``Staging``, ``Archived`` or ``None``: what came before aliases.
     """
 
     name: str
@@ -97,6 +99,7 @@ class ModelVersion:
     tags: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     created: float = 0.0
+    stage: str = ""
 
     @property
     def number(self) -> int:
@@ -192,6 +195,7 @@ def version_of(answer: Json) -> ModelVersion:
         tags={text_at(t, "key"): text_at(t, "value", "") for t in objects_at(answer, "tags")},
         aliases=tuple(str(a) for a in aliases) if isinstance(aliases, list) else (),
         created=float(created_ms) / 1000 if isinstance(created_ms, int | float) else 0.0,
+        stage=text_at(answer, "current_stage", ""),
     )
 
 

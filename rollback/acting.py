@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from rollback.command import Act, Precheck
 from rollback.gates import ask_with_registry
@@ -10,6 +11,9 @@ from rollback.observation import Prechecked, RegistryRead, StepDone, StepFailed
 from rollback.policy import pause_s
 from rollback.record import Gate, GateResult, RollbackRecord, StepRecord
 from rollback.state import Turn
+
+#: Between two calls of a step that waits for what it has set in motion.
+WAITING_PAUSE_S: Final = 1.0
 
 
 def ask_gates(turn: Turn, record: RollbackRecord, read: RegistryRead) -> None:
@@ -88,6 +92,10 @@ def step_failed(turn: Turn, failed: StepFailed) -> None:
     changed = failed.changed or current.attempts > 1
     tried = replace(current, state="doing" if changed else "refused", detail=failed.message)
     record = _with_step(record, tried)
+    if failed.kind == "waiting":
+        # Not a failure: pods take their time. The rollback's own time is the limit.
+        turn.set(record=record, failures=0, next_try=turn.now + WAITING_PAUSE_S)
+        return
     failures = turn.state.failures + 1
     why = f"{failed.step}: {failed.message}"
     if failed.kind == "contested":

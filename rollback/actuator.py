@@ -24,16 +24,22 @@ class Failed:
     kind
         ``transient``: the same call may succeed later. ``contested``: what is to be moved is
         neither at `from_version` nor at `to_version`. ``permanent``: refused for good.
+        ``waiting``: it is done, and what it has set in motion is under way; the next call goes
+        on waiting.
     changed
         Whether something was changed, or may have been.
     """
 
-    kind: Literal["transient", "contested", "permanent"]
+    kind: Literal["transient", "contested", "permanent", "waiting"]
     message: str
     changed: bool
 
 
 Result: TypeAlias = Done | Failed
+
+
+class CheckUnavailableError(RuntimeError):
+    """Whether a step would work could not be found out now; later it may."""
 
 
 class Actuator(Protocol):
@@ -53,15 +59,27 @@ class Actuator(Protocol):
 
         Raises
         ------
-        collectors.registry.RegistryTransientError
+        CheckUnavailableError, collectors.registry.RegistryTransientError
             It could not be found out now.
         """
         ...
 
-    async def act(self, from_version: str, to_version: str) -> Result:
+    async def act(self, from_version: str, to_version: str, *, intent: str = "") -> Result:
         """Move from one version to the other.
 
         Does nothing if the postcondition holds already, and nothing but say ``contested`` if
         the precondition does not. Where the outcome of a write is unknown it is read back.
+
+        Parameters
+        ----------
+        intent
+            The id of the rollback: the same after a crash, so that what it did can be known.
+        """
+        ...
+
+    async def undone(self, from_version: str, to_version: str) -> str | None:
+        """Return what has become of the step if somebody else took it back; None otherwise.
+
+        Asked while the rollback is being verified. What cannot be found out is not undone.
         """
         ...

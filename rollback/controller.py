@@ -19,7 +19,7 @@ from collectors.registry import (
     RegistryError,
     RegistryTransientError,
 )
-from rollback.actuator import Actuator, Done
+from rollback.actuator import Actuator, CheckUnavailableError, Done
 from rollback.command import Act, Command, Notify, Precheck, ReadRegistry, WriteTransition
 from rollback.decision import step
 from rollback.journal import Journal
@@ -227,7 +227,20 @@ class Controller:
             versions = await self._registry.versions(self._model)
         except RegistryError as error:
             return RegistryFailed(str(error), transient=isinstance(error, RegistryTransientError))
-        return RegistryRead(model.aliases.get(self._alias), tuple(versions))
+        undone = await self._undone(self._state.record)
+        return RegistryRead(model.aliases.get(self._alias), tuple(versions), undone)
+
+    async def _undone(self, record: RollbackRecord | None) -> tuple[str, ...]:
+        if record is None or record.state != "VERIFYING":
+            return ()
+        assert record.from_version is not None  # noqa: S101 - the gates saw to it
+        assert record.to_version is not None  # noqa: S101 - the gates saw to it
+        found: list[str] = []
+        for name in (s.step for s in record.steps if s.step in self._actuators):
+            said = await self._actuators[name].undone(record.from_version, record.to_version)
+            if said is not None:
+                found.append(f"{name}: {said}")
+        return tuple(found)
 
     async def _check(self, command: Precheck) -> Observation:
         problems: list[str] = []
@@ -235,7 +248,7 @@ class Controller:
             for name, actuator in self._actuators.items():
                 found = await actuator.check(command.from_version, command.to_version)
                 problems += [f"{name}: {problem}" for problem in found]
-        except RegistryTransientError as error:
+        except (CheckUnavailableError, RegistryTransientError) as error:
             return RegistryFailed(str(error), transient=True)
         return Prechecked(command.record_id, tuple(problems))
 
@@ -244,7 +257,8 @@ class Controller:
         if name not in self._actuators:
             gone = "this step is not in the configuration any more"
             return StepFailed(command.record_id, name, "permanent", gone, changed=False)
-        result = await self._actuators[name].act(command.from_version, command.to_version)
+        actuator, intent = self._actuators[name], command.record_id
+        result = await actuator.act(command.from_version, command.to_version, intent=intent)
         if isinstance(result, Done):
             return StepDone(command.record_id, name, result.detail, result.changed)
         return StepFailed(command.record_id, name, result.kind, result.message, result.changed)

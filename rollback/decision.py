@@ -100,6 +100,9 @@ def _registry_read(turn: Turn, read: RegistryRead) -> None:
                 "it is left there"
             )
             turn.close(record, "CONTESTED", "contested", why)
+        elif read.undone:
+            why = f"{'; '.join(read.undone)}; it is left there"
+            turn.close(record, "CONTESTED", "contested", why)
         elif not missing(turn.state.proof, turn.policy):
             turn.close(
                 _with_proof(turn, record),

@@ -49,7 +49,9 @@ class MlflowAliasSettings:
     alias: str | None = None
     model: str | None = None
 
-    def build(self, *, model: str, alias: str, registry: AliasRegistry) -> MlflowAlias:
+    def build(
+        self, *, model: str, alias: str, registry: AliasRegistry, **_others: object
+    ) -> MlflowAlias:
         """Return the actuator; `model` and `alias` are those of ``[model]``."""
         return MlflowAlias(registry, self.model or model, self.alias or alias)
 
@@ -87,7 +89,13 @@ class MlflowAlias:
             problems.append(str(error))
         return tuple(problems)
 
-    async def act(self, from_version: str, to_version: str) -> Result:
+    async def act(
+        self,
+        from_version: str,
+        to_version: str,
+        *,
+        intent: str = "",  # noqa: ARG002 - an alias has no room for it
+    ) -> Result:
         """Move the alias if it is where it should be, and read it back."""
         try:
             current = await self._read()
@@ -98,6 +106,14 @@ class MlflowAlias:
         if current != from_version:
             return Failed("contested", self._elsewhere(current, from_version), changed=False)
         return await self._move(from_version, to_version)
+
+    async def undone(self, from_version: str, to_version: str) -> str | None:  # noqa: ARG002
+        """Return where the alias points if it was moved since."""
+        try:
+            current = await self._read()
+        except RegistryError:
+            return None
+        return None if current == to_version else self._elsewhere(current, to_version)
 
     async def _move(self, from_version: str, to_version: str, *, again: bool = False) -> Result:
         lost: RegistryTransientError | None = None

@@ -62,10 +62,17 @@ class WindowsClosed:
 
 @dataclass(frozen=True, slots=True)
 class RegistryRead:
-    """Where the alias points, None if nowhere, and which versions there are."""
+    """Where the alias points, None if nowhere, and which versions there are.
+
+    Parameters
+    ----------
+    undone
+        Steps that were done, and that somebody else took back; looked for while verifying.
+    """
 
     alias_version: str | None
     versions: tuple[ModelVersion, ...] = ()
+    undone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +110,14 @@ class StepFailed:
     kind
         ``transient``: try again; whether it took effect is unknown. ``contested``: what is to
         be moved is neither where we found it nor where we want it. ``permanent``: refused.
+        ``waiting``: it was done, and what it has set in motion is under way.
     changed
         Whether something was changed, or may have been.
     """
 
     record_id: str
     step: str
-    kind: Literal["transient", "contested", "permanent"]
+    kind: Literal["transient", "contested", "permanent", "waiting"]
     message: str
     changed: bool = True
 

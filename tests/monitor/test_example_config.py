@@ -1,7 +1,7 @@
 """`config.example.toml` loads as it is, and shows every setting with the default of the code.
 
-In it, a key behind a bare ``#`` is one that has no default or excludes another; here such keys
-are read like the others.
+In it, a key behind a bare ``#`` is one that has no default or excludes another, and a table behind
+one is of a kind that few need; here they are read like the others.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ SETTINGS = {setting.key: setting for setting in every_setting()}
 
 def _written() -> dict[str, object]:
     """Keys of the example as the catalogue names them; of rules, each from the first with it."""
-    text = re.sub(r"^#(\w+ = )", r"\1", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    text = re.sub(
+        r"^#(\w+ = |\[\[)", r"\1", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
     return dict(_keys(tomllib.loads(text), ""))
 
 

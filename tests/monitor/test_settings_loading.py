@@ -19,6 +19,7 @@ from monitor.settings import (
 )
 from monitor.settings_faults import alternatives
 from monitor.settings_kinds import source_kinds
+from rollback.kinds import STEP_KINDS
 from rollback.policy import Policy
 
 MINIMAL = """
@@ -253,7 +254,7 @@ def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
         ("[rollback]\nmax_per_day = -1", "rollback.max_per_day: expected 0 or more, got -1"),
         (
             '[[rollback.steps]]\ntype = "reboot"',
-            'rollback.steps[0].type: unknown step "reboot": expected "mlflow-alias"',
+            f'rollback.steps[0].type: unknown step "reboot": expected {alternatives(STEP_KINDS)}',
         ),
         ('[[collect]]\ntype = "tail"', "collect[1].path: is required"),
         (
