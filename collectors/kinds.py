@@ -29,6 +29,7 @@ from collectors.resources import Meter, ResourceSettings
 from collectors.source import Source
 from collectors.spool_source import SpoolSettings
 from collectors.tail import TailSettings
+from collectors.tap_settings import ProxySettings
 
 #: Entry points of installed packages that hold formats.
 ENTRY_POINTS = "kedge.formats"
@@ -191,6 +192,7 @@ SOURCES: Mapping[str, type[SourceSettings]] = {
     "tail": TailSettings,
     "http": SpoolSettings,
     "parquet": ParquetSettings,
+    "proxy": ProxySettings,
 }
 
 #: ``format = "…"`` of a ``[[collect]]`` table.

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from collectors.formats.bodies import body, feature_rows, predictions
+from collectors.formats.bodies import body, cell, feature_rows, predictions, split_csv
 from collectors.formats.event_line import Unusable
 from collectors.formats.exchange import Exchange
 from collectors.formats.json_record import decoded
@@ -24,8 +24,10 @@ from collectors.formats.tensors import is_tensors
 
 
 class Logged(msgspec.Struct):
-    """A line with a request, an answer, or both."""
+    """A line with a request, an answer, or both; a tap's may have neither."""
 
+    tap: str | None = None
+    csv: str | None = None
     request: Any = None
     response: Any = None
     body: Any = None
@@ -45,6 +47,10 @@ class Logged(msgspec.Struct):
 
     def asked(self) -> object:
         """Return the request's body; None if there is none."""
+        if self.csv is not None:
+            names, *rows = split_csv(self.csv) or [[]]
+            records = [dict(zip(names, map(cell, row), strict=False)) for row in rows]
+            return {"dataframe_records": records}
         given = self.request if self.request is not None else self.body
         if given is not None:
             return body(given)
@@ -52,6 +58,12 @@ class Logged(msgspec.Struct):
             if (value := getattr(self, key)) is not None:
                 return {key: value}
         return None
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether a tap says how a request ended, and not what was in it."""
+        bodies = (self.body, self.response_body, self.csv)
+        return self.tap is not None and all(one is None for one in bodies)
 
     def answered(self) -> object:
         """Return the answer's body; None if there is none."""
@@ -71,6 +83,9 @@ def _mlflow(line: bytes, options: FormatOptions) -> Iterable[Exchange]:
 def _v2(line: bytes, options: FormatOptions) -> Iterator[Exchange]:
     logged = decoded(line, _LOGGED)
     asked, answered = logged.asked(), logged.answered()
+    if logged.is_bare:
+        yield _exchange(logged, options)
+        return
     if not is_tensors(_get(asked, "inputs")) and not is_tensors(_get(answered, "outputs")):
         raise Unusable("missing_key")
     yield _exchange(logged, options)
@@ -78,7 +93,7 @@ def _v2(line: bytes, options: FormatOptions) -> Iterator[Exchange]:
 
 def _exchange(logged: Logged, options: FormatOptions) -> Exchange:
     asked, answered = logged.asked(), logged.answered()
-    if asked is None and answered is None:
+    if asked is None and answered is None and not logged.is_bare:
         raise Unusable("missing_key")
     ids = (logged.id, logged.request_id, _get(asked, "id"), _get(answered, "id"))
     versions = (logged.version, _get(answered, "model_version"))
