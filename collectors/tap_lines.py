@@ -38,7 +38,7 @@ class Seen:
     ts
         When it came, seconds since the epoch.
     id
-        Its id.
+        Its id; empty if it has none.
     request, response
         Bodies; None where there is none, or it was too long to be kept.
     status
@@ -49,6 +49,8 @@ class Seen:
         What answered; empty if it does not say.
     large
         Whether a body was too long to be kept.
+    joins
+        Whether how it ended comes from elsewhere, under the same id.
     """
 
     kind: str
@@ -60,6 +62,7 @@ class Seen:
     latency_ms: float | None = None
     version: str = ""
     large: bool = False
+    joins: bool = False
 
     @property
     def size(self) -> int:
@@ -69,7 +72,11 @@ class Seen:
 
 def line_of(seen: Seen, bytes_max: int, costs: Counter[str]) -> bytes:
     """Return the line, at most `bytes_max` of it; what was left out is added to `costs`."""
-    line: dict[str, object] = {"tap": seen.kind, "ts": seen.ts, "id": seen.id}
+    line: dict[str, object] = {"tap": seen.kind, "ts": seen.ts}
+    if seen.id:
+        line["id"] = seen.id
+    if seen.joins:
+        line["half"] = "request"
     if seen.status is not None:
         line["status"] = seen.status
     if seen.latency_ms is not None:

@@ -27,9 +27,10 @@ from aiohttp import web
 from collectors.guarded_connection import GuardedConnection
 from collectors.spool import Spool
 from collectors.spool_files import Place, SpoolError
+from collectors.tap_mirror import Mirror
 from collectors.tap_proxy import Proxy
 from collectors.tap_recorder import Recorder
-from collectors.tap_settings import ProxySettings, split_address
+from collectors.tap_settings import MirrorSettings, ProxySettings, split_address
 from collectors.tap_standing import Errand, Standing, digest, write_standing
 
 log = logging.getLogger("kedge.tap")
@@ -75,14 +76,18 @@ async def serve(errand: Errand) -> None:
         write_standing(folder, msgspec.structs.replace(standing, counts=dict(counts)))
 
     recorder = Recorder(spool, settings.max_event_bytes, tell)
-    handler = Proxy(settings, recorder.offer)
+    handler: Proxy | Mirror
+    if isinstance(settings, ProxySettings):
+        handler, does = Proxy(settings, recorder.offer), f"passes on to {settings.upstream}"
+    else:
+        handler, does = Mirror(settings, recorder.offer), "takes copies of requests"
     try:
         server, manager = await _listen(settings, handler.handle, recorder.refuse)
         host, port = server.sockets[0].getsockname()[:2]
         address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         standing = msgspec.structs.replace(standing, address=address)
         tell({})
-        log.info("%s: %s passes on to %s", errand.name, address, settings.upstream)
+        log.info("%s: %s %s", errand.name, address, does)
         recorder.start()
         await stop.wait()
         server.close()
@@ -95,7 +100,7 @@ async def serve(errand: Errand) -> None:
 
 
 async def _listen(
-    settings: ProxySettings,
+    settings: ProxySettings | MirrorSettings,
     handle: Callable[[web.BaseRequest], Any],
     refused: Callable[[str], None],
 ) -> tuple[asyncio.Server, web.Server]:

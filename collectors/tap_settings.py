@@ -102,6 +102,73 @@ class ProxySettings:
         return TapSource(name, "proxy", self)
 
 
+@dataclass(frozen=True, slots=True)
+class MirrorSettings:
+    """The receiving end of a mirror: takes copies of requests, and joins the access log."""
+
+    listen: str
+    """Where copies are sent: ``HOST:PORT``; without a host, on every interface. Plain HTTP."""
+
+    access_log_path: str = field(default="", metadata={"key": "access_log"})
+    """Access log of what mirrors (NGINX or Envoy, as JSON, with ``request_id``): a mirror copies
+    requests only, and the log says how each ended. Path or pattern, followed as of type "tail",
+    from its end on. Without it status and latency are unknown."""
+
+    paths: tuple[str, ...] = SCORING_PATHS
+    """Which copies are recorded: POSTs to these paths, ``*`` for anything."""
+
+    path: str = ""
+    """Folder of the spool, which belongs to this source alone; by default ``spool/NAME`` beside
+    the store. On a disk of this machine."""
+
+    max_bytes: int = field(default=256 << 20, metadata={"key": "bytes_max"})
+    """Size of the spool. When Kedge cannot keep up and it is full, the oldest records are dropped
+    and counted as shed."""
+
+    max_event_bytes: int = 1 << 20
+    """Longest request that is recorded; of longer ones it is counted that they came."""
+
+    timeout_s: float = 10.0
+    """How long a copy may take to come; then it is forgotten."""
+
+    idle_s: float = 60.0
+    """How long a connection is kept open without a whole request head."""
+
+    connections_max: int = 1_000
+    """Connections at a time; further ones are refused, and counted."""
+
+    decoding: FormatOptions = field(default_factory=FormatOptions, metadata={"flat": True})
+    """How bodies are read."""
+
+    format: str = field(default="mirrored", metadata={"no_key": True})
+    """How lines are told apart: not for the configuration."""
+
+    def __post_init__(self) -> None:
+        """Refuse addresses that are none, and limits that cannot be kept."""
+        faults = [
+            *_listen_faults(self.listen),
+            *spool_faults(self.max_bytes, self.max_event_bytes),
+            *(
+                f"{name}: expected a duration above 0s"
+                for name in ("timeout_s", "idle_s")
+                if getattr(self, name) <= 0
+            ),
+        ]
+        if self.connections_max < 1:
+            faults.append(f"connections_max: expected at least 1, got {self.connections_max}")
+        if faults:
+            raise ValueError("\n".join(faults))
+
+    def build(self, name: str) -> Source:
+        """Return the source; its process starts when it is restored."""
+        from collectors.mirror_source import MirrorSource  # noqa: PLC0415 - it starts processes
+        from collectors.tap_source import TapSource  # noqa: PLC0415 - as above
+
+        if self.access_log_path:
+            return MirrorSource(name, self)
+        return TapSource(name, "mirror", self)
+
+
 def split_address(listen: str) -> tuple[str, int]:
     """Split ``HOST:PORT``, ``[IPv6]:PORT`` or ``:PORT`` (every interface).
 

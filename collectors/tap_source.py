@@ -11,7 +11,7 @@ from collectors.spool_files import Place
 from collectors.spool_folder import SpoolFolder
 from collectors.spool_reader import SpoolReader
 from collectors.spool_source import POLL_BYTES, STREAM
-from collectors.tap_settings import ProxySettings
+from collectors.tap_settings import MirrorSettings, ProxySettings
 from collectors.tap_standing import Errand
 from collectors.tap_watch import TapWatch
 
@@ -25,10 +25,10 @@ class TapSource:
     Parameters
     ----------
     kind
-        Which tap it is.
+        Which tap it is, for people.
     """
 
-    def __init__(self, name: str, kind: str, settings: ProxySettings) -> None:
+    def __init__(self, name: str, kind: str, settings: ProxySettings | MirrorSettings) -> None:
         self.name, self._kind, self._settings = name, kind, settings
         self._watch: TapWatch | None = None
         self._folder: SpoolFolder | None = None
@@ -41,9 +41,12 @@ class TapSource:
         after = positions.get(STREAM)
         self._folder = SpoolFolder(path)
         self._reader = SpoolReader(self._folder, None if after is None else Place.of(after))
-        self._watch = TapWatch(
-            Errand(name=self.name, kind=self._kind, settings=self._settings, after=after)
-        )
+        settings = self._settings
+        if isinstance(settings, ProxySettings):
+            errand = Errand(name=self.name, proxy=settings, after=after)
+        else:
+            errand = Errand(name=self.name, mirror=settings, after=after)
+        self._watch = TapWatch(errand)
         self._watch.start()
 
     def poll(self) -> Sequence[Chunk]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from collectors.tap_settings import ProxySettings
+from collectors.tap_settings import MirrorSettings, ProxySettings
 
 #: Changes with what the process does, so that one of an earlier Kedge is not taken over.
 PROTOCOL = 1
@@ -25,18 +25,24 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     name
         Of the source, for the log.
-    kind
-        Which tap it is.
-    settings
-        Its settings.
+    proxy, mirror
+        The settings of the one that it is.
     after
         Up to where the spool was read by the last commit, as a stored position.
     """
 
     name: str
-    kind: str
-    settings: ProxySettings
+    proxy: ProxySettings | None = None
+    mirror: MirrorSettings | None = None
     after: Mapping[str, int] | None = None
+
+    @property
+    def settings(self) -> ProxySettings | MirrorSettings:
+        """The settings of the one that it is."""
+        settings = self.proxy or self.mirror
+        if settings is None:
+            raise ValueError("an errand is for a proxy or a mirror")
+        return settings
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -62,7 +68,7 @@ class Standing(msgspec.Struct, frozen=True):
 
 def digest(errand: Errand) -> str:
     """Return what is equal for equal settings."""
-    told = msgspec.json.encode((PROTOCOL, errand.kind, errand.settings))
+    told = msgspec.json.encode((PROTOCOL, errand.proxy, errand.mirror))
     return hashlib.sha256(told).hexdigest()
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from collectors.formats.bodies import body, cell, feature_rows, predictions, split_csv
 from collectors.formats.event_line import Unusable
-from collectors.formats.exchange import Exchange
+from collectors.formats.exchange import Exchange, Half
 from collectors.formats.json_record import decoded
 from collectors.formats.line_format import EachLine, LineFormat
 from collectors.formats.mlflow_trace import Trace, trace_exchange
@@ -27,6 +27,7 @@ class Logged(msgspec.Struct):
     """A line with a request, an answer, or both; a tap's may have neither."""
 
     tap: str | None = None
+    half: Half | None = None
     csv: str | None = None
     request: Any = None
     response: Any = None
@@ -106,6 +107,7 @@ def _exchange(logged: Logged, options: FormatOptions) -> Exchange:
         version=_first(versions),
         latency_ms=logged.latency_ms,
         status=logged.status,
+        half=logged.half if logged.tap is not None else None,
     )
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -187,3 +188,38 @@ def test_an_address_that_is_taken_is_told_and_counting_goes_on(
             assert b"address already in use" in kedge.log.read_bytes()
             os.kill(kedge.process.pid, signal.SIGTERM)
             assert kedge.process.wait(30) == 0
+
+
+def test_mirrored_copies_and_their_access_log_count_once(tmp_path: Path, port: int) -> None:
+    config = tmp_path / "kedge.toml"
+    config.write_text(
+        f"""
+        [model]
+        name = "m"
+        [[collect]]
+        type = "mirror"
+        listen = "127.0.0.1:{port}"
+        access_log = "access.log"
+        [http]
+        listen = "127.0.0.1:0"
+        """
+    )
+    log = tmp_path / "access.log"
+
+    with running(config) as kedge:
+        folder = tmp_path / "spool" / "mirror"
+        eventually(lambda: read_standing(folder), what="the mirror's end listens")
+        for number in range(20):
+            headers = {"X-Request-Id": str(number), "Content-Type": "application/json"}
+            url = f"http://127.0.0.1:{port}/invocations"
+            request = urllib.request.Request(url, data=ASKED, headers=headers)
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                assert answer.status == 204
+            line = {"msec": time.time(), "request_id": str(number), "status": 200}
+            with log.open("a") as file:
+                file.write(json.dumps(line | {"upstream_response_time": "0.010"}) + "\n")
+
+        kedge.counted(20)
+        assert kedge.totals()["events"] == 20
+        assert 'kedge_joined_events_total{source="mirror"} 20.0' in kedge.page("/metrics")
+        assert kedge.stop() == 0
