@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from detectors.change_kinds import ChangeSpec
+    from detectors.drift_spec import DriftSpec
     from detectors.measurement import Measurement
 
 Verdict: TypeAlias = Literal["ok", "breach", "unknown"]
@@ -54,6 +55,9 @@ class RuleSpec:
     change
         The change that is looked for, of rules that count changes; it was found in more rows than
         the window's, so that `min_events` does not apply.
+    drift
+        Of a rule of drift, what it promises; `above` is then its tolerance, and
+        :class:`detectors.drift_rule.DriftRule` judges by it.
 
     Raises
     ------
@@ -73,6 +77,7 @@ class RuleSpec:
     min_events: int = 0
     action: Action = "alert"
     change: ChangeSpec | None = None
+    drift: DriftSpec | None = None
 
     def __post_init__(self) -> None:
         if (self.above is None) == (self.below is None):
@@ -96,7 +101,11 @@ class RuleSpec:
             return False
         if measurement.column is None:
             return not self.columns
-        return any(fnmatchcase(measurement.column, pattern) for pattern in self.columns)
+        return self.looks_at(measurement.column)
+
+    def looks_at(self, column: str) -> bool:
+        """Say whether a column is among those that it watches."""
+        return any(fnmatchcase(column, pattern) for pattern in self.columns)
 
     def verdict(self, low: float, high: float) -> Verdict:
         """Judge an interval against the threshold."""

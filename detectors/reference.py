@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collectors.batch import Column
     from collectors.labels import Scalar
     from detectors.performance import Reading
+    from detectors.season import Season
 
 __all__ = [
     "CategoryProfile",
@@ -76,11 +77,18 @@ class Reference:
     created: float
     origin: str
     estimators: Estimators | None = None
+    season: Season | None = None
+    """The same by the hour of the day or the week; None without a season."""
     digest: str = field(init=False)
     """Hex SHA-256 of the profiles: what counts against this reference are marked with."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "digest", _digest(self.columns, self.rows))
+        digest = _digest(self.columns, self.rows)
+        if self.season is not None:
+            slots = [(slot, one.digest) for slot, one in sorted(self.season.slots.items())]
+            parts = (digest, self.season.kind, self.season.zone, slots)
+            digest = hashlib.sha256(msgspec.msgpack.encode(parts)).hexdigest()
+        object.__setattr__(self, "digest", digest)
 
     def schema(self) -> Schema:
         """Columns and their kinds, for a format to decode."""

@@ -29,6 +29,7 @@ from detectors.profile import (
     ReferenceError,  # noqa: A004 - the builtin is about weak references
 )
 from detectors.reference import Reference
+from detectors.season_file import PackedSeason, pack_season, unpack_season
 
 __all__ = ["ReferenceError", "dump", "load"]
 
@@ -65,6 +66,7 @@ class _Body(msgspec.Struct, frozen=True):
     origin: str
     columns: dict[str, _Number | _Category]
     estimators: EstimatorsState | None = None
+    season: PackedSeason | None = None
 
 
 def dump(reference: Reference) -> bytes:
@@ -75,6 +77,7 @@ def dump(reference: Reference) -> bytes:
         origin=reference.origin,
         columns={name: _packed(profile) for name, profile in reference.columns.items()},
         estimators=None if reference.estimators is None else state_of(reference.estimators),
+        season=pack_season(reference.season, reference.columns) if reference.season else None,
     )
     packed = zlib.compress(msgspec.msgpack.encode(body), level=6)
     return _HEADER.pack(MAGIC, FORMAT, hashlib.sha256(packed).digest()) + packed
@@ -112,13 +115,16 @@ def load(data: bytes) -> Reference:
         body = msgspec.msgpack.decode(_inflated(packed), type=_Body)
         columns = {name: _profile(column) for name, column in body.columns.items()}
         estimators = None if body.estimators is None else estimators_of(body.estimators)
+        season = (
+            unpack_season(body.season, columns, body.created, body.origin) if body.season else None
+        )
     except (zlib.error, msgspec.DecodeError, PackingError) as error:
         raise ReferenceError(
             f"the reference file cannot be read ({error}); build it again"
         ) from error
     if body.rows < 0:
         raise ReferenceError("the reference file states a negative number of rows")
-    return Reference(columns, body.rows, body.created, body.origin, estimators)
+    return Reference(columns, body.rows, body.created, body.origin, estimators, season)
 
 
 def _inflated(packed: bytes) -> bytes:

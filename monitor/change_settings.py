@@ -19,7 +19,7 @@ from detectors.change_kinds import (
 from monitor.settings_faults import Fault, alternatives, nearest
 
 if TYPE_CHECKING:
-    from monitor.settings_tables import RuleSettings
+    from monitor.settings_rules import RuleSettings
 
 #: Keys of a rule that only change detectors have.
 _OWN: Final = ("of", "direction", "parameters", "values_per_second")

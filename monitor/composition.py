@@ -23,6 +23,7 @@ from detectors.window import Windows, WindowSpec
 from monitor.change_settings import change_spec, measured_metric
 from monitor.changes import ChangeWatch
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
+from monitor.drift_budget import drift_spec
 from monitor.engine import Engine
 from monitor.journal import StoreJournal
 from monitor.judging import Judge
@@ -32,9 +33,12 @@ from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
 from monitor.model_age import ModelAge
 from monitor.queries import Queries
-from monitor.references import FileReferences, FirstEvents, NoReference, References
+from monitor.reference_fetching import ReferenceFetching
+from monitor.reference_kinds import fetching_of, references_of
+from monitor.references import References
 from monitor.sampling import Sampling, Target
-from monitor.settings import EventSpan, Settings, SourceSettings, TimeSpan
+from monitor.settings import EventSpan, RuleSettings, Settings, SourceSettings, TimeSpan
+from monitor.settings_rules import DRIFT
 from monitor.store import Change, Store, sqlite_path
 from monitor.streams import Stream
 from monitor.version import VERSION
@@ -82,6 +86,7 @@ class Parts:
     engine: Engine
     deciding: Deciding
     sampling: Sampling
+    fetching: ReferenceFetching | None
     web: Web
     registry: MlflowRegistry | None
     changes_allowed: bool
@@ -115,7 +120,8 @@ async def compose(settings: Settings) -> Parts:
     metrics.build.labels(VERSION).set(1)
     registry = _registry(settings)
     sampling = _sampling(settings, metrics, registry)
-    engine = engine_of(settings, store, metrics, sampling)
+    references = references_of(settings)
+    engine = engine_of(settings, store, metrics, sampling, references=references)
     await writer.run(lambda: engine.restore(snapshot))
     deciding = _deciding(
         settings,
@@ -142,6 +148,7 @@ async def compose(settings: Settings) -> Parts:
         engine,
         deciding,
         sampling,
+        fetching_of(settings, references, registry, metrics),
         web,
         registry,
         changes_allowed=settings.http.token is not None,
@@ -150,22 +157,25 @@ async def compose(settings: Settings) -> Parts:
 
 def rule_specs(settings: Settings) -> tuple[RuleSpec, ...]:
     """Return the configured rules as the detectors take them."""
-    return tuple(
-        RuleSpec(
-            name=rule.name,
-            metric=measured_metric(rule),
-            columns=rule.columns,
-            above=rule.above,
-            below=rule.below,
-            clear=rule.clear,
-            needed=rule.quorum.needed,
-            of=rule.quorum.of,
-            on_missing=rule.on_missing,
-            min_events=settings.windows.min_events if rule.min_events is None else rule.min_events,
-            action=rule.action,
-            change=change_spec(rule),
-        )
-        for rule in settings.rules
+    return tuple(_rule_spec(rule, settings) for rule in settings.rules)
+
+
+def _rule_spec(rule: RuleSettings, settings: Settings) -> RuleSpec:
+    drift = drift_spec(rule, settings.windows) if rule.metric == DRIFT else None
+    return RuleSpec(
+        name=rule.name,
+        metric=measured_metric(rule),
+        columns=rule.columns,
+        above=rule.above if drift is None else drift.tolerance,
+        below=rule.below,
+        clear=rule.clear,
+        needed=rule.quorum.needed,
+        of=rule.quorum.of,
+        on_missing=rule.on_missing,
+        min_events=settings.windows.min_events if rule.min_events is None else rule.min_events,
+        action=rule.action,
+        change=change_spec(rule),
+        drift=drift,
     )
 
 
@@ -207,10 +217,11 @@ def engine_of(
     metrics: Metrics,
     sampling: Sampling | None = None,
     *,
+    references: References | None = None,
     past: Past | None = None,
 ) -> Engine:
     """Return the counting, of the configured sources or of the past."""
-    references = _references(settings)
+    references = references_of(settings) if references is None else references
     limits = settings.limits
     monotonic = time.monotonic if past is None else past.monotonic
     streams = [past.stream] if past is not None else _streams(settings, references)
@@ -230,6 +241,7 @@ def engine_of(
             rules=rule_specs(settings),
             confidence=settings.detectors.confidence,
             psi_bins=settings.detectors.psi_bins,
+            metrics=settings.detectors.metrics,
         ),
         store=store,
         metrics=metrics,
@@ -291,15 +303,6 @@ def _labels(settings: Settings, monotonic: Callable[[], float]) -> LabelJoin | N
         ),
         monotonic=monotonic,
     )
-
-
-def _references(settings: Settings) -> References:
-    reference = settings.reference
-    if reference.path:
-        return FileReferences(reference.path)
-    if reference.origin == "first":
-        return FirstEvents(reference.events, reference.points_max)
-    return NoReference()
 
 
 def _source(source: SourceSettings, settings: Settings) -> Source:

@@ -19,6 +19,7 @@ from detectors.pane import PaneError
 from detectors.rule import RuleSpec
 from detectors.window import ClosedWindow, Windows, WindowStateError
 from monitor.changes import ChangeWatch
+from monitor.comparing import Comparing
 from monitor.event_time import EventTime
 from monitor.forward_clock import ForwardClock
 from monitor.judging import Judge, Judged
@@ -113,6 +114,7 @@ class Engine:
         self._next_commit = monotonic()
         self._since_window = Totals()
         self._recent = RecentTraffic()
+        self._comparing = Comparing(references, self._publisher)
         self._trouble: str | None = None
         self._last_turn = monotonic()
         self._committed = self._standing()
@@ -183,6 +185,8 @@ class Engine:
         if self._trouble is not None:
             return Turn(busy=False, judged=self._commit())
         busy = False
+        if self._references.renewed():
+            self._fix_schema()
         self._give_up_halves()
         for stream in self._streams:
             for chunk in stream.source.poll():
@@ -282,7 +286,8 @@ class Engine:
         return Totals(events=batch.rows, late=late)
 
     def _fix_schema(self) -> None:
-        """Watch the columns of the reference that has just been completed."""
+        """Watch the columns of the reference that has just come or been completed."""
+        self._pending.dirty = True
         schema = self._references.schema()
         if schema is not None:
             self._streams.fix(schema)
@@ -292,7 +297,9 @@ class Engine:
         events = self._recent.between(window.begins, window.ends)
         judged = self._judge.conclude(
             window,
-            self._references.of(window.version),
+            # What it was counted against: the version's reference may be another by now.
+            window.pane.reference,
+            part=self._comparing.part(window),
             rejected=since.rejected,
             late=since.late,
             events_by_version=events,
@@ -300,6 +307,7 @@ class Engine:
         )
         self._pending.conclude(judged)
         self._versions.conclude(window.version, window.ends)
+        self._comparing.learn(window, judged)
 
     def _commit(self) -> Sequence[Judged]:
         pending = self._pending
@@ -328,6 +336,7 @@ class Engine:
             self._publisher.conclude(judged)
         for standing in self._committed.rules:
             self._publisher.set_rule(standing.rule.name, standing.state.state)
+        self._publisher.set_references(self._committed.references.values())
         self._export_limits()
         return pending.judged
 
@@ -338,6 +347,7 @@ class Engine:
         follow("evicted_panes", windows.evicted_panes)
         follow("evicted_change_versions", self._changes.evicted)
         follow("forgotten_versions", self._versions.forgotten)
+        follow("evicted_references", self._comparing.evicted)
         follow("unkept_rejections", self._quarantine.dropped)
         if self._labels is not None:
             follow("evicted_label_panes", self._labels.evicted_panes)
@@ -379,13 +389,14 @@ class Engine:
         change.states.update(self._streams.changed())
 
     def _standing(self) -> Committed:
-        name = self._versions.live
+        name, seen = self._versions.live, self._versions.seen
         return Committed(
             totals=dict(self._totals),
-            versions=self._versions.seen,
+            versions=seen,
             live_version=name,
             rules=self._judge.standings(name),
             labels=self._labels.standing() if self._labels is not None else None,
+            references=self._comparing.standings(seen),
         )
 
     def replace_rules(self, rules: Sequence[RuleSpec]) -> None:

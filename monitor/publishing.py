@@ -7,7 +7,7 @@ committed, never from what might yet be rolled back.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from collectors.resource_sample import GpuSample, ResourceSample
 from detectors.estimators import ESTIMATED_METRICS
 from monitor.judging import Judged
 from monitor.metrics import Metrics
+from monitor.seasonal import Basis
 
 if TYPE_CHECKING:
     from prometheus_client import Gauge
@@ -96,6 +97,19 @@ class Publisher:
     def set_rule(self, rule: str, state: str) -> None:
         """Export where a rule stands."""
         self._metrics.rule_state.labels(self._model, rule).set(RULE_STATES[state])
+
+    def count_basis(self, basis: Basis) -> None:
+        """Count a window by what it was compared with, where the reference has a season."""
+        if basis != "none":
+            self._metrics.seasonal.labels(basis).inc()
+
+    def set_references(self, standings: Iterable[Mapping[str, Any]]) -> None:
+        """Export which references versions are compared with."""
+        metrics = self._metrics
+        for standing in standings:
+            labels = (self._model, metrics.version(standing["version"]))
+            metrics.reference_rows.labels(*labels).set(standing.get("rows", 0))
+            metrics.reference_created.labels(*labels).set(_number(standing.get("created")))
 
     def set_backlogs(self, unread: Mapping[str, Mapping[str, int]]) -> None:
         """Export the bytes not read yet, given by source and by stream of it."""

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 from monitor.quantities import EventSpan
 from monitor.settings_faults import nearest
-from monitor.settings_kinds import change_metrics, meters, sampled_metrics
+from monitor.settings_kinds import (
+    change_metrics,
+    comparing_metrics,
+    meters,
+    sampled_metrics,
+)
 
 if TYPE_CHECKING:
     from monitor.settings import RuleSettings, Settings
-
-#: Metrics that compare with the reference; without one they cannot be told.
-COMPARING = frozenset({"psi", "ks", "new_category_ratio"})
 
 
 def oddities(settings: Settings) -> Iterator[str]:
@@ -76,7 +78,7 @@ def _rollback_oddities(settings: Settings) -> Iterator[str]:
 
 
 def _reference_oddities(settings: Settings) -> Iterator[str]:
-    comparing = [rule for rule in settings.rules if rule.metric in COMPARING]
+    comparing = [rule for rule in settings.rules if rule.metric in comparing_metrics()]
     reference = settings.reference
     if reference.origin:
         return
