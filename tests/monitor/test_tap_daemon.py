@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.tap_standing import is_taken, read_standing
+from collectors.tap_standing import is_tap, is_taken, read_standing
 from tests.monitor.daemon import eventually, running
 
 pytestmark = pytest.mark.real
@@ -48,6 +48,16 @@ class Scoring(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
+    """End a process that a killed daemon left behind in a test that failed."""
+    yield
+    for folder in (tmp_path / "spool").glob("*"):
+        standing = read_standing(folder)
+        if standing is not None and is_taken(folder) and is_tap(standing.pid):
+            os.kill(standing.pid, signal.SIGKILL)
 
 
 @pytest.fixture
