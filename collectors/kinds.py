@@ -22,6 +22,7 @@ from collectors.formats.databricks import DATABRICKS
 from collectors.formats.kedge import KedgeFormat
 from collectors.formats.line_format import EXCHANGE
 from collectors.formats.logged_bodies import MLFLOW, V2
+from collectors.formats.mirrored import MIRRORED
 from collectors.formats.options import FormatOptions
 from collectors.formats.sagemaker import SAGEMAKER
 from collectors.parquet_folder import ParquetSettings
@@ -29,6 +30,7 @@ from collectors.resources import Meter, ResourceSettings
 from collectors.source import Source
 from collectors.spool_source import SpoolSettings
 from collectors.tail import TailSettings
+from collectors.tap_settings import MirrorSettings, ProxySettings
 
 #: Entry points of installed packages that hold formats.
 ENTRY_POINTS = "kedge.formats"
@@ -191,9 +193,11 @@ SOURCES: Mapping[str, type[SourceSettings]] = {
     "tail": TailSettings,
     "http": SpoolSettings,
     "parquet": ParquetSettings,
+    "proxy": ProxySettings,
+    "mirror": MirrorSettings,
 }
 
 #: ``format = "…"`` of a ``[[collect]]`` table.
 FORMATS: Mapping[str, FormatKind] = Formats(
-    {**_TOLD, "cloudevents": CLOUDEVENTS, "exchange": EXCHANGE, "auto": _auto}
+    {**_TOLD, "cloudevents": CLOUDEVENTS, "exchange": EXCHANGE, "mirrored": MIRRORED, "auto": _auto}
 )

@@ -157,11 +157,44 @@ class Spool:
                 None if following is None else self._segments[following],
             )
 
-    def seal(self) -> None:
-        """Go on in a new segment, because what follows in the last one cannot be found."""
+    def seal(self) -> bool:
+        """Go on in a new segment, because what follows in the last one cannot be found.
+
+        Returns
+        -------
+        bool
+            True: what cannot be read by now never can.
+        """
         with self._writing, contextlib.suppress(OSError):
             if not self._closed:
                 self._roll()
+        return True
+
+    def skip(self, lines: int) -> None:
+        """Count lines that never came here as lost, at this place.
+
+        Raises
+        ------
+        SpoolError
+            The disk did not take the note; nothing is counted.
+        """
+        with self._writing:
+            if self._closed:
+                raise SpoolClosedError("the spool is closed")
+            with self._state:
+                number = next(reversed(self._segments))
+            try:
+                self._begin(Header(number + 1, self._durable_lines + lines))
+            except OSError as error:
+                raise SpoolError(
+                    f"could not write to the spool {self._folder}: {error.strerror}"
+                ) from error
+            self._durable_lines = self._lines
+
+    @property
+    def durable_lines(self) -> int:
+        """Lines ever spooled, those that were skipped or shed included."""
+        return self._durable_lines
 
     def release(self, place: Place) -> None:
         """Delete segments that end before a place that was committed, and whose ids are old."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from typing import Protocol
 
-from collectors.spool import Spool
 from collectors.spool_files import Place, Segment
 from collectors.spool_segment import (
     HEADER_BYTES,
@@ -38,6 +38,16 @@ class Reading:
     lost: int = 0
 
 
+class Segments(Protocol):
+    """What a reader has to know of a spool, in this process or in another."""
+
+    def around(self, sequence: int) -> tuple[Segment | None, Segment | None]:
+        """Return the segment of that number and the next one, as they stand."""
+
+    def seal(self) -> bool:
+        """Say whether what cannot be read at the end never can; False if it is being written."""
+
+
 class SpoolReader:
     """Where the reading of a spool stands. Belongs to one thread, which is not the writer's.
 
@@ -47,7 +57,7 @@ class SpoolReader:
         Behind what was committed; None to begin with the oldest segment that is there.
     """
 
-    def __init__(self, spool: Spool, place: Place | None) -> None:
+    def __init__(self, spool: Segments, place: Place | None) -> None:
         self._spool = spool
         self.place = place or self._oldest()
         self.damaged_segments = 0
@@ -62,7 +72,7 @@ class SpoolReader:
                 reading = self._read_in(here, bytes_max)
                 if reading is not None:
                     return Reading(reading.lines, reading.too_long, lost)
-                following = self._behind_damage(here)
+                following = self._behind_damage(here, following)
             if following is None:
                 return Reading(b"", (), lost) if lost else None
             lost += max(0, following.lines_before - self.place.lines)
@@ -106,14 +116,21 @@ class SpoolReader:
             self._open_sequence = segment.sequence
         return os.pread(self._descriptor, size, self.place.offset)
 
-    def _behind_damage(self, segment: Segment) -> Segment | None:
-        """Return where to read on; None when the disk takes no new segment now."""
+    def _behind_damage(self, segment: Segment, known: Segment | None) -> Segment | None:
+        """Return where to read on; None when nothing follows by now.
+
+        Parameters
+        ----------
+        known
+            What followed before the segment was read: if anything did, it was whole by then.
+        """
         here, following = self._spool.around(segment.sequence)
         if here is None:  # shed just now
             return following
-        if following is None:
+        if known is None:
             # Nothing tells where the next record begins, so the next ones go elsewhere.
-            self._spool.seal()
+            if not self._spool.seal():
+                return None
             _, following = self._spool.around(segment.sequence)
         if following is not None:
             place = self.place.offset

@@ -15,6 +15,7 @@ from collectors.quarantine import Quarantine
 from collectors.registry import MlflowRegistry
 from collectors.source import Source
 from collectors.spool_source import SpoolSettings, SpoolSource
+from collectors.tap_settings import MirrorSettings, ProxySettings
 from detectors.performance import Reading
 from detectors.performance_windows import PerformanceWindows
 from detectors.rule import RuleSpec
@@ -312,7 +313,7 @@ def _labels(settings: Settings, monotonic: Callable[[], float]) -> LabelJoin | N
 
 def _source(source: SourceSettings, settings: Settings) -> Source:
     own = source.settings
-    if isinstance(own, SpoolSettings) and not own.path:
+    if isinstance(own, SpoolSettings | ProxySettings | MirrorSettings) and not own.path:
         beside = sqlite_path(settings.store.url) or settings.path
         folder = beside.parent if beside else Path()
         own = replace(own, path=str(folder / "spool" / source.name))

@@ -19,6 +19,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from collectors.guarded_connection import GuardedConnection
+
 IDLE_TIMEOUT_S: Final = 10.0
 WRITE_TIMEOUT_S: Final = 30.0
 CONNECTIONS_MAX: Final = 200
@@ -80,7 +82,7 @@ async def listen(app: web.Application, host: str, port: int, guard: Guard) -> Li
     loop = asyncio.get_running_loop()
     try:
         server = await loop.create_server(
-            lambda: _Connection(manager, guard, loop=loop, **options),
+            lambda: GuardedConnection(manager, guard, loop=loop, **options),
             host,
             port,
             reuse_address=True,
@@ -89,41 +91,3 @@ async def listen(app: web.Application, host: str, port: int, guard: Guard) -> Li
         await runner.cleanup()
         raise
     return Listening(runner, server)
-
-
-class _Connection(web.RequestHandler):
-    """A connection that is cut off when there are too many, or when its client does not read."""
-
-    def __init__(self, manager: web.Server, guard: Guard, **options: Any) -> None:  # noqa: ANN401 - aiohttp's own
-        super().__init__(manager, **options)
-        self._clients = manager
-        self._guard = guard
-        self._unread: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        if len(self._clients.connections) > self._guard.connections_max:
-            self._cut("connections")
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        wait_s = self._guard.write_timeout_s
-        self._unread = asyncio.get_running_loop().call_later(wait_s, self._cut, "slow_reader")
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._stop_waiting()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._stop_waiting()
-        super().connection_lost(exc)
-
-    def _stop_waiting(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
-
-    def _cut(self, reason: str) -> None:
-        self._guard.refused(reason)
-        if self.transport is not None:
-            self.transport.abort()

@@ -250,7 +250,8 @@ class Metrics:
             "What a limit cost, by limit (skipped_windows, evicted_versions, evicted_panes, "
             "evicted_references, "
             "overflowing_columns, unkept_rejections, forgotten_versions, torn_spool_bytes, "
-            "damaged_spool_segments, evicted_change_versions).",
+            "damaged_spool_segments, evicted_change_versions; of taps: large_tapped_bodies, "
+            "unreadable_tapped_bodies, tap_connections, tap_slow_reader).",
             "limit",
         )
         self.commits = self._counter(

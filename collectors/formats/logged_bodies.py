@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from collectors.formats.bodies import body, feature_rows, predictions
+from collectors.formats.bodies import body, cell, feature_rows, predictions, split_csv
 from collectors.formats.event_line import Unusable
-from collectors.formats.exchange import Exchange
+from collectors.formats.exchange import Exchange, Half
 from collectors.formats.json_record import decoded
 from collectors.formats.line_format import EachLine, LineFormat
 from collectors.formats.mlflow_trace import Trace, trace_exchange
@@ -24,8 +24,11 @@ from collectors.formats.tensors import is_tensors
 
 
 class Logged(msgspec.Struct):
-    """A line with a request, an answer, or both."""
+    """A line with a request, an answer, or both; a tap's may have neither."""
 
+    tap: str | None = None
+    half: Half | None = None
+    csv: str | None = None
     request: Any = None
     response: Any = None
     body: Any = None
@@ -45,6 +48,10 @@ class Logged(msgspec.Struct):
 
     def asked(self) -> object:
         """Return the request's body; None if there is none."""
+        if self.csv is not None:
+            names, *rows = split_csv(self.csv) or [[]]
+            records = [dict(zip(names, map(cell, row), strict=False)) for row in rows]
+            return {"dataframe_records": records}
         given = self.request if self.request is not None else self.body
         if given is not None:
             return body(given)
@@ -52,6 +59,12 @@ class Logged(msgspec.Struct):
             if (value := getattr(self, key)) is not None:
                 return {key: value}
         return None
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether a tap says how a request ended, and not what was in it."""
+        bodies = (self.body, self.response_body, self.csv)
+        return self.tap is not None and all(one is None for one in bodies)
 
     def answered(self) -> object:
         """Return the answer's body; None if there is none."""
@@ -71,6 +84,9 @@ def _mlflow(line: bytes, options: FormatOptions) -> Iterable[Exchange]:
 def _v2(line: bytes, options: FormatOptions) -> Iterator[Exchange]:
     logged = decoded(line, _LOGGED)
     asked, answered = logged.asked(), logged.answered()
+    if logged.is_bare:
+        yield _exchange(logged, options)
+        return
     if not is_tensors(_get(asked, "inputs")) and not is_tensors(_get(answered, "outputs")):
         raise Unusable("missing_key")
     yield _exchange(logged, options)
@@ -78,7 +94,7 @@ def _v2(line: bytes, options: FormatOptions) -> Iterator[Exchange]:
 
 def _exchange(logged: Logged, options: FormatOptions) -> Exchange:
     asked, answered = logged.asked(), logged.answered()
-    if asked is None and answered is None:
+    if asked is None and answered is None and not logged.is_bare:
         raise Unusable("missing_key")
     ids = (logged.id, logged.request_id, _get(asked, "id"), _get(answered, "id"))
     versions = (logged.version, _get(answered, "model_version"))
@@ -91,6 +107,7 @@ def _exchange(logged: Logged, options: FormatOptions) -> Exchange:
         version=_first(versions),
         latency_ms=logged.latency_ms,
         status=logged.status,
+        half=logged.half if logged.tap is not None else None,
     )
 
 
