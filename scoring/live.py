@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from scoring.batch import rows_are_independent
 from scoring.model import Model, load_model
 from scoring.warm import check_example, warm
 
@@ -25,12 +26,15 @@ class Served:
         For the log, the metrics and the headers.
     warm_ms
         What a small request takes, in milliseconds; None where that is not known.
+    batches
+        Whether plain requests may be scored together.
     """
 
     name: str
     version: str
     model: Model
     warm_ms: float | None
+    batches: bool = False
 
     @property
     def inline(self) -> bool:
@@ -61,7 +65,10 @@ def load_served(folder: Path, name: str, version: str, *, checked: bool) -> Serv
     model = load_model(folder)
     if checked:
         check_example(model)
-    return Served(name, version, model, warm(model))
+    warm_ms = warm(model)
+    reader = model.reader
+    batches = model.by_row and reader is not None and rows_are_independent(model, reader)
+    return Served(name, version, model, warm_ms, batches)
 
 
 class Live:

@@ -33,6 +33,10 @@ NAMES_SHOWN = 20
 class Plan(Protocol):
     """Makes the table that a model takes of the data of a request."""
 
+    @property
+    def frame_columns(self) -> Any:  # noqa: ANN401 - a pandas Index, or None
+        """The names of the columns of a frame, for models that want one of doubles."""
+
     def table(self, data: RequestData) -> Table:
         """Return the table.
 
@@ -72,7 +76,7 @@ class ColumnPlan:
         self._named = columns[0].name is not None
         self._log_names = tuple(str(name) for name in self._names)
         self._doubles = all(c.type == "double" and c.required for c in columns)
-        self._frame_columns = None if arrays and self._doubles else _pandas_index(self._names)
+        self.frame_columns = None if arrays and self._doubles else _pandas_index(self._names)
 
     def table(self, data: RequestData) -> Table:
         """Return the table; see `Plan`."""
@@ -97,7 +101,7 @@ class ColumnPlan:
         if places.keys() != set(self._names):
             return None
         order = [places[name] for name in self._names]
-        return Block(self._log_names, block.values[:, order], self._frame_columns)
+        return Block(self._log_names, block.values[:, order], self.frame_columns)
 
     def _block_of_records(self, data: Records) -> Block | None:
         if not (self._doubles and self._named and data.rows):
@@ -117,7 +121,7 @@ class ColumnPlan:
             values = values.reshape(0, len(self._names))
         if values.shape[1] != len(self._names):
             return None
-        return Block(self._log_names, values, self._frame_columns)
+        return Block(self._log_names, values, self.frame_columns)
 
     def _table(self, sheet: Sheet, rows: int) -> Table:
         """Cast what is there, then miss what is not: the order in which MLflow finds faults."""
@@ -129,7 +133,7 @@ class ColumnPlan:
         self._refuse_missing(sheet)
         if self._doubles:
             values = np.column_stack(list(cells.values()))
-            return Block(self._log_names, values, self._frame_columns)
+            return Block(self._log_names, values, self.frame_columns)
         return Columns(cells, rows)
 
     def _refuse_missing(self, sheet: Sheet) -> None:

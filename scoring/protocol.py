@@ -22,6 +22,7 @@ JSON_TYPE: Final = "application/json"
 CSV_TYPE: Final = "text/csv"
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
 
+MediaType: TypeAlias = Literal["application/json", "text/csv"]
 ErrorCode: TypeAlias = Literal["BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INTERNAL_ERROR"]
 
 #: The two further words with which MLflow classifies each of its error codes.
@@ -135,7 +136,7 @@ class Invocation:
     params: object = None
 
 
-def media_type(content_type: str | None) -> Literal["application/json", "text/csv"]:
+def media_type(content_type: str | None) -> MediaType:
     """Return what a Content-Type header announces.
 
     Names are compared with regard to case, and ``charset=utf-8`` is the only parameter, as in
@@ -164,7 +165,7 @@ def media_type(content_type: str | None) -> Literal["application/json", "text/cs
     )
 
 
-def parse_invocation(media: Literal["application/json", "text/csv"], body: bytes) -> Invocation:
+def parse_invocation(media: MediaType, body: bytes) -> Invocation:
     """Read the body of ``POST /invocations``.
 
     ``NaN`` and ``Infinity`` are read as Python's JSON reads them, because MLflow's clients
@@ -270,9 +271,12 @@ def render_predictions(predictions: object) -> bytes:
     """
     answer = {"predictions": predictions}
     try:
-        return json.dumps(answer, allow_nan=False).encode()
+        return _encode(answer).encode()
     except ValueError:
-        return json.dumps(_finite(answer), allow_nan=False).encode()
+        return _encode(_finite(answer)).encode()
+
+
+_encode: Final = json.JSONEncoder(allow_nan=False).encode
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - JSON values of any shape

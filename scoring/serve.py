@@ -23,6 +23,7 @@ from aiohttp import web
 
 from collectors.registry import MlflowRegistry, RegistryError
 from scoring.artifact import ArtifactCache, ArtifactError
+from scoring.front import Front
 from scoring.listen import bind, url_of
 from scoring.live import Live, load_served
 from scoring.log_file import LogFile
@@ -150,14 +151,21 @@ async def _running(
         )
         live, metrics = Live(served), ScoringMetrics()
         log = _started_log(settings, metrics, stack)
-        server = ScoringServer(live, metrics, log, body_bytes_max=settings.body_bytes_max)
+        server = ScoringServer(
+            live,
+            metrics,
+            log,
+            body_bytes_max=settings.body_bytes_max,
+            batch_rows_max=settings.batch_rows_max,
+            request_timeout_s=settings.request_timeout_s,
+        )
         stack.callback(server.close)
         runner = web.AppRunner(
             server.app(), access_log=None, shutdown_timeout=settings.drain_s, handle_signals=False
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, own, backlog=BACKLOG_CONNECTIONS).start()
+        await _listening(server, runner, own, settings, stack)
         yield _Running(
             f"serving models:/{target.name} version {target.version} on {url_of(own)}"
             if registry is not None
@@ -172,6 +180,24 @@ async def _running(
                 metrics=metrics,
             ),
         )
+
+
+async def _listening(
+    server: ScoringServer,
+    runner: web.AppRunner,
+    own: socket.socket,
+    settings: ServeSettings,
+    stack: AsyncExitStack,
+) -> None:
+    """Take connections; at the end no more of them, and answer what is on its way."""
+    if runner.server is None:
+        raise RuntimeError("the runner was not set up")
+    front = Front(server, runner.server)
+    stack.push_async_callback(front.drain, settings.drain_s)
+    listener = await asyncio.get_running_loop().create_server(
+        front.connect, sock=own, backlog=BACKLOG_CONNECTIONS
+    )
+    stack.callback(listener.close)
 
 
 async def _resolved(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from scoring.scorer import BATCH_ROWS_MAX, REQUEST_TIMEOUT_S
 from scoring.server import BODY_BYTES_MAX
 
 
@@ -35,6 +36,12 @@ class ServeSettings:
         Folder for downloaded models; by default one that is removed at the end.
     drain_s
         How long requests in flight may take once the server is told to stop.
+    body_bytes_max
+        A longer body is answered 413.
+    batch_rows_max
+        Rows of several requests that are scored together at most; 1: each request by itself.
+    request_timeout_s
+        A request that takes longer is answered 504.
     """
 
     model_uri: str
@@ -49,6 +56,8 @@ class ServeSettings:
     cache: Path | None = None
     drain_s: float = 20.0
     body_bytes_max: int = BODY_BYTES_MAX
+    batch_rows_max: int = BATCH_ROWS_MAX
+    request_timeout_s: float = REQUEST_TIMEOUT_S
 
     def __post_init__(self) -> None:
         limits = {

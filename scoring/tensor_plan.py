@@ -24,6 +24,8 @@ from scoring.table import Array, Block, Columns, Table, Tensors
 class TensorPlan:
     """The plan of a signature of tensors: one without a name, or several with."""
 
+    frame_columns: Any = None
+
     def __init__(self, tensors: tuple[TensorSpec, ...]) -> None:
         self._tensors = tensors
 
@@ -75,6 +77,8 @@ class TensorPlan:
 
 class OpenPlan:
     """The plan of a model without a signature: what came goes to the model."""
+
+    frame_columns: Any = None
 
     def table(self, data: RequestData) -> Table:
         """Return the table; see `scoring.plan.Plan`."""
