@@ -6,9 +6,10 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
+
+import msgspec
 
 from scoring.live import Served
 from scoring.metrics import ScoringMetrics
@@ -20,8 +21,7 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _TRACE_PARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True, gc=False):
     """A request that came in.
 
     Parameters
@@ -36,8 +36,8 @@ class Arrival:
 
     request_id: str
     trace_id: str = ""
-    ts: float = field(default_factory=time.time)
-    began: float = field(default_factory=time.perf_counter)
+    ts: float = msgspec.field(default_factory=time.time)
+    began: float = msgspec.field(default_factory=time.perf_counter)
 
 
 class Ledger:

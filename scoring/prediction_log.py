@@ -11,7 +11,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -48,8 +47,7 @@ class Event(msgspec.Struct, omit_defaults=True):
     trace_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True, gc=False):
     """A request and its answer.
 
     Parameters

@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final, Literal, TypeAlias
 
@@ -136,6 +137,7 @@ class Invocation:
     params: object = None
 
 
+@lru_cache(maxsize=64)
 def media_type(content_type: str | None) -> MediaType:
     """Return what a Content-Type header announces.
 

@@ -9,7 +9,6 @@ read again by `scoring.protocol` and `scoring.plan`, which know all of MLflow's 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
@@ -35,8 +34,7 @@ _TYPES: Final[Mapping[ColumnType, Any]] = {
 COLUMNS_MAX: Final = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedRows:
+class LoggedRows(msgspec.Struct, frozen=True, gc=False):
     """The rows of one request, as far as the prediction log is concerned.
 
     Parameters

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
+
+import msgspec
 
 from scoring.model import Model
 from scoring.predictions import plain_predictions
@@ -25,8 +26,7 @@ logger = logging.getLogger("kedge.scoring")
 MODEL_ERROR_MAX: Final = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What is sent for a request.
 
     Parameters

@@ -11,9 +11,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
+
+import msgspec
 
 from scoring.batch import score_rows
 from scoring.live import INLINE_MS_MAX, Served
@@ -33,8 +34,7 @@ REQUEST_TIMEOUT_S: Final = 60.0
 _DECAY: Final = 0.9
 
 
-@dataclass(slots=True)
-class Job:
+class Job(msgspec.Struct):
     """A request on its way through the queue.
 
     Parameters
