@@ -47,6 +47,11 @@ class Head:
     api_key: str
 
     @property
+    def v2(self) -> bool:
+        """Plain requests are of MLflow's protocol."""
+        return False
+
+    @property
     def repeats(self) -> bool:
         """Whether the next request may well have the same head, byte for byte."""
         return not self.request_id and not self.trace_parent

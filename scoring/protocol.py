@@ -183,7 +183,7 @@ def parse_invocation(media: MediaType, body: bytes) -> Invocation:
             return Invocation(Csv(body.decode()))
         except UnicodeDecodeError as error:
             raise ScoringError(f"the CSV is not UTF-8: {error}") from error
-    value = _decode(body)
+    value = decode_json(body)
     if not isinstance(value, dict):
         raise ScoringError(
             f"the body must be a JSON object with exactly one of {', '.join(_FIELDS)}; "
@@ -203,7 +203,14 @@ def parse_invocation(media: MediaType, body: bytes) -> Invocation:
     return Invocation(_PARSERS[fields[0]](value[fields[0]]), value.get("params"))
 
 
-def _decode(body: bytes) -> object:
+def decode_json(body: bytes) -> object:
+    """Return any JSON, and the bare words that Python's own writer puts where JSON has none.
+
+    Raises
+    ------
+    ScoringError
+        It is not valid, or nested too deeply.
+    """
     try:
         return msgspec.json.decode(body)
     except RecursionError:

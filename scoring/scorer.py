@@ -12,15 +12,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from scoring.batch import score_rows
 from scoring.live import INLINE_MS_MAX, Served
-from scoring.protocol import JSON_TYPE, MediaType, ScoringError
+from scoring.protocol import CSV_TYPE, JSON_TYPE, MediaType, ScoringError
 from scoring.rows import LoggedRows
 from scoring.score import Answer, refusal, score
+from scoring.v2 import in_v2, infer
 
 #: A longer body is parsed and scored in the thread, however quick the model is.
 INLINE_BODY_BYTES_MAX: Final = 32 * 1024
@@ -50,7 +51,7 @@ class Job(msgspec.Struct):
     """
 
     served: Served
-    media: MediaType
+    media: MediaType | Literal["v2"]
     body: bytes
     rows: LoggedRows | None
     reply: Callable[[Answer], None]
@@ -95,11 +96,15 @@ class Scorer:
         self._thread.shutdown(cancel_futures=True)
 
     def submit(
-        self, served: Served, media: MediaType, body: bytes, reply: Callable[[Answer], None]
+        self,
+        served: Served,
+        media: MediaType | Literal["v2"],
+        body: bytes,
+        reply: Callable[[Answer], None],
     ) -> None:
         """Take a request; `reply` gets its answer, later or at once."""
         if self._pending >= PENDING_MAX:
-            reply(_overloaded())
+            reply(_refused(media, _OVERLOADED))
             return
         rows = None
         reader = served.model.reader
@@ -145,7 +150,7 @@ class Scorer:
             if job.expires < time.monotonic():
                 self._queue.popleft()
                 self._pending -= 1
-                job.answer(_too_late())
+                job.answer(_too_late(job.media))
                 continue
             if jobs and (
                 job.rows is None
@@ -161,7 +166,7 @@ class Scorer:
     def _inline(self, jobs: Sequence[Job]) -> bool:
         """Whether to score on the event loop: for a quick model a thread costs more than it."""
         first = jobs[0]
-        if not first.served.inline or first.media != JSON_TYPE:
+        if not first.served.inline or first.media == CSV_TYPE:
             return False
         if len(jobs) > 1:
             return self._batch_ms < INLINE_MS_MAX
@@ -178,7 +183,7 @@ class Scorer:
 
     def _give_up(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
-            job.answer(_too_late())
+            job.answer(_too_late(job.media))
 
 
 def _scored(jobs: Sequence[Job]) -> tuple[list[Answer], float]:
@@ -197,18 +202,24 @@ def _answers(jobs: Sequence[Job]) -> list[Answer]:
     reader = first.served.model.reader
     if reader is not None and rows:
         return score_rows(first.served.model, reader, rows)
+    if first.media == "v2":
+        return [infer(first.served.model, first.served.name, first.served.version, first.body)]
     return [score(first.served.model, first.media, first.body)]
 
 
-def _overloaded() -> Answer:
-    return refusal(
-        ScoringError(
-            f"{PENDING_MAX} requests are waiting already: try again later",
-            status=HTTPStatus.SERVICE_UNAVAILABLE,
-        )
-    )
+def _refused(media: MediaType | Literal["v2"], error: ScoringError) -> Answer:
+    return refusal(in_v2(error) if media == "v2" else error)
 
 
-def _too_late() -> Answer:
-    """Return the answer of MLflow to a request over the time limit, word for word."""
-    return Answer(HTTPStatus.GATEWAY_TIMEOUT, JSON_TYPE, b"Request processing time exceeded limit")
+_OVERLOADED: Final = ScoringError(
+    "too many requests are waiting already: try again later",
+    status=HTTPStatus.SERVICE_UNAVAILABLE,
+)
+
+
+def _too_late(media: MediaType | Literal["v2"]) -> Answer:
+    """Return the answer to a request over the time limit: MLflow's, word for word."""
+    text = "Request processing time exceeded limit"
+    if media == "v2":
+        return _refused(media, ScoringError(text, status=HTTPStatus.GATEWAY_TIMEOUT))
+    return Answer(HTTPStatus.GATEWAY_TIMEOUT, JSON_TYPE, text.encode())

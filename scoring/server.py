@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import metadata
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import aiohttp
 from aiohttp import web
@@ -20,9 +20,11 @@ from scoring.ledger import Ledger
 from scoring.live import Live, Served
 from scoring.metrics import ScoringMetrics
 from scoring.prediction_log import PredictionLog
-from scoring.protocol import JSON_TYPE, ScoringError, media_type
+from scoring.protocol import JSON_TYPE, MediaType, ScoringError, media_type
 from scoring.score import Answer, refusal
 from scoring.scorer import BATCH_ROWS_MAX, REQUEST_TIMEOUT_S, Scorer
+from scoring.v2 import in_v2
+from scoring.v2_routes import V2Routes
 
 BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 RETRY_AFTER_S: Final = 1
@@ -39,6 +41,10 @@ class AskedHead(Protocol):
     @property
     def content_type(self) -> str:
         """Empty if there is none."""
+
+    @property
+    def v2(self) -> bool:
+        """Whether the body is one of the Open Inference Protocol."""
 
 
 class ScoringServer:
@@ -77,6 +83,7 @@ class ScoringServer:
                 web.get("/version", self._version, allow_head=False),
                 web.get("/metrics", self._page_of_metrics, allow_head=False),
                 web.post("/invocations", self._invocations),
+                *V2Routes(self._live, self, _version_of("kedge") or "unknown").routes(),
             ]
         )
         app.on_response_prepare.append(self._sign)
@@ -90,7 +97,7 @@ class ScoringServer:
         """Score a request whose body is in; `reply` is called once, now or later."""
         served = self._live.current
         try:
-            media = media_type(head.content_type)
+            media = _media(head)
         except ScoringError as error:
             reply(served, refusal(error))
             return
@@ -117,11 +124,18 @@ class ScoringServer:
         page, content_type = self._metrics.render(request.headers.get("Accept", ""))
         return web.Response(body=page, headers={"Content-Type": content_type})
 
+    async def infer(self, request: web.Request) -> web.Response:
+        """Answer a request of the Open Inference Protocol."""
+        return await self._scored(request, _Head("", v2=True))
+
     async def _invocations(self, request: web.Request) -> web.Response:
+        return await self._scored(request, _Head(request.headers.get("Content-Type", "")))
+
+    async def _scored(self, request: web.Request, head: _Head) -> web.Response:
         arrival = self.ledger.arrival(
             request.headers.get("X-Request-Id"), request.headers.get("traceparent")
         )
-        served, answer = await self._answer(request)
+        served, answer = await self._answer(request, head)
         self.ledger.note(served, arrival, answer)
         headers = {
             **served.headers(),
@@ -131,25 +145,25 @@ class ScoringServer:
         }
         return web.Response(status=answer.status, body=answer.body, headers=headers)
 
-    async def _answer(self, request: web.Request) -> tuple[Served, Answer]:
+    async def _answer(self, request: web.Request, head: _Head) -> tuple[Served, Answer]:
         """Return the answer, and the version that gave it: the live one once the body is in."""
-        head = _Head(request.headers.get("Content-Type", ""))
         try:
             # A type that is not served is told before a body is waited for.
-            media_type(head.content_type)
+            _media(head)
             body = await request.read()
         except ScoringError as error:
-            return self._live.current, refusal(error)
+            return self._live.current, _refusal(head, error)
         except (web.RequestPayloadError, aiohttp.ClientError, ConnectionError) as error:
             # Half a body, a wrong chunk, a wrong gzip: nobody may be there to read the answer.
             reason = ScoringError(f"cannot read the body: {error or type(error).__name__}")
-            return self._live.current, refusal(reason)
+            return self._live.current, _refusal(head, reason)
         except web.HTTPRequestEntityTooLarge:
-            return self._live.current, refusal(
+            return self._live.current, _refusal(
+                head,
                 ScoringError(
                     f"the body is over {self._body_bytes_max} bytes",
                     status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                )
+                ),
             )
         answered: asyncio.Future[tuple[Served, Answer]] = asyncio.get_running_loop().create_future()
 
@@ -173,6 +187,16 @@ class ScoringServer:
 @dataclass(frozen=True, slots=True)
 class _Head:
     content_type: str
+    v2: bool = False
+
+
+def _refusal(head: AskedHead, error: ScoringError) -> Answer:
+    return refusal(in_v2(error) if head.v2 else error)
+
+
+def _media(head: AskedHead) -> MediaType | Literal["v2"]:
+    # The other protocol is told by the path, and speaks JSON whatever the header says.
+    return "v2" if head.v2 else media_type(head.content_type)
 
 
 @web.middleware
