@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from collections.abc import Sequence
 from http import HTTPStatus
 from itertools import chain
@@ -37,11 +38,13 @@ def score_rows(model: Model, reader: RowReader, requests: Sequence[LoggedRows]) 
     try:
         predictions = predict(model, reader.table(together), None)
         if len(requests) == 1:
-            return [_answer(predictions, requests[0])]
+            return [_answer(model, predictions, requests[0])]
         if isinstance(predictions, list) and len(predictions) == len(together):
-            return _dealt(predictions, requests)
+            return _dealt(model, predictions, requests)
     except ScoringError as error:
         if len(requests) == 1:
+            if model.accidents:
+                error.stack_trace = traceback.format_exc()
             return [refusal(error, requests[0])]
     except Exception:
         # A fault of ours. The caller gets no traceback; the log of the server does.
@@ -55,17 +58,18 @@ def _joined(requests: Sequence[LoggedRows]) -> list[Any]:
     return list(chain.from_iterable(request.cells for request in requests))
 
 
-def _dealt(predictions: list[Any], requests: Sequence[LoggedRows]) -> list[Answer]:
+def _dealt(model: Model, predictions: list[Any], requests: Sequence[LoggedRows]) -> list[Answer]:
     answers, begins = [], 0
     for request in requests:
         ends = begins + len(request.cells)
-        answers.append(_answer(predictions[begins:ends], request))
+        answers.append(_answer(model, predictions[begins:ends], request))
         begins = ends
     return answers
 
 
-def _answer(predictions: object, request: LoggedRows) -> Answer:
-    return Answer(HTTPStatus.OK, JSON_TYPE, render_predictions(predictions), request, predictions)
+def _answer(model: Model, predictions: object, request: LoggedRows) -> Answer:
+    body = render_predictions(predictions, bare_words=model.accidents)
+    return Answer(HTTPStatus.OK, JSON_TYPE, body, request, predictions)
 
 
 def rows_are_independent(model: Model, reader: RowReader) -> bool:

@@ -49,20 +49,24 @@ class Served:
         }
 
 
-def load_served(folder: Path, name: str, version: str, *, checked: bool) -> Served:
+def load_served(
+    folder: Path, name: str, version: str, *, checked: bool, accidents: bool = False
+) -> Served:
     """Load and warm the model in a folder. It takes seconds: run it off the event loop.
 
     Parameters
     ----------
     checked
         Whether the model must score its own input example.
+    accidents
+        Whether MLflow's accidents are repeated; see docs/scoring.md.
 
     Raises
     ------
     ModelLoadError, ModelCheckError
         It does not load, or does not score its own example.
     """
-    model = load_model(folder)
+    model = load_model(folder, accidents=accidents)
     if checked:
         check_example(model)
     warm_ms = warm(model)

@@ -51,6 +51,8 @@ class Model:
         Reads plain requests quickly; None where all of them go through the plan.
     by_row
         Whether the flavour answers to each row by itself, as far as is known without a trial.
+    accidents
+        Whether MLflow's accidents are repeated; see docs/scoring.md.
     """
 
     signature: Signature
@@ -60,13 +62,14 @@ class Model:
     mlflow_version: str = ""
     reader: RowReader | None = None
     by_row: bool = False
+    accidents: bool = False
 
     def params(self, params: object) -> dict[str, Any]:
         """Return the parameters of a request, checked; see `scoring.params.check_params`."""
         return check_params(params, self.signature.params)
 
 
-def load_model(folder: Path) -> Model:
+def load_model(folder: Path, *, accidents: bool = False) -> Model:
     """Load the model in a folder that has an MLmodel file.
 
     Raises
@@ -78,7 +81,7 @@ def load_model(folder: Path) -> Model:
     try:
         signature = parse_signature(mlmodel)
         loaded = _load_flavour(folder, mlmodel, signature)
-        plan = compile_plan(signature, arrays=loaded.takes_arrays)
+        plan = compile_plan(signature, arrays=loaded.takes_arrays, wraps=accidents)
     except ModelLoadError:
         raise
     except SignatureError as error:
@@ -95,6 +98,7 @@ def load_model(folder: Path) -> Model:
         str(mlmodel.get("mlflow_version", "")),
         row_reader(signature, plan.frame_columns),
         loaded.by_row,
+        accidents,
     )
 
 

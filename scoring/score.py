@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -51,9 +52,11 @@ def score(model: Model, media: MediaType, body: bytes) -> Answer:
         invocation = parse_invocation(media, body)
         table = model.plan.table(invocation.data)
         predictions = predict(model, table, invocation.params)
-        rendered = render_predictions(predictions)
+        rendered = render_predictions(predictions, bare_words=model.accidents)
         return Answer(HTTPStatus.OK, JSON_TYPE, rendered, table, predictions)
     except ScoringError as error:
+        if model.accidents and error.__cause__ is not None and not error.schema:
+            error.stack_trace = traceback.format_exc()
         return refusal(error, table)
     except Exception:
         # A fault of ours. The caller gets no traceback; the log of the server does.

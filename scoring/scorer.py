@@ -18,7 +18,7 @@ import msgspec
 
 from scoring.batch import score_rows
 from scoring.live import INLINE_MS_MAX, Served
-from scoring.protocol import CSV_TYPE, JSON_TYPE, MediaType, ScoringError
+from scoring.protocol import CSV_TYPE, JSON_TYPE, PARQUET_TYPE, MediaType, ScoringError
 from scoring.rows import LoggedRows
 from scoring.score import Answer, refusal, score
 from scoring.v2 import in_v2, infer
@@ -166,7 +166,7 @@ class Scorer:
     def _inline(self, jobs: Sequence[Job]) -> bool:
         """Whether to score on the event loop: for a quick model a thread costs more than it."""
         first = jobs[0]
-        if not first.served.inline or first.media == CSV_TYPE:
+        if not first.served.inline or first.media in (CSV_TYPE, PARQUET_TYPE):
             return False
         if len(jobs) > 1:
             return self._batch_ms < INLINE_MS_MAX

@@ -147,7 +147,12 @@ async def _running(
         folder = await artifacts.fetch(target.source)
         # What was asked for is served even if its stored example is not good: there is no other.
         served = await asyncio.get_running_loop().run_in_executor(
-            loader, lambda: load_served(folder, target.name, target.version, checked=False)
+            loader,
+            lambda: load_served(
+                *(folder, target.name, target.version),
+                checked=False,
+                accidents=settings.mlflow_accidents,
+            ),
         )
         live, metrics = Live(served), ScoringMetrics()
         log = _started_log(settings, metrics, stack)
@@ -232,6 +237,7 @@ def _follower(
         loader=loader,
         metrics=metrics,
         poll_s=settings.poll_s,
+        accidents=settings.mlflow_accidents,
     )
 
 

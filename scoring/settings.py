@@ -42,6 +42,8 @@ class ServeSettings:
         Rows of several requests that are scored together at most; 1: each request by itself.
     request_timeout_s
         A request that takes longer is answered 504.
+    mlflow_accidents
+        Answer as MLflow does where it does by accident; see docs/scoring.md.
     """
 
     model_uri: str
@@ -58,6 +60,7 @@ class ServeSettings:
     body_bytes_max: int = BODY_BYTES_MAX
     batch_rows_max: int = BATCH_ROWS_MAX
     request_timeout_s: float = REQUEST_TIMEOUT_S
+    mlflow_accidents: bool = False
 
     def __post_init__(self) -> None:
         limits = {

@@ -53,6 +53,11 @@ import click
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for downloaded models.  [default: one that is removed at the end]",
 )
+@click.option(
+    "--mlflow-accidents",
+    is_flag=True,
+    help="Repeat what MLflow does by accident: see docs/scoring.md.",
+)
 def command(
     *,
     model_uri: str,
@@ -65,6 +70,7 @@ def command(
     log_keep: int,
     poll: str,
     cache: Path | None,
+    mlflow_accidents: bool,
 ) -> int:
     """Serve a model: the scoring server.
 
@@ -90,6 +96,7 @@ def command(
         log_keep=log_keep,
         poll_s=_duration("--poll", poll),
         cache=cache,
+        mlflow_accidents=mlflow_accidents,
     )
     from monitor import logs  # noqa: PLC0415 - not for wrong use
 
