@@ -170,11 +170,18 @@ class Connection(asyncio.Protocol):
         self._asking = True
         server = self._front.server
         arrival = server.ledger.arrival(head.request_id, head.trace_parent)
+        refused = server.refuses(head)
+        if refused is not None:
+            self._write(head, arrival, server.current, refused)
+            return
         server.submit(head, data[begins:whole], partial(self._reply, head, arrival))
 
     def _reply(self, head: Head, arrival: Arrival, served: Served, answer: Answer) -> None:
+        self._front.server.ledger.note(served, arrival, answer)
+        self._write(head, arrival, served, answer)
+
+    def _write(self, head: Head, arrival: Arrival, served: Served, answer: Answer) -> None:
         server, front = self._front.server, self._front
-        server.ledger.note(served, arrival, answer)
         self._asking = False
         transport = self._transport
         if transport is None or transport.is_closing():

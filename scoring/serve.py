@@ -24,6 +24,7 @@ from aiohttp import web
 from collectors.registry import MlflowRegistry, RegistryError
 from scoring.artifact import ArtifactCache, ArtifactError
 from scoring.front import Front
+from scoring.keys import Gate, Keys
 from scoring.listen import bind, url_of
 from scoring.live import Live, load_served
 from scoring.log_file import LogFile
@@ -140,7 +141,9 @@ async def _running(
         own = listening or bind(settings.host, settings.port, shared=False)
         stack.callback(own.close)
         tracking = Tracking.of(settings.tracking_uri)
-        artifacts = ArtifactCache(_cache_folder(settings, stack), tracking)
+        artifacts = ArtifactCache(
+            _cache_folder(settings, stack), tracking, allowed=settings.allowed_sources
+        )
         target, registry = await _resolved(settings.model_uri, tracking, stack)
         loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         stack.callback(loader.shutdown, wait=False, cancel_futures=True)
@@ -163,6 +166,7 @@ async def _running(
             body_bytes_max=settings.body_bytes_max,
             batch_rows_max=settings.batch_rows_max,
             request_timeout_s=settings.request_timeout_s,
+            gate=_gate(settings),
         )
         stack.callback(server.close)
         runner = web.AppRunner(
@@ -185,6 +189,14 @@ async def _running(
                 metrics=metrics,
             ),
         )
+
+
+def _gate(settings: ServeSettings) -> Gate | None:
+    if settings.api_keys is None and settings.rate_limit is None:
+        return None
+    keys = None if settings.api_keys is None else Keys(settings.api_keys)
+    rate = None if settings.rate_limit is None else settings.rate_limit / settings.workers
+    return Gate(keys, rate)
 
 
 async def _listening(

@@ -16,6 +16,7 @@ from typing import Final, Literal, Protocol
 import aiohttp
 from aiohttp import web
 
+from scoring.keys import Gate
 from scoring.ledger import Ledger
 from scoring.live import Live, Served
 from scoring.metrics import ScoringMetrics
@@ -46,6 +47,14 @@ class AskedHead(Protocol):
     def v2(self) -> bool:
         """Whether the body is one of the Open Inference Protocol."""
 
+    @property
+    def authorization(self) -> str:
+        """Empty if there is none."""
+
+    @property
+    def api_key(self) -> str:
+        """Empty if there is none."""
+
 
 class ScoringServer:
     """Answers requests with the live version.
@@ -53,7 +62,9 @@ class ScoringServer:
     Parameters
     ----------
     log
-        Gets every answer of ``/invocations``; None: no prediction log.
+        Gets every answer to a request that was let in; None: no prediction log.
+    gate
+        Lets requests to score in; None: all of them.
     """
 
     def __init__(
@@ -65,10 +76,12 @@ class ScoringServer:
         body_bytes_max: int = BODY_BYTES_MAX,
         batch_rows_max: int = BATCH_ROWS_MAX,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
+        gate: Gate | None = None,
     ) -> None:
         self._live = live
         self._metrics = metrics
         self.ledger = Ledger(metrics, log)
+        self._gate = gate
         self._body_bytes_max = body_bytes_max
         self._scorer = Scorer(batch_rows_max=batch_rows_max, timeout_s=request_timeout_s)
         metrics.build_info.labels(_version_of("kedge") or "unknown").set(1)
@@ -89,9 +102,24 @@ class ScoringServer:
         app.on_response_prepare.append(self._sign)
         return app
 
+    @property
+    def current(self) -> Served:
+        """The live version."""
+        return self._live.current
+
     def close(self) -> None:
         """Let go of the scoring thread, once no request is left."""
         self._scorer.close()
+
+    def refuses(self, head: AskedHead) -> Answer | None:
+        """Return the answer to a request that is not let in; ask once a request."""
+        if self._gate is None:
+            return None
+        error = self._gate.refuses(head.authorization, head.api_key)
+        if error is None:
+            return None
+        self._metrics.refused.labels(str(error.status)).inc()
+        return _refusal(head, error)
 
     def submit(self, head: AskedHead, body: bytes, reply: Reply) -> None:
         """Score a request whose body is in; `reply` is called once, now or later."""
@@ -109,7 +137,9 @@ class ScoringServer:
 
     def hints(self, answer: Answer) -> Mapping[str, str]:
         """Return the headers that go with an answer's status."""
-        if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            return {"WWW-Authenticate": "Bearer"}
+        if answer.status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
             return {"Retry-After": str(RETRY_AFTER_S)}
         return {}
 
@@ -126,17 +156,21 @@ class ScoringServer:
 
     async def infer(self, request: web.Request) -> web.Response:
         """Answer a request of the Open Inference Protocol."""
-        return await self._scored(request, _Head("", v2=True))
+        return await self._scored(request, _head(request, v2=True))
 
     async def _invocations(self, request: web.Request) -> web.Response:
-        return await self._scored(request, _Head(request.headers.get("Content-Type", "")))
+        return await self._scored(request, _head(request, v2=False))
 
     async def _scored(self, request: web.Request, head: _Head) -> web.Response:
         arrival = self.ledger.arrival(
             request.headers.get("X-Request-Id"), request.headers.get("traceparent")
         )
-        served, answer = await self._answer(request, head)
-        self.ledger.note(served, arrival, answer)
+        answer = self.refuses(head)
+        if answer is not None:
+            served = self._live.current
+        else:
+            served, answer = await self._answer(request, head)
+            self.ledger.note(served, arrival, answer)
         headers = {
             **served.headers(),
             **self.hints(answer),
@@ -187,7 +221,19 @@ class ScoringServer:
 @dataclass(frozen=True, slots=True)
 class _Head:
     content_type: str
-    v2: bool = False
+    authorization: str
+    api_key: str
+    v2: bool
+
+
+def _head(request: web.Request, *, v2: bool) -> _Head:
+    headers = request.headers
+    return _Head(
+        headers.get("Content-Type", ""),
+        headers.get("Authorization", ""),
+        headers.get("X-API-Key", ""),
+        v2,
+    )
 
 
 def _refusal(head: AskedHead, error: ScoringError) -> Answer:
