@@ -1,4 +1,6 @@
-"""A model folder as MLflow writes it, loaded: scikit-learn natively, the rest through mlflow.
+"""A model folder as MLflow writes it, loaded.
+
+scikit-learn, LightGBM, XGBoost and ONNX are loaded natively, the rest through mlflow.
 
 Loading a model runs code from its files: pickles do by nature, and the list of types that a
 skops file may hold stands in the model's own MLmodel. Load models that you trust.
@@ -12,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from scoring import sklearn_native
+from scoring import boosting_native, onnx_native, sklearn_native
 from scoring.model_error import ModelLoadError
 from scoring.params import check_params
 from scoring.plan import Plan, compile_plan
@@ -136,17 +138,30 @@ class _Loaded:
 
 
 def _load_flavour(folder: Path, mlmodel: Mapping[str, Any], signature: Signature) -> _Loaded:
-    flavours = mlmodel["flavors"]
-    sklearn, pyfunc = flavours.get("sklearn"), flavours.get("python_function") or {}
+    pyfunc = mlmodel["flavors"].get("python_function") or {}
+    name = str(pyfunc.get("loader_module", "")).removeprefix("mlflow.")
+    flavour = mlmodel["flavors"].get(name)
     # A model with code of its own needs mlflow to put that on the path.
-    if sklearn and pyfunc.get("loader_module") == "mlflow.sklearn" and not sklearn.get("code"):
-        path = _inside(folder, str(sklearn["pickled_model"]))
+    if not flavour or flavour.get("code") or pyfunc.get("code"):
+        return _Loaded(_pyfunc_predictor(folder), takes_arrays=False, by_row=False)
+    if name == "sklearn":
+        path = _inside(folder, str(flavour["pickled_model"]))
         function = str(pyfunc.get("predict_fn") or "predict")
-        estimator = sklearn_native.load(path, sklearn, function, signature)
-        return _Loaded(
-            _sklearn_predictor(estimator.predict), estimator.takes_arrays, estimator.by_row
-        )
+        return _of_estimator(sklearn_native.load(path, flavour, function, signature))
+    # Parameters of a request reach these through mlflow alone.
+    if name in ("lightgbm", "xgboost") and not signature.params:
+        path = _inside(folder, str(flavour["data"]))
+        return _of_estimator(boosting_native.load(path, name, flavour, signature))
+    if name == "onnx" and onnx_native.is_plain(flavour):
+        path = _inside(folder, str(flavour["data"]))
+        predict = onnx_native.OnnxPredictor(path, flavour.get("providers"))
+        return _Loaded(predict, takes_arrays=True, by_row=True)
     return _Loaded(_pyfunc_predictor(folder), takes_arrays=False, by_row=False)
+
+
+def _of_estimator(estimator: sklearn_native.Estimator) -> _Loaded:
+    predict = _sklearn_predictor(estimator.predict)
+    return _Loaded(predict, estimator.takes_arrays, estimator.by_row)
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -166,7 +181,7 @@ def _sklearn_predictor(predict: Callable[[Any], Any]) -> Predictor:
 def _pyfunc_predictor(folder: Path) -> Predictor:
     if find_spec("mlflow") is None:
         raise ModelLoadError(
-            f"the model in {folder} is not plain scikit-learn: install mlflow to serve it"
+            f"the model in {folder} has no native loader here: install mlflow to serve it"
         )
     import mlflow.pyfunc  # noqa: PLC0415 - 100 MB and seconds; only where it is needed
 

@@ -20,6 +20,7 @@ import numpy as np
 from scoring.model_error import ModelLoadError
 from scoring.predictions import plain_predictions
 from scoring.signature import Signature
+from scoring.table import Array
 
 #: Parts that look at names, or hand the input to a function that may.
 _BY_NAME: Final = frozenset(("ColumnTransformer", "FunctionTransformer"))
@@ -59,7 +60,7 @@ def load(path: Path, flavour: Mapping[str, Any], function: str, signature: Signa
     ModelLoadError
         The file is of a kind that MLflow does not write; the loaders raise what they like besides.
     """
-    estimator = _read(path, flavour)
+    estimator = read_estimator(path, flavour)
     predict = getattr(estimator, function)
     parts = list(_parts(estimator))
     own = len(parts) < PARTS_MAX and all(_is_own(part) for part in parts)
@@ -73,7 +74,14 @@ def load(path: Path, flavour: Mapping[str, Any], function: str, signature: Signa
     return Estimator(predict, _forgets_names(predict, parts, names), own)
 
 
-def _read(path: Path, flavour: Mapping[str, Any]) -> Any:  # noqa: ANN401 - an estimator
+def read_estimator(path: Path, flavour: Mapping[str, Any]) -> Any:  # noqa: ANN401 - an estimator
+    """Read a file in one of the forms that MLflow stores estimators in.
+
+    Raises
+    ------
+    ModelLoadError
+        It is of another form; the readers raise what they like besides.
+    """
     kind = flavour.get("serialization_format", "pickle")
     if kind == "skops":
         import skops.io  # noqa: PLC0415 - brings in scikit-learn
@@ -112,6 +120,11 @@ def _is_own(part: object) -> bool:
     return type(part).__module__.startswith("sklearn.")
 
 
+def trial_rows(width: int) -> Array:
+    """Return made-up rows of doubles, shape ``(TRIAL_ROWS, width)``: always the same ones."""
+    return np.random.default_rng(_TRIAL_SEED).normal(size=(TRIAL_ROWS, width))
+
+
 def _forgets_names(
     predict: Callable[[Any], Any], parts: Sequence[Any], names: Sequence[Any]
 ) -> bool:
@@ -120,7 +133,7 @@ def _forgets_names(
         return False
     import pandas as pd  # noqa: PLC0415 - scikit-learn has brought it in
 
-    rows = np.random.default_rng(_TRIAL_SEED).normal(size=(TRIAL_ROWS, len(names)))
+    rows = trial_rows(len(names))
     frame = pd.DataFrame(rows, columns=pd.Index(names))
     kept = [(part, vars(part)[_NAMES]) for part in parts if _NAMES in getattr(part, "__dict__", ())]
     try:
