@@ -40,7 +40,7 @@ from monitor.engine import Engine
 from monitor.judging import Judge
 from monitor.loop import spare_collector
 from monitor.metrics import Metrics
-from monitor.references import FileReferences
+from monitor.reference_files import FileReferences
 from monitor.store import Store, Totals
 from monitor.streams import Stream
 

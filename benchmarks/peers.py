@@ -73,7 +73,7 @@ def of_kedge(log: bytes, path: Path) -> Cost:
 
 
 def of_peer(peer: str, log: Path, environments: Path) -> Cost:
-    python = environment(peer, environments)
+    python = environment(peer, environments, PINNED[peer])
     arguments = [peer, str(log), str(REFERENCE_EVENTS), str(BATCH_EVENTS)]
     ran = subprocess.run(
         [str(python), str(SCRIPT), *arguments], capture_output=True, text=True, check=False
@@ -83,7 +83,7 @@ def of_peer(peer: str, log: Path, environments: Path) -> Cost:
     return Cost(**json.loads(ran.stdout))
 
 
-def environment(peer: str, folder: Path) -> Path:
+def environment(peer: str, folder: Path, packages: Sequence[str]) -> Path:
     """The interpreter of a peer's environment, which is made where it is not there."""
     python = folder / peer / "bin" / "python"
     made = folder / peer / "installed"
@@ -92,7 +92,7 @@ def environment(peer: str, folder: Path) -> Path:
     venv.create(folder / peer, with_pip=True, clear=True)
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     installed = subprocess.run(
-        [*pip, *PINNED[peer]], capture_output=True, text=True, check=False, timeout=900
+        [*pip, *packages], capture_output=True, text=True, check=False, timeout=900
     )
     if installed.returncode:
         raise PeerMissing(f"it cannot be installed: {last_line(installed.stderr)}")

@@ -242,10 +242,11 @@ def _lines(path: str, skip: int, names: ColumnNames) -> Iterator[tuple[bytes, in
             rest = batch.slice(skip) if skip < batch.num_rows else None
             skip = max(0, skip - batch.num_rows)
             if rest is not None:
-                yield _encoded(rest, names), rest.num_rows
+                yield exchange_lines(rest, names), rest.num_rows
 
 
-def _encoded(batch: Any, column_names: ColumnNames) -> bytes:  # noqa: ANN401 - pyarrow has no types
+def exchange_lines(batch: Any, column_names: ColumnNames) -> bytes:  # noqa: ANN401 - pyarrow has no types
+    """Return the rows of a record batch of pyarrow as lines of ``format = "exchange"``."""
     import pyarrow as pa  # noqa: PLC0415 - 40 MB, where there is a file to read
 
     rows: list[dict[str, Any]] = _plain_times(batch).to_pylist()

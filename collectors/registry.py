@@ -273,25 +273,56 @@ class MlflowRegistry:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, str] | None = None,
     ) -> Json:
+        content = await self.exchange(method, f"{_API}{path}", query=query, body=body)
+        return decode_answer(content, f"{method} {self.tracking_uri}{_API}{path}")
+
+    async def exchange(
+        self,
+        method: Literal["GET", "POST", "PUT"],
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, str] | bytes | None = None,
+        answer_bytes_max: int = ANSWER_BYTES_MAX,
+        timeout_s: float | None = None,
+    ) -> bytes:
+        """Send one request to the server, once, and return what it answers.
+
+        Parameters
+        ----------
+        path
+            Behind the tracking URI, quoted.
+        body
+            Bytes are sent as they are, anything else as JSON.
+
+        Raises
+        ------
+        RegistryError
+            There was no answer in time, it was a refusal, or it was too long.
+        """
         if self._session is None:
             self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-        url = f"{self.tracking_uri}{_API}{path}"
-        what = f"{method} {url} {dict(query or body or {})}"
+        url = f"{self.tracking_uri}{path}"
+        raw = body if isinstance(body, bytes) else None
+        told = body if body is not None and not isinstance(body, bytes) else {}
+        what = f"{method} {url} {dict(query or told)}"
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
         try:
             async with self._session.request(
                 method,
                 url,
                 params=query,
-                json=body,
+                data=raw,
+                json=body if raw is None else None,
                 headers=self._headers,
-                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
                 allow_redirects=False,
             ) as response:
-                content = await _content(response, what)
+                content = await _content(response, what, answer_bytes_max)
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise self._unanswered(what, error) from error
+            raise self._unanswered(what, error, timeout_s) from error
         if response.status == HTTPStatus.OK:
-            return decode_answer(content, what)
+            return content
         for secret in self._secrets:
             # A proxy's error page may repeat the request.
             content = content.replace(secret, b"***")
@@ -299,12 +330,10 @@ class MlflowRegistry:
         host = urlsplit(self.tracking_uri).netloc
         raise refusal(what, response.status, content, location=location, host=host)
 
-    def _unanswered(self, what: str, error: Exception) -> RegistryError:
+    def _unanswered(self, what: str, error: Exception, timeout_s: float) -> RegistryError:
         """Return the error for a call that got no answer, or only a part of one."""
         if isinstance(error, TimeoutError):
-            return RegistryTransientError(
-                f"{what}: no answer within {self._timeout_s:g} s", "timeout"
-            )
+            return RegistryTransientError(f"{what}: no answer within {timeout_s:g} s", "timeout")
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             return RegistryPermanentError(
                 f"{what}: the server's certificate is not trusted ({error.certificate_error}); "
@@ -345,13 +374,13 @@ def _authorization(
     return {}
 
 
-async def _content(response: aiohttp.ClientResponse, what: str) -> bytes:
+async def _content(response: aiohttp.ClientResponse, what: str, bytes_max: int) -> bytes:
     content = bytearray()
     # Chunks come decompressed, so that a small answer that inflates is caught too.
     async for chunk in response.content.iter_any():
         content += chunk
-        if len(content) > ANSWER_BYTES_MAX:
+        if len(content) > bytes_max:
             raise RegistryPermanentError(
-                f"{what}: the answer is longer than {ANSWER_BYTES_MAX} bytes", "answer"
+                f"{what}: the answer is longer than {bytes_max} bytes", "answer"
             )
     return bytes(content)

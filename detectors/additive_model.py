@@ -36,8 +36,8 @@ NAMES = 24
 SHRINKAGE = 10.0
 #: Rows that a fit needs.
 ROWS_MIN = 200
-_ROUNDS_MAX = 50
-_SETTLED = 1e-6
+_ROUNDS_MAX = 15
+_SETTLED = 1e-4
 
 _Codes: TypeAlias = npt.NDArray[np.intp]
 
@@ -240,27 +240,31 @@ def fit(sample: RowSample, quantity: Floats, without: frozenset[str]) -> Additiv
     codes = {name: _codes(effect, sample, name)[known] for name, effect in blank.items()}
     model, residual = _fitted(quantity[known], blank, codes)
     noise, _ = _fitted(residual**2, blank, codes)
-    return replace(model, noise=noise)
+    explained = _explained_elsewhere(quantity[known], codes, _sizes(blank))
+    return replace(model, explained=explained, noise=noise)
 
 
 def _fitted(
     y: Floats, blank: Mapping[str, Effect], codes: Mapping[str, _Codes]
 ) -> tuple[AdditiveModel, Floats]:
-    """Return a model of `y`, and what it leaves of it."""
-    sizes = {name: effect.values.size for name, effect in blank.items()}
-    effects, residual = _backfit(y, codes, sizes)
+    """Return a model of `y`, not yet tried on other rows, and what it leaves of it."""
+    effects, residual = _backfit(y, codes, _sizes(blank))
     spread = float(residual.std())
     model = AdditiveModel(
         mean=float(y.mean()),
         rows=y.size,
         spread=float(y.std()),
-        explained=_explained_elsewhere(y, codes, sizes),
+        explained=0.0,
         effects={
             name: _filled(blank[name], effects[name], spread, np.bincount(codes[name]))
             for name in blank
         },
     )
     return model, residual
+
+
+def _sizes(effects: Mapping[str, Effect]) -> dict[str, int]:
+    return {name: effect.values.size for name, effect in effects.items()}
 
 
 def _blank_effects(sample: RowSample, known: _Codes, without: frozenset[str]) -> dict[str, Effect]:

@@ -114,6 +114,15 @@ class CategoryCounts:
         self.invalid += other.invalid
         self._name(other.new_names)
 
+    def over(self, values: tuple[str, ...]) -> CategoryCounts:
+        """Return the same rows counted over the first of the values: the rest are others."""
+        part = CategoryCounts(values)
+        part.known = self.known[: len(values)].copy()
+        part.other = self.other + int(self.known[len(values) :].sum())
+        part.new_names = dict(self.new_names)
+        part.missing, part.invalid = self.missing, self.invalid
+        return part
+
     def state(self) -> CategoryState:
         """Everything to go on from; equal counts give equal states."""
         return CategoryState(

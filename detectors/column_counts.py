@@ -13,6 +13,7 @@ from detectors.row_counts import RowCounts, RowState
 
 if TYPE_CHECKING:
     from collectors.batch import Column
+    from detectors.profile import Profile
     from detectors.reference import Reference
 
 ColumnCounts: TypeAlias = NumberCounts | CategoryCounts | RowCounts
@@ -45,6 +46,15 @@ def counts_of_state(state: ColumnState, reference: Reference | None, name: str) 
     if isinstance(state, CategoryState) and isinstance(profile, CategoryProfile):
         return CategoryCounts.of_state(state, profile.values)
     raise PackingError(f"column {name!r} is of another kind than the reference's")
+
+
+def counts_over(counts: ColumnCounts, profile: Profile | None) -> ColumnCounts:
+    """Return counts over those points or values that a profile has; as they are without one."""
+    if isinstance(counts, NumberCounts) and isinstance(profile, NumberProfile):
+        return counts.over(profile.points)
+    if isinstance(counts, CategoryCounts) and isinstance(profile, CategoryProfile):
+        return counts.over(profile.values)
+    return counts
 
 
 def add_column(counts: ColumnCounts, column: Column) -> None:

@@ -17,6 +17,8 @@ from detectors.kinds import COUNT_METRICS, SAMPLED_METRICS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from detectors.change_kinds import ChangeSpec
+    from detectors.drift_spec import DriftSpec
     from detectors.measurement import Measurement
 
 Verdict: TypeAlias = Literal["ok", "breach", "unknown"]
@@ -50,6 +52,12 @@ class RuleSpec:
         Fewest events of a window to judge; does not apply to counts of events themselves.
     action
         What the caller does on a confirmed breach: alert, or roll back.
+    change
+        The change that is looked for, of rules that count changes; it was found in more rows than
+        the window's, so that `min_events` does not apply.
+    drift
+        Of a rule of drift, what it promises; `above` is then its tolerance, and
+        :class:`detectors.drift_rule.DriftRule` judges by it.
 
     Raises
     ------
@@ -68,6 +76,8 @@ class RuleSpec:
     on_missing: Verdict = "unknown"
     min_events: int = 0
     action: Action = "alert"
+    change: ChangeSpec | None = None
+    drift: DriftSpec | None = None
 
     def __post_init__(self) -> None:
         if (self.above is None) == (self.below is None):
@@ -91,7 +101,11 @@ class RuleSpec:
             return False
         if measurement.column is None:
             return not self.columns
-        return any(fnmatchcase(measurement.column, pattern) for pattern in self.columns)
+        return self.looks_at(measurement.column)
+
+    def looks_at(self, column: str) -> bool:
+        """Say whether a column is among those that it watches."""
+        return any(fnmatchcase(column, pattern) for pattern in self.columns)
 
     def verdict(self, low: float, high: float) -> Verdict:
         """Judge an interval against the threshold."""
@@ -157,7 +171,7 @@ def judge(measurements: Sequence[Measurement], events: int, spec: RuleSpec) -> J
         Rows in the window.
     """
     needs_events = spec.metric not in COUNT_METRICS and spec.metric not in SAMPLED_METRICS
-    enough = events >= spec.min_events or not needs_events
+    enough = events >= spec.min_events or not needs_events or spec.change is not None
     judged = [_judge_one(m, spec, enough=enough) for m in measurements if spec.covers(m)]
     if not judged:
         judged = [_missing(spec, None)]

@@ -8,22 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from detectors.bins import category_shares, number_shares
+from detectors.cardinality import cardinality_category, cardinality_number
 from detectors.category_counts import CategoryCounts
+from detectors.chi_square import chi_square
+from detectors.constant import constant_category, constant_number
+from detectors.cramer_von_mises import cramer_von_mises
+from detectors.estimators import ESTIMATED_METRICS, estimated
+from detectors.hellinger import hellinger
+from detectors.jensen_shannon import jensen_shannon
 from detectors.ks import ks
+from detectors.l_infinity import l_infinity
+from detectors.mean_shift import mean_shift
 from detectors.measurement import Estimate, Measurement, untold
 from detectors.number_counts import NumberCounts
+from detectors.out_of_range import out_of_range_ratio
 from detectors.performance import PERFORMANCE_METRICS
 from detectors.profile import CategoryProfile, NumberProfile
 from detectors.psi import psi
+from detectors.quantile_shift import quantile_shift
 from detectors.rate import rate
 from detectors.ratio import ratio
 from detectors.samples import age_of, mean_of, peak_of
+from detectors.std_ratio import std_ratio
+from detectors.wasserstein import wasserstein
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from collectors.batch import Ints
     from detectors.column_counts import ColumnCounts
@@ -87,6 +101,31 @@ _OfWindow: TypeAlias = Callable[["Pane", Asked], Estimate]
 _OfSamples: TypeAlias = Callable[["Sequence[float]", float], Estimate]
 
 
+class _OfCells(Protocol):
+    """Compares the cells of a window's numbers with the reference."""
+
+    def __call__(self, profile: NumberProfile, cells: Ints, *, confidence: float) -> Estimate: ...
+
+
+class _OfShares(Protocol):
+    """Compares rows per bin of the reference and of the window."""
+
+    def __call__(self, expected: Ints, actual: Ints, *, confidence: float) -> Estimate: ...
+
+
+class _OfCategories(Protocol):
+    """Compares a window's categories with the reference."""
+
+    def __call__(
+        self, profile: CategoryProfile, counts: CategoryCounts, *, confidence: float
+    ) -> Estimate: ...
+
+
+#: Metrics of columns that are measured where nobody says which. The rest say the same in another
+#: way, or cost more than they add.
+COLUMN_DEFAULTS = ("psi", "ks", "missing_ratio", "invalid_ratio", "new_category_ratio")
+
+
 def measure(
     window_pane: Pane,
     reference: Reference | None,
@@ -94,8 +133,10 @@ def measure(
     seconds: float | None,
     confidence: float,
     psi_bins: int = 10,
+    metrics: Collection[str] = COLUMN_DEFAULTS,
+    part: Reference | None = None,
 ) -> list[Measurement]:
-    """Measure every metric of a window that applies: of the window first, then of each column.
+    """Measure a window: every metric of the window itself, then those asked for of each column.
 
     Parameters
     ----------
@@ -105,20 +146,39 @@ def measure(
         What to compare with; without one the metrics that need none are measured.
     seconds, confidence, psi_bins
         As in :class:`Asked`.
+    metrics
+        Which of :data:`COLUMN_METRICS`; each is measured of the columns that it applies to. Other
+        names mean nothing here.
+    part
+        What to compare columns with instead, over a part of the reference's points: the same
+        hour's of its season.
     """
     asked = Asked(seconds, confidence, psi_bins)
     measurements = [
         _measurement(metric, None, measured(window_pane, asked))
         for metric, measured in WINDOW_METRICS.items()
     ]
-    for column, counts in window_pane.columns.items():
-        profile = reference.columns.get(column) if reference else None
-        measurements += _of_column(column, _Column(counts, profile, asked))
+    compared, reference_of_columns = window_pane, reference
+    if part is not None:
+        compared, reference_of_columns = window_pane.over(part), part
+    for column, counts in compared.columns.items():
+        profile = reference_of_columns.columns.get(column) if reference_of_columns else None
+        measurements += _of_column(column, _Column(counts, profile, asked), metrics)
+    if reference is not None and reference.estimators is not None:
+        measurements += estimated(
+            reference.estimators,
+            window_pane.columns,
+            reference.columns,
+            rows=window_pane.answered,
+            confidence=confidence,
+        )
     return measurements
 
 
-def _of_column(name: str, column: _Column) -> Iterator[Measurement]:
+def _of_column(name: str, column: _Column, metrics: Collection[str]) -> Iterator[Measurement]:
     for metric, measured in COLUMN_METRICS.items():
+        if metric not in metrics:
+            continue
         estimate = measured(column)
         if estimate is not None:
             yield _measurement(metric, name, estimate)
@@ -141,16 +201,51 @@ def summarised(metric: str, samples: Sequence[float], *, confidence: float) -> M
     return _measurement(metric, None, SAMPLED_METRICS[metric](samples, confidence))
 
 
-def _psi(column: _Column) -> Estimate | None:
-    match column.counts, column.profile:
-        case NumberCounts() as counts, NumberProfile() as profile:
-            missing = counts.missing + counts.invalid
-            shares = number_shares(profile, column.upto(counts), missing, column.asked.psi_bins)
-        case CategoryCounts() as counts, CategoryProfile() as profile:
-            shares = category_shares(profile, counts)
-        case _:
-            return None
-    return psi(*shares, confidence=column.asked.confidence)
+def _of_shares(compared: _OfShares) -> _OfColumn:
+    """Measure over bins: quantiles of the reference, or its frequent categories; and missing."""
+
+    def measured(column: _Column) -> Estimate | None:
+        match column.counts, column.profile:
+            case NumberCounts() as counts, NumberProfile() as profile:
+                missing = counts.missing + counts.invalid
+                shares = number_shares(profile, column.upto(counts), missing, column.asked.psi_bins)
+            case CategoryCounts() as counts, CategoryProfile() as profile:
+                shares = category_shares(profile, counts)
+            case _:
+                return None
+        return compared(*shares, confidence=column.asked.confidence)
+
+    return measured
+
+
+def _of_cells(compared: _OfCells) -> _OfColumn:
+    """Measure columns of numbers by the rows in each cell of the reference's grid."""
+
+    def measured(column: _Column) -> Estimate | None:
+        counts, profile = column.counts, column.profile
+        if isinstance(counts, NumberCounts) and isinstance(profile, NumberProfile):
+            return compared(profile, counts.cells(), confidence=column.asked.confidence)
+        return None
+
+    return measured
+
+
+def _of_categories(compared: _OfCategories) -> _OfColumn:
+    """Measure columns of categories."""
+
+    def measured(column: _Column) -> Estimate | None:
+        counts, profile = column.counts, column.profile
+        if isinstance(counts, CategoryCounts) and isinstance(profile, CategoryProfile):
+            return compared(profile, counts, confidence=column.asked.confidence)
+        return None
+
+    return measured
+
+
+def _of_either(numbers: _OfCells, categories: _OfCategories) -> _OfColumn:
+    """Measure columns of both kinds, each in its way."""
+    of_numbers, of_categories = _of_cells(numbers), _of_categories(categories)
+    return lambda column: of_numbers(column) or of_categories(column)
 
 
 def _ks(column: _Column) -> Estimate | None:
@@ -160,22 +255,29 @@ def _ks(column: _Column) -> Estimate | None:
     return None
 
 
+def _chi2(profile: CategoryProfile, counts: CategoryCounts, *, confidence: float) -> Estimate:
+    return chi_square(*category_shares(profile, counts), confidence=confidence)
+
+
+def _linf(profile: CategoryProfile, counts: CategoryCounts, *, confidence: float) -> Estimate:
+    return l_infinity(*category_shares(profile, counts), confidence=confidence)
+
+
+def _new_category_ratio(
+    profile: CategoryProfile, counts: CategoryCounts, *, confidence: float
+) -> Estimate:
+    if profile.other:
+        # The reference had more values than it names: which are new cannot be told.
+        return untold(counts.rows)
+    return ratio(counts.other, counts.rows, confidence=confidence)
+
+
 def _missing_ratio(column: _Column) -> Estimate:
     return ratio(column.counts.missing, column.rows, confidence=column.asked.confidence)
 
 
 def _invalid_ratio(column: _Column) -> Estimate:
     return ratio(column.counts.invalid, column.rows, confidence=column.asked.confidence)
-
-
-def _new_category_ratio(column: _Column) -> Estimate | None:
-    counts, profile = column.counts, column.profile
-    if not isinstance(counts, CategoryCounts) or not isinstance(profile, CategoryProfile):
-        return None
-    if profile.other:
-        # The reference had more values than it names: which are new cannot be told.
-        return untold(counts.rows)
-    return ratio(counts.other, counts.rows, confidence=column.asked.confidence)
 
 
 def _latency(q: float) -> _OfWindow:
@@ -205,12 +307,33 @@ def _events(pane: Pane, _asked: Asked) -> Estimate:
 
 #: Metrics of one column. None where the metric does not apply to such a column.
 COLUMN_METRICS: dict[str, _OfColumn] = {
-    "psi": _psi,  # numbers and categories
-    "ks": _ks,  # numbers
-    "missing_ratio": _missing_ratio,  # all
-    "invalid_ratio": _invalid_ratio,  # all
-    "new_category_ratio": _new_category_ratio,  # categories
+    # of numbers and categories
+    "psi": _of_shares(psi),
+    "js": _of_shares(jensen_shannon),  # 0 to 1
+    "hellinger": _of_shares(hellinger),  # 0 to 1
+    "constant": _of_either(constant_number, constant_category),  # 0 or 1
+    "cardinality": _of_either(cardinality_number, cardinality_category),  # 1 is as before
+    # of numbers
+    "ks": _ks,  # 0 to 1
+    "cvm": _of_cells(cramer_von_mises),  # 0 to 1/2
+    "wasserstein": _of_cells(wasserstein),  # spreads of the reference
+    "mean_shift": _of_cells(mean_shift),  # spreads, signed
+    "median_shift": _of_cells(partial(quantile_shift, q=0.5)),  # spreads, signed
+    "p05_shift": _of_cells(partial(quantile_shift, q=0.05)),
+    "p95_shift": _of_cells(partial(quantile_shift, q=0.95)),
+    "std_ratio": _of_cells(std_ratio),  # 1 is as before
+    "out_of_range_ratio": _of_cells(out_of_range_ratio),
+    # of categories
+    "chi2": _of_categories(_chi2),  # 0 to 1
+    "linf": _of_categories(_linf),  # 0 to 1
+    "new_category_ratio": _of_categories(_new_category_ratio),
+    # of all columns, also of those that the reference does not have
+    "missing_ratio": _missing_ratio,
+    "invalid_ratio": _invalid_ratio,
 }
+
+#: Metrics of a column that need no reference.
+ABSOLUTE_METRICS = frozenset({"missing_ratio", "invalid_ratio"})
 
 #: Metrics of the whole window.
 WINDOW_METRICS: dict[str, _OfWindow] = {
@@ -237,7 +360,20 @@ SAMPLED_METRICS: dict[str, _OfSamples] = {
     "model_age": age_of,  # seconds
 }
 
+#: Of columns too, but measured by a rule that says how often it may be wrong
+#: (:mod:`detectors.drift_rule`): there is no bound without that.
+DRIFT = "drift"
+
 #: Names that a rule may use.
-METRICS = frozenset({*COLUMN_METRICS, *WINDOW_METRICS, *SAMPLED_METRICS, *PERFORMANCE_METRICS})
+METRICS = frozenset(
+    {
+        DRIFT,
+        *COLUMN_METRICS,
+        *WINDOW_METRICS,
+        *ESTIMATED_METRICS,
+        *SAMPLED_METRICS,
+        *PERFORMANCE_METRICS,
+    }
+)
 #: Metrics in which a small window is what is looked for, so that no minimum of events applies.
 COUNT_METRICS = frozenset({"events", "throughput"})

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from detectors.measurement import Estimate, untold
+from detectors.order_statistics import ranks
 from detectors.packing import PackedArray, PackingError, pack_counts, unpack_counts
 
 if TYPE_CHECKING:
@@ -89,11 +90,11 @@ class LatencyHistogram:
         n = self.n
         if not n:
             return untold()
-        below, above = _ranks(n, q, (1 - confidence) / 2)
+        below, above = ranks(n, q, (1 - confidence) / 2)
         upto = np.cumsum(self.counts)
         bucket = _bucket(upto, max(1, math.ceil(q * n - 1e-9)))
-        low = None if below is None else _lower_edge(_bucket(upto, below))
-        high = None if above is None else _upper_edge(_bucket(upto, above))
+        low = None if below < 1 else _lower_edge(_bucket(upto, below))
+        high = None if above > n else _upper_edge(_bucket(upto, above))
         return Estimate(_middle(bucket), low, high, n)
 
     def state(self) -> LatencyState:
@@ -120,24 +121,6 @@ class LatencyHistogram:
             raise PackingError("a latency bucket out of range")
         self.counts[buckets] = counts
         return self
-
-
-def _ranks(n: int, q: float, tail: float) -> tuple[int | None, int | None]:
-    """Ranks (from 1) of the order statistics that bound the q-quantile, each missing it by `tail`.
-
-    ``P(X(l) > Q) = P(Bin(n, q) <= l - 1)`` and ``P(X(u) < Q) = P(Bin(n, q) >= u)``.
-    """
-    spread = 12 * math.sqrt(n * q * (1 - q)) + 12
-    ranks = np.arange(max(0, int(n * q - spread)), min(n, int(n * q + spread)) + 1)
-    # Each probability from the one before; what lies outside has one of less than 1e-30.
-    logs = np.zeros(ranks.size)
-    np.log((n - ranks[:-1]) / ranks[1:] * (q / (1 - q)), out=logs[1:])
-    logs = np.cumsum(logs)
-    upto = np.cumsum(np.exp(logs - logs.max()))
-    upto /= upto[-1]
-    below = int(ranks[0] + np.count_nonzero(upto <= tail))
-    above = int(ranks[0] + np.count_nonzero(upto < 1 - tail)) + 1
-    return (below if below >= 1 else None), (above if above <= n else None)
 
 
 def _bucket(upto: Ints, rank: int) -> int:

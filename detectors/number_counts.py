@@ -143,6 +143,29 @@ class NumberCounts:
             self._add_dense(other._dense)
         self._list(*other._listed)
 
+    def over(self, points: Floats) -> NumberCounts:
+        """Return the same rows counted over some of the points: exactly what `add` would give.
+
+        Parameters
+        ----------
+        points
+            Some of this grid's points, ascending, shape ``(S,)``.
+
+        Examples
+        --------
+        >>> from collectors.batch import NumberColumn
+        >>> counts = NumberCounts(np.array([1.0, 2.0, 3.0]))
+        >>> counts.add(NumberColumn(np.array([0.5, 1.0, 2.0, 2.5, 3.0])))
+        >>> counts.over(np.array([2.0])).cells().tolist()
+        [2, 1, 2]
+        """
+        at = 2 * self._grid.points.searchsorted(points) + 1
+        starts = np.concatenate(([0], np.column_stack((at, at + 1)).ravel()))
+        part = NumberCounts(points)
+        part.rows, part.missing, part.invalid = self.rows, self.missing, self.invalid
+        part._take(np.add.reduceat(self.cells(), starts))
+        return part
+
     def cells(self) -> Ints:
         """Rows per cell, shape ``(2K + 1,)``."""
         self._settle()
@@ -207,10 +230,8 @@ class NumberCounts:
         self.missing = state.missing
         self.invalid = state.invalid
         self._list(cells.astype(self._grid.cell_type))
-        if counts.size and self.rows <= self._listed_rows_max:
-            self._list(np.repeat(np.arange(self.size, dtype=self._grid.cell_type), counts))
-        elif counts.size:
-            self._add_dense(counts)
+        if counts.size:
+            self._take(counts)
         return self
 
     @property
@@ -233,6 +254,13 @@ class NumberCounts:
         if self._listed_rows > self._listed_rows_max:
             counts = self._listed_counts()
             self._listed, self._listed_rows = [], 0
+            self._add_dense(counts)
+
+    def _take(self, counts: Ints) -> None:
+        """Take rows per cell where there are none yet, in the form that so many rows have."""
+        if self.rows <= self._listed_rows_max:
+            self._list(np.repeat(np.arange(self.size, dtype=self._grid.cell_type), counts))
+        else:
             self._add_dense(counts)
 
     def _listed_counts(self) -> Ints:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from detectors.column_counts import (
     add_column,
     counts_of,
     counts_of_state,
+    counts_over,
     merge_column,
 )
 from detectors.latency import LatencyHistogram, LatencyState
@@ -220,6 +222,16 @@ class Pane:
         dropped, and the columns' own row counts say so. Requests and latencies stay.
         """
         return Pane.decode_rebased(self.encode(), reference, columns)
+
+    def over(self, part: Reference) -> Pane:
+        """Return the same rows counted over a part of the reference's points: for a comparison."""
+        pane = copy.copy(self)
+        pane.reference = part
+        pane.columns = {
+            name: counts_over(counts, part.columns.get(name))
+            for name, counts in self.columns.items()
+        }
+        return pane
 
     def encode(self) -> bytes:
         """Everything to go on from, for the store; panes of equal statistics give equal bytes."""

@@ -119,9 +119,10 @@ class CategoryProfile:
     Parameters
     ----------
     values
-        Kept values, most frequent first, distinct.
+        Kept values, most frequent first (in the whole reference), distinct.
     counts
-        Rows of each kept value, shape ``(len(values),)``, all positive.
+        Rows of each kept value, shape ``(len(values),)``; 0 in a slot of a season that lacks
+        one.
     other
         Rows of values that were too many to keep.
     missing, invalid
@@ -148,8 +149,8 @@ class CategoryProfile:
             raise ReferenceError("a category profile needs one count a value")
         if len(set(self.values)) != len(self.values):
             raise ReferenceError("values of a category profile must be distinct")
-        if (self.counts <= 0).any() or min(self.other, self.missing, self.invalid) < 0:
-            raise ReferenceError("counts of a category profile must not be negative or zero")
+        if (self.counts < 0).any() or min(self.other, self.missing, self.invalid) < 0:
+            raise ReferenceError("counts of a category profile must not be negative")
 
     @property
     def rows(self) -> int:

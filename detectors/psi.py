@@ -99,7 +99,7 @@ def psi(
     freedom = expected.size - 1
     value = max(0.0, shares.index - shares.bias)
     tail = (1 - confidence) / 2
-    margin = NormalDist().inv_cdf(1 - tail) * _standard_error(shares, int(expected.sum()), m)
+    margin = NormalDist().inv_cdf(1 - tail) * standard_error(shares, int(expected.sum()), m)
     return Estimate(
         value=value,
         low=max(0.0, min(noncentrality(scaled, freedom, 1 - tail) * shares.noise, value - margin)),
@@ -109,7 +109,7 @@ def psi(
     )
 
 
-def _standard_error(shares: Shares, n: int, m: int) -> float:
+def standard_error(shares: Shares, n: int, m: int) -> float:
     """Return the index's standard error by the delta method, both sides multinomial."""
     p, q = shares.expected, shares.actual
     logs = np.log(q / p)

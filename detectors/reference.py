@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from collectors.batch import NumberColumn, Schema
+from detectors.estimators import LABEL, Estimators, labels_column, learn
 from detectors.packing import PackingError
 from detectors.profile import (
     CategoryProfile,
@@ -22,11 +23,15 @@ from detectors.profile_builder import (
     NumberBuilder,
     NumberBuilderState,
 )
+from detectors.row_sample import RowSample, RowSampleState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from collectors.batch import Column
+    from collectors.labels import Scalar
+    from detectors.performance import Reading
+    from detectors.season import Season
 
 __all__ = [
     "CategoryProfile",
@@ -62,17 +67,28 @@ class Reference:
         When, seconds since the epoch.
     origin
         Of what: a path, a registry address, ``"first"``.
+    estimators
+        What the rows say of the prediction and, with labels, of performance; None of a reference
+        that was built before there were any.
     """
 
     columns: Mapping[str, Profile]
     rows: int
     created: float
     origin: str
+    estimators: Estimators | None = None
+    season: Season | None = None
+    """The same by the hour of the day or the week; None without a season."""
     digest: str = field(init=False)
     """Hex SHA-256 of the profiles: what counts against this reference are marked with."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "digest", _digest(self.columns, self.rows))
+        digest = _digest(self.columns, self.rows)
+        if self.season is not None:
+            slots = [(slot, one.digest) for slot, one in sorted(self.season.slots.items())]
+            parts = (digest, self.season.kind, self.season.zone, slots)
+            digest = hashlib.sha256(msgspec.msgpack.encode(parts)).hexdigest()
+        object.__setattr__(self, "digest", digest)
 
     def schema(self) -> Schema:
         """Columns and their kinds, for a format to decode."""
@@ -101,6 +117,7 @@ class _BuilderState(msgspec.Struct, array_like=True, frozen=True):
     numbers: dict[str, NumberBuilderState]
     categories: dict[str, CategoryBuilderState]
     in_order: bool = True
+    sample: RowSampleState | None = None
 
 
 #: Format 1 had no dispersions: a builder that goes on from it collects none for its columns.
@@ -115,7 +132,8 @@ class ReferenceBuilder:
     end with, it is thinned on the way and `NumberProfile.rank_error` grows. So memory stays
     below about 256 MB (16 bytes a held point) however many rows and columns there are. How much
     blocks of rows differ (`NumberProfile.dispersion`) is collected beside it, in 100 kB a column:
-    it is learned from the order of the rows, which ought to be that of the traffic.
+    it is learned from the order of the rows, which ought to be that of the traffic. A sample of
+    whole rows is kept for what single columns cannot tell (:mod:`detectors.estimators`).
 
     Parameters
     ----------
@@ -141,10 +159,18 @@ class ReferenceBuilder:
         self._in_order = in_order
         self._numbers: dict[str, NumberBuilder] = {}
         self._categories: dict[str, CategoryBuilder] = {}
+        self._sample: RowSample | None = RowSample()
         self.rows = 0
 
-    def add(self, columns: Mapping[str, Column]) -> None:
+    def add(
+        self, columns: Mapping[str, Column], labels: Sequence[Scalar | None] | None = None
+    ) -> None:
         """Count the rows of `columns`; a column seen before and absent now is missing in them.
+
+        Parameters
+        ----------
+        labels
+            What came true, a row each, None where it is not known.
 
         Raises
         ------
@@ -158,16 +184,28 @@ class ReferenceBuilder:
             else:
                 self._category(name).add(column)
         self._miss(columns, rows)
+        if self._sample is not None:
+            beside = {} if labels is None else {LABEL: labels_column(labels)}
+            self._sample.add({**columns, **beside})
         self.rows += rows
 
-    def build(self, created: float, origin: str) -> Reference:
-        """Make the reference of all rows added; the builder may go on afterwards."""
+    def build(self, created: float, origin: str, reading: Reading | None = None) -> Reference:
+        """Make the reference of all rows added; the builder may go on afterwards.
+
+        Parameters
+        ----------
+        created, origin
+            As in :class:`Reference`.
+        reading
+            How predictions and labels are read as outcomes.
+        """
         points_max = self._column_points_max()
         profiles: dict[str, Profile] = {
             name: column.profile(points_max) for name, column in self._numbers.items()
         }
         profiles |= {name: column.profile(VALUES_MAX) for name, column in self._categories.items()}
-        return Reference(profiles, self.rows, created, origin)
+        estimators = None if self._sample is None else learn(self._sample, reading)
+        return Reference(profiles, self.rows, created, origin, estimators)
 
     def encode(self) -> bytes:
         """Everything collected so far, for the store."""
@@ -178,6 +216,7 @@ class ReferenceBuilder:
             {name: column.state() for name, column in self._numbers.items()},
             {name: column.state() for name, column in self._categories.items()},
             self._in_order,
+            None if self._sample is None else self._sample.state(),
         )
         return msgspec.msgpack.encode(state)
 
@@ -204,6 +243,8 @@ class ReferenceBuilder:
             builder._categories = {
                 name: CategoryBuilder.of_state(kept) for name, kept in state.categories.items()
             }
+            kept_rows = state.sample
+            builder._sample = None if kept_rows is None else RowSample.of_state(kept_rows)
         except (msgspec.DecodeError, PackingError) as error:
             raise ReferenceError(
                 f"cannot go on collecting a reference: its stored state is damaged ({error})"

@@ -13,6 +13,7 @@ import zlib
 import msgspec
 
 from detectors.dispersion import Dispersion
+from detectors.estimators_state import EstimatorsState, estimators_of, state_of
 from detectors.packing import (
     PackedArray,
     PackingError,
@@ -28,6 +29,7 @@ from detectors.profile import (
     ReferenceError,  # noqa: A004 - the builtin is about weak references
 )
 from detectors.reference import Reference
+from detectors.season_file import PackedSeason, pack_season, unpack_season
 
 __all__ = ["ReferenceError", "dump", "load"]
 
@@ -63,6 +65,8 @@ class _Body(msgspec.Struct, frozen=True):
     created: float
     origin: str
     columns: dict[str, _Number | _Category]
+    estimators: EstimatorsState | None = None
+    season: PackedSeason | None = None
 
 
 def dump(reference: Reference) -> bytes:
@@ -72,6 +76,8 @@ def dump(reference: Reference) -> bytes:
         created=reference.created,
         origin=reference.origin,
         columns={name: _packed(profile) for name, profile in reference.columns.items()},
+        estimators=None if reference.estimators is None else state_of(reference.estimators),
+        season=pack_season(reference.season, reference.columns) if reference.season else None,
     )
     packed = zlib.compress(msgspec.msgpack.encode(body), level=6)
     return _HEADER.pack(MAGIC, FORMAT, hashlib.sha256(packed).digest()) + packed
@@ -108,13 +114,17 @@ def load(data: bytes) -> Reference:
     try:
         body = msgspec.msgpack.decode(_inflated(packed), type=_Body)
         columns = {name: _profile(column) for name, column in body.columns.items()}
+        estimators = None if body.estimators is None else estimators_of(body.estimators)
+        season = (
+            unpack_season(body.season, columns, body.created, body.origin) if body.season else None
+        )
     except (zlib.error, msgspec.DecodeError, PackingError) as error:
         raise ReferenceError(
             f"the reference file cannot be read ({error}); build it again"
         ) from error
     if body.rows < 0:
         raise ReferenceError("the reference file states a negative number of rows")
-    return Reference(columns, body.rows, body.created, body.origin)
+    return Reference(columns, body.rows, body.created, body.origin, estimators, season)
 
 
 def _inflated(packed: bytes) -> bytes:

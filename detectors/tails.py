@@ -153,6 +153,56 @@ def noncentrality(x: float, freedom: float, p: float) -> float:
     return 2 * mean
 
 
+def noncentral_above(x: float, freedom: float, center: float) -> float:
+    """Probability that a noncentral chi-square variable exceeds `x`.
+
+    The mixture of `noncentrality`, summed from the side on which it is small, so that a small
+    probability keeps its digits.
+
+    Parameters
+    ----------
+    center
+        The noncentrality, not negative.
+
+    Examples
+    --------
+    >>> noncentral_above(5.0, 3, 0.0) == chi_square_above(3, 5.0)
+    True
+    """
+    if center <= 0 or x <= 0:
+        return chi_square_above(freedom, x)
+    if max(x, center) > _NORMAL:
+        return NormalDist().cdf(math.sqrt(center) - math.sqrt(max(0.0, x - freedom + 1)))
+    half, y, mean = freedom / 2, x / 2, center / 2
+    # Beyond these the Poisson variable is too unlikely to add anything.
+    spread = 12 * math.sqrt(mean) + 40
+    first, last = max(0, int(mean - spread)), int(mean + spread)
+    number = np.arange(first, last + 1, dtype=np.float64)
+    terms = np.exp(_log_poisson(number + half, y))
+    above = chi_square_above(freedom + 2 * first, x) + np.cumsum(terms) - terms
+    return min(1.0, float(np.exp(_log_poisson(number, mean)) @ above))
+
+
+def noncentral_quantile(above: float, freedom: float, center: float) -> float:
+    """Value that a noncentral chi-square variable exceeds with probability `above`.
+
+    Examples
+    --------
+    >>> round(noncentral_above(noncentral_quantile(0.01, 3, 5.0), 3, 5.0), 6)
+    0.01
+    """
+    low = 0.0
+    high = freedom + center + 2.0
+    while noncentral_above(high, freedom, center) > above:
+        low, high = high, 2 * high
+    while high - low > _LAST_STEP * high:
+        middle = (low + high) / 2
+        low, high = (
+            (middle, high) if noncentral_above(middle, freedom, center) > above else (low, middle)
+        )
+    return high
+
+
 def kolmogorov_above(x: float) -> float:
     """Probability that a variable of Kolmogorov's distribution exceeds `x`.
 

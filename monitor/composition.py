@@ -19,18 +19,25 @@ from detectors.performance import Reading
 from detectors.performance_windows import PerformanceWindows
 from detectors.rule import RuleSpec
 from detectors.window import Windows, WindowSpec
+from monitor.change_settings import change_spec, measured_metric
+from monitor.changes import ChangeWatch
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
+from monitor.drift_budget import drift_spec
 from monitor.engine import Engine
 from monitor.journal import StoreJournal
 from monitor.judging import Judge
+from monitor.keeping import Keeper, Rejected
 from monitor.label_settling import JoinSpec
 from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
 from monitor.model_age import ModelAge
 from monitor.queries import Queries
-from monitor.references import FileReferences, FirstEvents, NoReference, References
+from monitor.reference_fetching import ReferenceFetching
+from monitor.reference_kinds import fetching_of, references_of
+from monitor.references import References
 from monitor.sampling import Sampling, Target
-from monitor.settings import EventSpan, Settings, SourceSettings, TimeSpan
+from monitor.settings import EventSpan, RuleSettings, Settings, SourceSettings, TimeSpan
+from monitor.settings_rules import DRIFT
 from monitor.store import Change, Store, sqlite_path
 from monitor.streams import Stream
 from monitor.version import VERSION
@@ -46,6 +53,29 @@ MEMORY = "rollback-memory"
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What takes the place of the daemon's parts where old logs are replayed.
+
+    Parameters
+    ----------
+    stream
+        What is read, instead of the configured sources.
+    judge, windows
+        Make the judge, and the windows.
+    rejected
+        Takes the lines that could not be used.
+    monotonic
+        Clock of intervals, seconds.
+    """
+
+    stream: Stream
+    judge: Callable[..., Judge]
+    windows: Callable[..., Windows]
+    rejected: Rejected
+    monotonic: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """What a running daemon is made of."""
 
@@ -55,6 +85,7 @@ class Parts:
     engine: Engine
     deciding: Deciding
     sampling: Sampling
+    fetching: ReferenceFetching | None
     web: Web
     registry: MlflowRegistry | None
     changes_allowed: bool
@@ -88,7 +119,8 @@ async def compose(settings: Settings) -> Parts:
     metrics.build.labels(VERSION).set(1)
     registry = _registry(settings)
     sampling = _sampling(settings, metrics, registry)
-    engine = _engine(settings, store, metrics, sampling)
+    references = references_of(settings)
+    engine = engine_of(settings, store, metrics, sampling, references=references)
     await writer.run(lambda: engine.restore(snapshot))
     deciding = _deciding(
         settings,
@@ -115,6 +147,7 @@ async def compose(settings: Settings) -> Parts:
         engine,
         deciding,
         sampling,
+        fetching_of(settings, references, registry, metrics),
         web,
         registry,
         changes_allowed=settings.http.token is not None,
@@ -123,21 +156,25 @@ async def compose(settings: Settings) -> Parts:
 
 def rule_specs(settings: Settings) -> tuple[RuleSpec, ...]:
     """Return the configured rules as the detectors take them."""
-    return tuple(
-        RuleSpec(
-            name=rule.name,
-            metric=rule.metric,
-            columns=rule.columns,
-            above=rule.above,
-            below=rule.below,
-            clear=rule.clear,
-            needed=rule.quorum.needed,
-            of=rule.quorum.of,
-            on_missing=rule.on_missing,
-            min_events=settings.windows.min_events if rule.min_events is None else rule.min_events,
-            action=rule.action,
-        )
-        for rule in settings.rules
+    return tuple(_rule_spec(rule, settings) for rule in settings.rules)
+
+
+def _rule_spec(rule: RuleSettings, settings: Settings) -> RuleSpec:
+    drift = drift_spec(rule, settings.windows) if rule.metric == DRIFT else None
+    return RuleSpec(
+        name=rule.name,
+        metric=measured_metric(rule),
+        columns=rule.columns,
+        above=rule.above if drift is None else drift.tolerance,
+        below=rule.below,
+        clear=rule.clear,
+        needed=rule.quorum.needed,
+        of=rule.quorum.of,
+        on_missing=rule.on_missing,
+        min_events=settings.windows.min_events if rule.min_events is None else rule.min_events,
+        action=rule.action,
+        change=change_spec(rule),
+        drift=drift,
     )
 
 
@@ -173,50 +210,76 @@ def _sampling(settings: Settings, metrics: Metrics, registry: MlflowRegistry | N
     )
 
 
-def _engine(settings: Settings, store: Store, metrics: Metrics, sampling: Sampling) -> Engine:
-    references = _references(settings)
+def engine_of(
+    settings: Settings,
+    store: Keeper,
+    metrics: Metrics,
+    sampling: Sampling | None = None,
+    *,
+    references: References | None = None,
+    past: Past | None = None,
+) -> Engine:
+    """Return the counting, of the configured sources or of the past."""
+    references = references_of(settings) if references is None else references
     limits = settings.limits
+    monotonic = time.monotonic if past is None else past.monotonic
+    streams = [past.stream] if past is not None else _streams(settings, references)
+    labels = _labels(settings, monotonic)
+    for stream in streams:
+        if labels is not None and isinstance(stream.format, JoinsLabels):
+            stream.format.join_labels()
+    spec = window_spec(settings)
+    judge, windows = (Judge, Windows) if past is None else (past.judge, past.windows)
+    quarantine = Quarantine(_quarantine_path(settings), limits.quarantine_bytes)
+    return Engine(
+        model=settings.model.name,
+        streams=streams,
+        windows=windows(spec, settings.model.name, versions_max=limits.versions_max),
+        references=references,
+        judge=judge(
+            rules=rule_specs(settings),
+            confidence=settings.detectors.confidence,
+            psi_bins=settings.detectors.psi_bins,
+            metrics=settings.detectors.metrics,
+        ),
+        store=store,
+        metrics=metrics,
+        quarantine=quarantine if past is None else past.rejected,
+        commit_interval_s=settings.store.commit_interval_s,
+        idle_s=settings.windows.idle_s,
+        sampler=sampling,
+        labels=labels,
+        changes=ChangeWatch(
+            rule_specs(settings),
+            metrics,
+            model=settings.model.name,
+            versions_max=limits.versions_max,
+            ahead_max_s=settings.windows.ahead_max_s,
+            by_events=spec.kind == "events",
+        ),
+        monotonic=monotonic,
+    )
+
+
+def _streams(settings: Settings, references: References) -> list[Stream]:
     schema = references.schema()
-    streams = [
+    return [
         Stream(
             source.name,
             _source(source, settings),
             FORMATS[source.settings.format](
                 settings.model.name,
                 schema,
-                columns_max=limits.columns_max,
+                columns_max=settings.limits.columns_max,
                 options=options_of(source.settings),
             ),
         )
         for source in settings.collect
         if source.type not in METERS
     ]
-    labels = _labels(settings)
-    for stream in streams:
-        if labels is not None and isinstance(stream.format, JoinsLabels):
-            stream.format.join_labels()
-    spec = window_spec(settings)
-    return Engine(
-        model=settings.model.name,
-        streams=streams,
-        windows=Windows(spec, settings.model.name, versions_max=limits.versions_max),
-        references=references,
-        judge=Judge(
-            rules=rule_specs(settings),
-            confidence=settings.detectors.confidence,
-            psi_bins=settings.detectors.psi_bins,
-        ),
-        store=store,
-        metrics=metrics,
-        quarantine=Quarantine(_quarantine_path(settings), limits.quarantine_bytes),
-        commit_interval_s=settings.store.commit_interval_s,
-        idle_s=settings.windows.idle_s,
-        sampler=sampling,
-        labels=labels,
-    )
 
 
-def _labels(settings: Settings) -> LabelJoin | None:
+def _labels(settings: Settings, monotonic: Callable[[], float]) -> LabelJoin | None:
     labels, windows = settings.labels, settings.windows
     if not labels.join:
         return None
@@ -237,16 +300,8 @@ def _labels(settings: Settings) -> LabelJoin | None:
             Reading(labels.positive, labels.threshold),
             versions_max=settings.limits.versions_max,
         ),
+        monotonic=monotonic,
     )
-
-
-def _references(settings: Settings) -> References:
-    reference = settings.reference
-    if reference.path:
-        return FileReferences(reference.path)
-    if reference.origin == "first":
-        return FirstEvents(reference.events, reference.points_max)
-    return NoReference()
 
 
 def _source(source: SourceSettings, settings: Settings) -> Source:

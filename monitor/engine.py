@@ -11,25 +11,26 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from collectors.batch import Decoded, PredictionBatch, Rejection
 from collectors.portions import portions
-from collectors.quarantine import Quarantine
 from collectors.source import Chunk
-from detectors.measurement import Measurement
 from detectors.pane import PaneError
 from detectors.rule import RuleSpec
 from detectors.window import ClosedWindow, Windows, WindowStateError
+from monitor.changes import ChangeWatch
+from monitor.comparing import Comparing
 from monitor.event_time import EventTime
 from monitor.forward_clock import ForwardClock
 from monitor.judging import Judge, Judged
+from monitor.keeping import Keeper, Rejected
 from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
 from monitor.publishing import Publisher
 from monitor.recent_traffic import RecentTraffic
 from monitor.references import References
-from monitor.store import Change, Snapshot, Store, StoreUnavailable, Totals
+from monitor.sampler import Sampler, sampled
+from monitor.store import Change, Snapshot, StoreUnavailable, Totals
 from monitor.streams import Stream, Streams
 from monitor.turn import Committed, Pending, Turn
 from monitor.versions import Versions
@@ -43,13 +44,6 @@ COMMIT_SHARE = 0.1
 RETRY_S = 1.0
 
 WINDOWS, LABELS = "windows", "labels"
-
-
-class Sampler(Protocol):
-    """Knows what was sampled while a window lasted."""
-
-    def measurements(self, window: ClosedWindow, *, serving: bool) -> Sequence[Measurement]:
-        """Measure a window; `serving` is whether most of its time's events were its version's."""
 
 
 class Engine:
@@ -66,6 +60,8 @@ class Engine:
         Joins labels to predictions; None where none are expected.
     sampler
         Measures windows by something else than their events; None without any.
+    changes
+        Watches the rows one by one, for the rules that count changes; by default for none.
     wall, monotonic
         Clocks, seconds: of event time, and of intervals.
     """
@@ -78,11 +74,12 @@ class Engine:
         windows: Windows,
         references: References,
         judge: Judge,
-        store: Store,
+        store: Keeper,
         metrics: Metrics,
-        quarantine: Quarantine,
+        quarantine: Rejected,
         commit_interval_s: float,
         idle_s: float,
+        changes: ChangeWatch | None = None,
         labels: LabelJoin | None = None,
         sampler: Sampler | None = None,
         wall: Callable[[], float] = time.time,
@@ -100,6 +97,7 @@ class Engine:
         self._commit_interval_s = commit_interval_s
         self._labels = labels
         self._sampler = sampler
+        self._changes = changes or ChangeWatch((), metrics, model=model)
         self._wall = ForwardClock(wall, monotonic)
         self._monotonic = monotonic
         self._event_time = EventTime(
@@ -116,6 +114,7 @@ class Engine:
         self._next_commit = monotonic()
         self._since_window = Totals()
         self._recent = RecentTraffic()
+        self._comparing = Comparing(references, self._publisher)
         self._trouble: str | None = None
         self._last_turn = monotonic()
         self._committed = self._standing()
@@ -144,6 +143,7 @@ class Engine:
         """Take up where the last commit left off."""
         self._references.restore(snapshot.states)
         self._judge.restore(snapshot.rules)
+        self._changes.restore(snapshot.states)
         self._totals |= snapshot.totals
         self._versions.restore(row for row in snapshot.versions if row["model"] == self._model)
         self._streams.restore(snapshot, self._references.schema())
@@ -185,6 +185,8 @@ class Engine:
         if self._trouble is not None:
             return Turn(busy=False, judged=self._commit())
         busy = False
+        if self._references.renewed():
+            self._fix_schema()
         self._give_up_halves()
         for stream in self._streams:
             for chunk in stream.source.poll():
@@ -277,13 +279,15 @@ class Engine:
             reference = self._references.of(batch.version)
             added = self._windows.add(rest, reference, self._wall(), advance=False)
             late = added.late
+            self._changes.take(rest, reference, self._wall())
             if part is not None:
                 self._event_time.note(stream.name, part, added.newest)
             self._publisher.count_untimely(stream.name, late=added.late, ahead=added.ahead)
         return Totals(events=batch.rows, late=late)
 
     def _fix_schema(self) -> None:
-        """Watch the columns of the reference that has just been completed."""
+        """Watch the columns of the reference that has just come or been completed."""
+        self._pending.dirty = True
         schema = self._references.schema()
         if schema is not None:
             self._streams.fix(schema)
@@ -293,23 +297,17 @@ class Engine:
         events = self._recent.between(window.begins, window.ends)
         judged = self._judge.conclude(
             window,
-            self._references.of(window.version),
+            # What it was counted against: the version's reference may be another by now.
+            window.pane.reference,
+            part=self._comparing.part(window),
             rejected=since.rejected,
             late=since.late,
             events_by_version=events,
-            sampled=self._sampled(window, events),
+            sampled=(*sampled(self._sampler, window, events), *self._changes.of_window(window)),
         )
         self._pending.conclude(judged)
         self._versions.conclude(window.version, window.ends)
-
-    def _sampled(self, window: ClosedWindow, events: Mapping[str, int]) -> Sequence[Measurement]:
-        if self._sampler is None:
-            return ()
-        # Resources are those of a process, which may serve two versions one after the other:
-        # they are told of the version that most events between the window's ends were of.
-        most = max(events.values(), default=0)
-        serving = events.get(window.version, 0) == most
-        return self._sampler.measurements(window, serving=serving)
+        self._comparing.learn(window, judged)
 
     def _commit(self) -> Sequence[Judged]:
         pending = self._pending
@@ -338,6 +336,7 @@ class Engine:
             self._publisher.conclude(judged)
         for standing in self._committed.rules:
             self._publisher.set_rule(standing.rule.name, standing.state.state)
+        self._publisher.set_references(self._committed.references.values())
         self._export_limits()
         return pending.judged
 
@@ -346,7 +345,9 @@ class Engine:
         follow("skipped_windows", windows.skipped)
         follow("evicted_versions", windows.evicted_versions)
         follow("evicted_panes", windows.evicted_panes)
+        follow("evicted_change_versions", self._changes.evicted)
         follow("forgotten_versions", self._versions.forgotten)
+        follow("evicted_references", self._comparing.evicted)
         follow("unkept_rejections", self._quarantine.dropped)
         if self._labels is not None:
             follow("evicted_label_panes", self._labels.evicted_panes)
@@ -363,11 +364,13 @@ class Engine:
         change = self._pending.change
         change.labels = labels.settle(self._store)
         remembered = set(self._versions)
+        self._changes.take_pairs(labels.pairs, labels.task, remembered)
         for window, found in labels.close():
             if window.version not in remembered:
                 continue  # so that labels of long ago do not bring a forgotten version's rules back
             shares = self._recent.between(window.begins, window.ends)
-            judged = self._judge.conclude_labels(window, found, events_by_version=shares)
+            measured = [*found, *self._changes.of_labels(window)]
+            judged = self._judge.conclude_labels(window, measured, events_by_version=shares)
             self._pending.conclude(judged)
         change.states[LABELS] = labels.complete(change.labels)
 
@@ -382,19 +385,22 @@ class Engine:
         change.versions.extend(rows)
         change.forgotten.extend(gone)
         self._judge.forget(gone)
+        change.states.update(self._changes.changed(gone))
         change.states.update(self._streams.changed())
 
     def _standing(self) -> Committed:
-        name = self._versions.live
+        name, seen = self._versions.live, self._versions.seen
         return Committed(
             totals=dict(self._totals),
-            versions=self._versions.seen,
+            versions=seen,
             live_version=name,
             rules=self._judge.standings(name),
             labels=self._labels.standing() if self._labels is not None else None,
+            references=self._comparing.standings(seen),
         )
 
     def replace_rules(self, rules: Sequence[RuleSpec]) -> None:
         """Judge by other rules from the next window on."""
         self._judge.replace_rules(rules)
+        self._changes.replace_rules(rules)
         self._committed = self._standing()

@@ -119,7 +119,7 @@ def render(seen: Seen | None, *, log: str, log_format: str) -> str:
         [
             *_head(seen, log, log_format),
             *_windows(seen),
-            *_rules(seen or Seen(columns={"prediction": "number"})),
+            *_rules(seen or Seen(columns={"prediction": "number"}), _budget(seen)),
             *_tail(),
         ]
     )
@@ -217,7 +217,13 @@ def window_length(seen: Seen) -> str:
     return f"{_WINDOW_EVENTS_MIN} events"
 
 
-def _rules(seen: Seen) -> Iterator[str]:
+def _budget(seen: Seen | None) -> str:
+    """Say how often the rule of drift may be wrong, in the terms of the windows proposed."""
+    by_events = seen is not None and window_length(seen).endswith("events")
+    return "1 per 1000 windows" if by_events else "1 per 30d"
+
+
+def _rules(seen: Seen, budget: str) -> Iterator[str]:
     predictions = [
         name for name in seen.columns if name == "prediction" or name.startswith("prediction.")
     ]
@@ -231,9 +237,9 @@ def _rules(seen: Seen) -> Iterator[str]:
             {"for": "3 of 4", "action": "rollback"},
         )
     yield from _rule(
-        "What the model receives has changed.",
-        {"name": "input-drift", "metric": "psi", "columns": ["*"], "above": 0.25},
-        {"for": "3 of 4", "action": "alert"},
+        "Anything that the model receives or answers has changed, surely and by however little.",
+        {"name": "any-drift", "metric": "drift", "columns": ["*"], "false_alarms": budget},
+        {"action": "alert"},
     )
     yield from _rule(
         "Values are missing.",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from detectors.kinds import measure
+from detectors.change_kinds import LOSS_METRICS
+from detectors.drift_rule import Drift
+from detectors.kinds import COLUMN_DEFAULTS, measure
 from detectors.measurement import Measurement
 from detectors.performance import PERFORMANCE_METRICS
 from detectors.performance_windows import ClosedPerformance
 from detectors.reference import Reference
 from detectors.rule import Judgement, RuleEvent, RuleSpec, RuleState, Verdict, advance, judge
 from detectors.window import ClosedWindow
+from monitor.judging_drift import GRAVITY, MEMORY, DriftJudging, drift_rows
 from monitor.store import WindowRow
 from rollback.observation import RuleReport
 
@@ -77,6 +80,8 @@ class Judge:
     ----------
     confidence
         Coverage of the bounds, in (0, 1).
+    metrics
+        What is measured of columns, besides what a rule names.
     """
 
     def __init__(
@@ -85,12 +90,15 @@ class Judge:
         rules: Sequence[RuleSpec],
         confidence: float,
         psi_bins: int,
+        metrics: Collection[str] = COLUMN_DEFAULTS,
     ) -> None:
         self._rules = tuple(rules)
         self._confidence = confidence
         self._psi_bins = psi_bins
+        self._metrics = frozenset(metrics)
         self._states: dict[tuple[str, str], RuleState] = {}
         self._judgements: dict[tuple[str, str], Judgement] = {}
+        self._drift = DriftJudging(rules, confidence=confidence, psi_bins=psi_bins)
 
     @property
     def rules(self) -> tuple[RuleSpec, ...]:
@@ -103,6 +111,7 @@ class Judge:
             rule.name for rule in rules if rule in self._rules
         }
         self._rules = tuple(rules)
+        self._drift.replace_rules(rules, changed)
         for states in (self._states, self._judgements):
             for key in [key for key in states if key[0] in changed]:
                 del states[key]
@@ -113,6 +122,7 @@ class Judge:
         self._states = {
             key: RuleState.from_json(state) for key, state in states.items() if key[0] in names
         }
+        self._drift.restore(states)
 
     def forget(self, versions: Collection[str]) -> None:
         """Let go of where rules stand with versions that are not remembered any more."""
@@ -122,6 +132,7 @@ class Judge:
             self._judgements = {
                 key: kept for key, kept in self._judgements.items() if key[1] not in gone
             }
+            self._drift.forget(gone)
 
     def standings(self, version: str | None) -> list[RuleStanding]:
         """Where each rule stands with a version; a version never seen stands nowhere yet."""
@@ -140,8 +151,12 @@ class Judge:
         late: int,
         events_by_version: Mapping[str, int],
         sampled: Sequence[Measurement] = (),
+        part: Reference | None = None,
     ) -> Judged:
-        """Measure a window and move every rule on; `sampled` is measured already."""
+        """Measure a window and move every rule on; `sampled` is measured already.
+
+        Its columns are compared with a `part` of the reference where one is given.
+        """
         pane = window.pane
         found = measure(
             pane,
@@ -149,12 +164,18 @@ class Judge:
             seconds=window.seconds,
             confidence=self._confidence,
             psi_bins=self._psi_bins,
+            metrics=self._metrics | measured_for(self._rules),
+            part=part,
         )
         found.extend(sampled)
-        reports, incidents, states = self._move(window, found, pane.events, labelled=False)
+        drifts = self._drift.judge(window, reference, found, part)
+        reports, incidents, states = self._move(window, found, pane.events, drifts)
         row = WindowRow(
             window=_window_row(window, rejected=rejected, late=late),
-            measurements=[self._measurement_row(window, one, pane.events) for one in found],
+            measurements=[
+                *(self._measurement_row(window, one, pane.events) for one in found),
+                *(_frame_row(window) | one for one in drift_rows(drifts)),
+            ],
         )
         shares = {**events_by_version, window.version: pane.events}
         return Judged(row, reports, incidents, states, shares)
@@ -168,7 +189,7 @@ class Judge:
     ) -> Judged:
         """Move on the rules of labelled predictions, by what was measured of a window of them."""
         pairs = window.counts.n
-        reports, incidents, states = self._move(window, found, pairs, labelled=True)
+        reports, incidents, states = self._move(window, found, pairs, None)
         row = WindowRow(
             window=_frame_row(window) | _LABELS | {"events": pairs},
             measurements=[self._measurement_row(window, one, pairs) for one in found],
@@ -176,37 +197,46 @@ class Judge:
         return Judged(row, reports, incidents, states, events_by_version, labelled=True)
 
     def _move(
-        self, window: Frame, found: Sequence[Measurement], events: int, *, labelled: bool
+        self,
+        window: Frame,
+        found: Sequence[Measurement],
+        events: int,
+        drifts: Mapping[str, Drift] | None,
     ) -> tuple[
         tuple[RuleReport, ...],
         tuple[Mapping[str, Any], ...],
         Mapping[tuple[str, str], Mapping[str, Any]],
     ]:
-        """Judge a window by the rules of its kind; the others stand where they stood."""
+        """Judge a window by the rules of its kind; the others stand where they stood.
+
+        A window of labels has no `drifts`.
+        """
+        labelled = drifts is None
         reports, incidents, states = [], [], {}
         for rule in self._rules:
             key = (rule.name, window.version)
             before = self._states.get(key, RuleState())
-            if (rule.metric in PERFORMANCE_METRICS) != labelled:
+            if (rule.metric in _LABEL_METRICS) != labelled:
                 if before.state in ("suspect", "breach"):
                     reports.append(_standing_report(rule, self._judgements.get(key)))
                 continue
-            judgement = judge(found, events, rule)
+            drift = drifts.get(rule.name) if drifts else None
+            judgement = judge(found, events, rule) if drift is None else drift.judgement
             state, event = advance(before, judgement, window.ends, rule)
             self._states[key], self._judgements[key] = state, judgement
             states[key] = state.to_json()
+            if drift is not None and drift.memory is not None:
+                states[key][MEMORY] = drift.memory.to_json()
             reports.append(_report(rule, state, judgement))
             if event is not None:
-                incidents.append(_incident(window, rule, judgement, event))
+                incident = _incident(window, rule, judgement, event)
+                incident["evidence"] |= drift.evidence() if drift is not None else {}
+                incidents.append(incident)
         return tuple(reports), tuple(incidents), states
 
     def _measurement_row(self, window: Frame, one: Measurement, events: int) -> dict[str, Any]:
         threshold, verdict = self._verdict(one, events)
-        return {
-            "model": window.model,
-            "version": window.version,
-            "begins": window.begins,
-            "ends": window.ends,
+        return _frame_row(window) | {
             "column": one.column,
             "metric": one.metric,
             "value": one.value,
@@ -229,8 +259,16 @@ class Judge:
             if rule.covers(one)
             for judgement in (judge([one], events, rule),)
         ]
-        gravity = {"breach": 0, "unknown": 1, "ok": 2}
-        return min(judged, key=lambda pair: gravity[pair[1]], default=(None, "unknown"))
+        return min(judged, key=lambda pair: GRAVITY[pair[1]], default=(None, "unknown"))
+
+
+#: What is measured in windows of labelled predictions.
+_LABEL_METRICS = PERFORMANCE_METRICS | LOSS_METRICS
+
+
+def measured_for(rules: Iterable[RuleSpec]) -> frozenset[str]:
+    """Metrics that rules need: their own, and the distances that a rule of drift goes by."""
+    return frozenset("ks" if rule.drift is not None else rule.metric for rule in rules)
 
 
 #: What a window of labels has in the place of a window of traffic's counts.

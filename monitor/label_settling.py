@@ -118,8 +118,8 @@ class Settling:
     ----------
     change
         What is to be committed.
-    paired
-        Whether a pair was made.
+    pairs
+        Pairs that were made, in order: version, pair, and when its label became known.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Settling:
         self._arrived = arrived
         self._forgetting = forgetting
         self.change = LabelChange()
-        self.paired = False
+        self.pairs: list[tuple[str, Pair, float]] = []
         ids = {one.id for one in arrived.predictions} | {id_ for id_, _, _ in arrived.labels}
         found = reader.held(ids) if ids else {}
         self._rows = {
@@ -246,7 +246,7 @@ class Settling:
         name = version if version in joined or len(joined) < VERSIONS_MAX else "other"
         joined[name] = joined.get(name, 0) + 1
         self._fates["label"]["joined"] += 1
-        self.paired = True
+        self.pairs.append((version, pair, known))
         return self._windows.add(version, pair, known)
 
     def _put(self, held: Held) -> None:

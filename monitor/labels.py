@@ -16,7 +16,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -24,7 +24,7 @@ import msgspec
 from collectors.batch import PredictionBatch
 from collectors.labels import LabelRows
 from detectors.measurement import Measurement
-from detectors.performance import Pair, PerformanceError, measure_performance
+from detectors.performance import Pair, PerformanceError, Task, measure_performance
 from detectors.performance_classes import CLASSES_MAX
 from detectors.performance_windows import ClosedPerformance, PerformanceWindows
 from detectors.window_state import WindowStateError
@@ -62,6 +62,11 @@ class LabelJoin:
     ----------
     wall, monotonic
         Clocks, seconds: of event time, and of intervals.
+
+    Attributes
+    ----------
+    pairs
+        What the last settling paired, in order: version, pair, and when its label became known.
     """
 
     def __init__(
@@ -81,6 +86,12 @@ class LabelJoin:
         self._fates: dict[str, Counter[str]] = {"label": Counter(), "prediction": Counter()}
         self._last_pair, self._watermark = monotonic(), windows.watermark
         self._forget_pairs = False
+        self.pairs: Sequence[tuple[str, Pair, float]] = ()
+
+    @property
+    def task(self) -> Task | None:
+        """What the model predicts; None while that is not known."""
+        return self._spec.task or self._state.task
 
     @property
     def full(self) -> bool:
@@ -165,7 +176,8 @@ class LabelJoin:
             forgetting=self._forget_pairs,
         )
         settling.apply()
-        if settling.paired:
+        self.pairs = settling.pairs
+        if settling.pairs:
             self._last_pair, self._watermark = self._monotonic(), self._windows.watermark
         self._arrived = Arrived()
         return settling.change

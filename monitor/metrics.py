@@ -103,10 +103,49 @@ class Metrics:
             "What a rule compares the bound with.",
             *("model", "column", "metric"),
         )
+        self.reference_rows = self._gauge(
+            "kedge_reference_rows",
+            "Rows of the reference of a version; 0 where it has none, and its drift is unknown.",
+            *("model", "version"),
+        )
+        self.reference_created = self._gauge(
+            "kedge_reference_created_timestamp_seconds",
+            "When the reference of a version was made.",
+            *("model", "version"),
+        )
+        self.reference_failures = self._counter(
+            "kedge_reference_failures",
+            "Questions to the registry for a reference without one for an answer, by reason.",
+            "reason",
+        )
+        self.seasonal = self._counter(
+            "kedge_seasonal_windows",
+            "Windows of versions whose reference has a season, by what they were compared with: "
+            "their hour (slot), or the whole (few_rows, too_long, zone).",
+            "basis",
+        )
         self.missing = self._gauge(
             "kedge_missing_ratio",
             "Share of missing values in the last closed window.",
             *("model", "version", "column"),
+        )
+
+        self.changes = self._counter(
+            "kedge_changes",
+            "Changes that a detector found, up or down.",
+            *("model", "version", "column", "metric", "direction"),
+        )
+        self.change_values_skipped = self._counter(
+            "kedge_change_values_skipped",
+            "Values that a change detector did not look at, by reason (limit, streams, "
+            "latency_kind, not_finite, task, not_binary).",
+            *("metric", "reason"),
+        )
+        self.change_memory_dropped = self._counter(
+            "kedge_change_memory_dropped",
+            "Memory of change detectors that could not be taken up, by reason (river_version, "
+            "parameters, damaged).",
+            "reason",
         )
 
     def _make_performance(self) -> None:
@@ -209,8 +248,9 @@ class Metrics:
         self.limited = self._counter(
             "kedge_limit_reached",
             "What a limit cost, by limit (skipped_windows, evicted_versions, evicted_panes, "
+            "evicted_references, "
             "overflowing_columns, unkept_rejections, forgotten_versions, torn_spool_bytes, "
-            "damaged_spool_segments).",
+            "damaged_spool_segments, evicted_change_versions).",
             "limit",
         )
         self.commits = self._counter(

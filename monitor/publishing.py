@@ -7,15 +7,20 @@ committed, never from what might yet be rolled back.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from collectors.batch import STATUS_UNKNOWN, Decoded, PredictionBatch
 from collectors.resource_sample import GpuSample, ResourceSample
+from detectors.estimators import ESTIMATED_METRICS
 from monitor.judging import Judged
 from monitor.metrics import Metrics
+from monitor.seasonal import Basis
+
+if TYPE_CHECKING:
+    from prometheus_client import Gauge
 
 #: Numbers of `kedge_rule_state`.
 RULE_STATES = {"ok": 0, "suspect": 1, "breach": 2, "unknown": 3}
@@ -29,6 +34,8 @@ class Publisher:
         self._metrics = metrics
         self._limits: dict[str, int] = {}
         self._labels_seen: dict[tuple[str, ...], int] = {}
+        self._estimates: set[tuple[str, str, str]] = set()
+        self._estimates_replaced: set[tuple[str, str, str]] = set()
 
     def count_batch(self, source: str, batch: PredictionBatch, now: float) -> None:
         """Count the rows of a batch."""
@@ -91,6 +98,19 @@ class Publisher:
         """Export where a rule stands."""
         self._metrics.rule_state.labels(self._model, rule).set(RULE_STATES[state])
 
+    def count_basis(self, basis: Basis) -> None:
+        """Count a window by what it was compared with, where the reference has a season."""
+        if basis != "none":
+            self._metrics.seasonal.labels(basis).inc()
+
+    def set_references(self, standings: Iterable[Mapping[str, Any]]) -> None:
+        """Export which references versions are compared with."""
+        metrics = self._metrics
+        for standing in standings:
+            labels = (self._model, metrics.version(standing["version"]))
+            metrics.reference_rows.labels(*labels).set(standing.get("rows", 0))
+            metrics.reference_created.labels(*labels).set(_number(standing.get("created")))
+
     def set_backlogs(self, unread: Mapping[str, Mapping[str, int]]) -> None:
         """Export the bytes not read yet, given by source and by stream of it."""
         for source, streams in unread.items():
@@ -108,7 +128,9 @@ class Publisher:
         model, version = row["model"], self._metrics.version(row["version"])
         self._metrics.window_events.labels(model, version).set(row["events"])
         for one in measured:
-            if one["column"] is None:
+            if one["metric"] in ESTIMATED_METRICS:
+                self._set_estimate(model, version, one)
+            elif one["column"] is None:
                 self._set_whole(model, version, one)
             else:
                 self._set_column(model, version, one)
@@ -117,18 +139,37 @@ class Publisher:
         self, row: Mapping[str, Any], measured: Sequence[Mapping[str, Any]]
     ) -> None:
         """Export what was measured in a closed window of labelled predictions."""
+        model, version = row["model"], self._metrics.version(row["version"])
+        for one in measured:
+            self._set_one_performance(model, version, one)
+            estimate = (model, version, f"estimated_{one['metric']}")
+            self._estimates_replaced.add(estimate)
+            if estimate in self._estimates:
+                self._estimates.discard(estimate)
+                for gauge, _ in self._performance_gauges():
+                    gauge.remove(*estimate)
+
+    def _set_estimate(self, model: str, version: str, one: Mapping[str, Any]) -> None:
+        """Export an estimate of performance, until the same figure was measured."""
+        estimate = (model, version, one["metric"])
+        if estimate not in self._estimates_replaced:
+            self._estimates.add(estimate)
+            self._set_one_performance(model, version, one)
+
+    def _set_one_performance(self, model: str, version: str, one: Mapping[str, Any]) -> None:
+        for gauge, key in self._performance_gauges():
+            gauge.labels(model, version, one["metric"]).set(_number(one[key]))
+        if one["threshold"] is not None:
+            threshold = self._metrics.threshold
+            threshold.labels(model, "", one["metric"]).set(one["threshold"])
+
+    def _performance_gauges(self) -> tuple[tuple[Gauge, str], ...]:
         metrics = self._metrics
-        model, version = row["model"], metrics.version(row["version"])
-        gauges = (
+        return (
             (metrics.performance, "value"),
             (metrics.performance_low, "low"),
             (metrics.performance_high, "high"),
         )
-        for one in measured:
-            for gauge, key in gauges:
-                gauge.labels(model, version, one["metric"]).set(_number(one[key]))
-            if one["threshold"] is not None:
-                metrics.threshold.labels(model, "", one["metric"]).set(one["threshold"])
 
     def _set_whole(self, model: str, version: str, one: Mapping[str, Any]) -> None:
         metrics, metric = self._metrics, one["metric"]

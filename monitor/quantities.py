@@ -1,4 +1,4 @@
-"""Quantities as they stand in a configuration: durations, sizes, spans and quorums.
+"""Quantities as they stand in a configuration: durations, sizes, spans, quorums and budgets.
 
 Every parser takes the value as TOML gave it and raises ValueError, with no text, when it is
 not such a quantity: the loader knows which key it stands at and says what was expected.
@@ -32,6 +32,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]iB|[kMG]?B)")
 
 _EVENTS = re.compile(r"(\d+) events?")
 _QUORUM = re.compile(r"(\d+) of (\d+)")
+_FALSE_ALARMS = re.compile(r"(\d+(?:\.\d+)?) per (?:(\d+) windows?|(\S+))")
 
 #: Windows that a quorum may look back on; the loop keeps that many verdicts a rule and version.
 QUORUM_WINDOWS_MAX = 1_000
@@ -78,6 +79,26 @@ class Quorum:
 
     def __str__(self) -> str:
         return f"{self.needed} of {self.of}"
+
+
+@dataclass(frozen=True, slots=True)
+class FalseAlarms:
+    """So many false alarms, at most and on average, per stretch of time or number of windows.
+
+    Parameters
+    ----------
+    alarms
+        Above 0; not whole, if need be.
+    per
+        Event time, or a number of closed windows.
+    """
+
+    alarms: float
+    per: TimeSpan | int
+
+    def __str__(self) -> str:
+        per = f"{self.per} windows" if isinstance(self.per, int) else str(self.per)
+        return f"{self.alarms:g} per {per}"
 
 
 def parse_duration(value: object) -> float:
@@ -196,3 +217,26 @@ def parse_quorum(value: object) -> Quorum:
     if not 1 <= quorum.needed <= quorum.of <= QUORUM_WINDOWS_MAX:
         raise ValueError
     return quorum
+
+
+def parse_false_alarms(value: object) -> FalseAlarms:
+    """Read how often a rule may be wrong, such as ``"1 per 30d"`` or ``"1 per 1000 windows"``.
+
+    Raises
+    ------
+    ValueError
+        It is no such budget, or one of nothing.
+
+    Examples
+    --------
+    >>> parse_false_alarms("1 per 30d"), parse_false_alarms("2 per 1000 windows")
+    (FalseAlarms(alarms=1.0, per=TimeSpan(seconds=2592000.0)), FalseAlarms(alarms=2.0, per=1000))
+    """
+    match = _FALSE_ALARMS.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError
+    per = int(match[2]) if match[2] else TimeSpan(parse_duration(match[3]))
+    budget = FalseAlarms(float(match[1]), per)
+    if budget.alarms <= 0 or per in (0, TimeSpan(0.0)):
+        raise ValueError
+    return budget

@@ -77,12 +77,12 @@ class Queries:
         if columns is not None and not columns:
             return []
         raw = self._measured(tables.windows, tables.measurements, wanted, columns)
-        rows = [_described(row, "raw") for row in raw]
+        rows = [described(row, "raw") for row in raw]
         if len(rows) == wanted.limit:
             # What is older than these has no place in the answer.
             wanted = replace(wanted, since=rows[-1]["ends"])
         hours = self._measured(tables.hours, tables.hourly, wanted, columns)
-        rows += [_described(_of_hour(row), "1h") for row in hours]
+        rows += [described(_of_hour(row), "1h") for row in hours]
         # Stable: each kind is in order already.
         rows.sort(key=lambda row: row["ends"], reverse=True)
         for row in rows:
@@ -235,7 +235,8 @@ def _of_hour(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _described(row: dict[str, Any], resolution: str) -> dict[str, Any]:
+def described(row: Mapping[str, Any], resolution: str) -> dict[str, Any]:
+    """Return a row of measurements as the API answers it, and its end in seconds beside it."""
     keys = _MEASUREMENT_KEYS if resolution == "raw" else _MEASUREMENT_KEYS + _HOUR_KEYS
     described = {key: row[key] for key in keys}
     described["column"] = row["column"] or None

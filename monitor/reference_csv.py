@@ -23,6 +23,7 @@ from monitor.reference_tables import (
     TableError,
     number_column,
     require_columns,
+    times_of,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _BOOLEANS: Final = frozenset({"true", "false"})
 _Kind: TypeAlias = Literal["number", "boolean", "category"]
 
 
-def csv_pieces(path: Path, columns: Collection[str]) -> Iterator[Piece]:
+def csv_pieces(path: Path, columns: Collection[str], time_column: str = "") -> Iterator[Piece]:
     """Read a CSV file with a header line, piece by piece.
 
     Raises
@@ -49,14 +50,16 @@ def csv_pieces(path: Path, columns: Collection[str]) -> Iterator[Piece]:
         with path.open("rb") as file, _frames(file) as frames:
             for frame in frames:
                 names = [str(name) for name in frame.columns]
-                require_columns(path, columns, names)
+                require_columns(path, [*columns, time_column] if time_column else columns, names)
                 read = {
                     name: column
                     for name in names
                     if (not columns or name in columns)
+                    and name != time_column
                     and (column := _column(name, frame[name], kinds)) is not None
                 }
-                yield Piece(read, file.tell() / size)
+                ts = times_of(path, time_column, frame[time_column]) if time_column else None
+                yield Piece(read, file.tell() / size, ts=ts)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
         raise TableError(f"cannot read {path} as CSV: {error}") from error
 

@@ -47,8 +47,12 @@ def is_event(line: Mapping[str, Any]) -> bool:
     return isinstance(line.get("features"), dict) or ("ts" in line and PREDICTION in line)
 
 
-def jsonl_pieces(path: Path, columns: Collection[str], notes: Notes) -> Iterator[Piece]:
+def jsonl_pieces(
+    path: Path, columns: Collection[str], notes: Notes, time_column: str = ""
+) -> Iterator[Piece]:
     """Read JSON lines piece by piece; lines that cannot be used are counted in `notes`.
+
+    Times of flat objects are those of events: seconds since the epoch, or RFC 3339.
 
     Raises
     ------
@@ -57,17 +61,20 @@ def jsonl_pieces(path: Path, columns: Collection[str], notes: Notes) -> Iterator
     """
     first = first_object(path)
     model = first.get("model")
-    events = is_event(first)
+    # Whoever names the column of times has a table, also when that column is called "ts".
+    events = is_event(first) and not (time_column and "features" not in first)
     log_format = KedgeFormat(
         model if events and isinstance(model, str) else "", columns_max=COLUMNS_MAX
     )
-    prepare = _as_is if events else _as_events
+    timed = events or bool(time_column)
+    log_format.join_labels()
     pieces_read, size = 0, max(1, path.stat().st_size)
     with path.open("rb") as file:
         while lines := file.readlines(BLOCK_BYTES):
-            decoded = log_format.decode(prepare(lines, notes))
+            found = b"".join(lines) if events else _as_events(lines, notes, time_column)
+            decoded = log_format.decode(found)
             share_read = file.tell() / size
-            for piece in _live(decoded, columns, share_read, notes):
+            for piece in _live(decoded, columns, share_read, notes, timed=timed):
                 pieces_read += 1
                 yield piece
     if not pieces_read:
@@ -77,7 +84,12 @@ def jsonl_pieces(path: Path, columns: Collection[str], notes: Notes) -> Iterator
 
 
 def _live(
-    decoded: Decoded, columns: Collection[str], share_read: float, notes: Notes
+    decoded: Decoded,
+    columns: Collection[str],
+    share_read: float,
+    notes: Notes,
+    *,
+    timed: bool,
 ) -> Iterator[Piece]:
     for rejection in decoded.rejections:
         _reject(notes, rejection.reason)
@@ -92,14 +104,12 @@ def _live(
                 if not columns or name in columns
             },
             share_read,
+            batch.joins.labels if batch.joins is not None else None,
+            batch.ts if timed else None,
         )
 
 
-def _as_is(lines: list[bytes], _notes: Notes) -> bytes:
-    return b"".join(lines)
-
-
-def _as_events(lines: list[bytes], notes: Notes) -> bytes:
+def _as_events(lines: list[bytes], notes: Notes, time_column: str) -> bytes:
     encode: Callable[[object], bytes] = msgspec.json.Encoder().encode
     decode = msgspec.json.Decoder(dict[str, Any]).decode
     events = bytearray()
@@ -112,7 +122,8 @@ def _as_events(lines: list[bytes], notes: Notes) -> bytes:
             _reject(notes, "malformed")
             continue
         prediction = row.pop(PREDICTION, None)
-        events += encode({"ts": 0, "features": row, PREDICTION: prediction}) + b"\n"
+        ts = row.pop(time_column, None) if time_column else 0
+        events += encode({"ts": ts, "features": row, PREDICTION: prediction}) + b"\n"
     return bytes(events)
 
 

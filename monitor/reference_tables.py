@@ -11,8 +11,8 @@ hold (times, lists, bytes) are left out, and named in the notes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -20,6 +20,7 @@ from monitor.settings_faults import nearest
 
 if TYPE_CHECKING:
     from collectors.batch import Column, Floats, NumberColumn
+    from collectors.labels import Scalar
 
 #: Rows held in memory at a time: 50 MB with 100 columns of numbers.
 ROWS_AT_ONCE: Final = 65_536
@@ -52,10 +53,30 @@ class Notes:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some rows of a table, and which share of the file has been read with them."""
+    """Some rows of a table, and which share of the file has been read with them.
+
+    Parameters
+    ----------
+    labels
+        What came true; None where the file does not say.
+    ts
+        Event times, seconds since the epoch; None where the file has none.
+    """
 
     columns: Mapping[str, Column]
     share_read: float
+    labels: Sequence[Scalar | None] | None = None
+    ts: Floats | None = None
+
+    def labelled(self, name: str) -> Piece:
+        """Return the rows with a column of theirs as their labels, and no longer as a column."""
+        if not name or name not in self.columns:
+            return self
+        rest = {column: values for column, values in self.columns.items() if column != name}
+        from collectors.labels import scalar  # noqa: PLC0415 - it brings in numpy
+
+        labels = [scalar(value) for value in list(self.columns[name].values)]
+        return replace(self, columns=rest, labels=labels)
 
 
 def table_kind(path: Path) -> TableKind:
@@ -85,13 +106,18 @@ def table_kind(path: Path) -> TableKind:
     raise TableError(f"cannot build a reference from {path}: {what}")
 
 
-def pieces(path: Path, columns: Collection[str], notes: Notes) -> Iterator[Piece]:
+def pieces(
+    path: Path, columns: Collection[str], notes: Notes, *, time_column: str = ""
+) -> Iterator[Piece]:
     """Read a table piece by piece.
 
     Parameters
     ----------
     columns
         The only columns to read; all that there are, if empty.
+    time_column
+        Column of a table that says when its rows were: it is no feature. Prediction events
+        carry their time.
 
     Raises
     ------
@@ -100,15 +126,15 @@ def pieces(path: Path, columns: Collection[str], notes: Notes) -> Iterator[Piece
     """
     kind = table_kind(path)
     if kind == "parquet":
-        yield from _parquet_pieces(path, columns, notes)
+        yield from _parquet_pieces(path, columns, notes, time_column)
     elif kind == "csv":
         from monitor.reference_csv import csv_pieces  # noqa: PLC0415 - it costs pandas
 
-        yield from csv_pieces(path, columns)
+        yield from csv_pieces(path, columns, time_column)
     else:
         from monitor.reference_jsonl import jsonl_pieces  # noqa: PLC0415 - as the others
 
-        yield from jsonl_pieces(path, columns, notes)
+        yield from jsonl_pieces(path, columns, notes, time_column)
 
 
 def require_columns(path: Path, wanted: Collection[str], present: Collection[str]) -> None:
@@ -130,23 +156,56 @@ def number_column(values: Floats) -> NumberColumn:
     return NumberColumn(values, tuple(infinite.tolist()))
 
 
-def _parquet_pieces(path: Path, columns: Collection[str], notes: Notes) -> Iterator[Piece]:
+def times_of(path: Path, name: str, texts_or_times: Any) -> Floats:  # noqa: ANN401 - pandas takes anything
+    """Read a column of times: numbers are seconds since the epoch, times without a zone are UTC.
+
+    Raises
+    ------
+    TableError
+        A value is no time, or missing.
+    """
+    import numpy as np  # noqa: PLC0415 - the command line loads it only to build
+    import pandas as pd  # noqa: PLC0415 - only for tables with times
+
+    values = pd.Series(texts_or_times)
+    texts = values.dtype.kind != "M"
+    numbers = pd.to_numeric(values, errors="coerce") if texts else pd.Series(np.nan, values.index)
+    if numbers.notna().all():
+        return np.asarray(numbers, np.float64)
+    try:
+        moments = pd.to_datetime(values, utc=True, format="ISO8601" if texts else None)
+    except (ValueError, TypeError) as error:
+        raise TableError(f'cannot read column "{name}" of {path} as times: {error}') from error
+    if moments.isna().any():
+        raise TableError(f'column "{name}" of {path} lacks the time of a row')
+    seconds = (moments - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
+    return np.asarray(seconds, np.float64)
+
+
+def _parquet_pieces(
+    path: Path, columns: Collection[str], notes: Notes, time_column: str
+) -> Iterator[Piece]:
     import pyarrow as pa  # noqa: PLC0415 - it costs 50 MB
     import pyarrow.parquet as pq  # noqa: PLC0415 - it costs 50 MB
 
     try:
         with pq.ParquetFile(path) as file:
-            require_columns(path, columns, file.schema_arrow.names)
+            timed = [time_column] if time_column else []
+            require_columns(path, [*columns, *timed], file.schema_arrow.names)
             rows, read = max(1, file.metadata.num_rows), 0
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=list(columns) or None):
+            wanted = [*columns, *timed] if columns else None
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=wanted):
                 read += batch.num_rows
                 names = batch.schema.names
                 converted = {
                     name: column
                     for name, array in zip(names, batch.columns, strict=True)
-                    if (column := _arrow_column(name, array, notes)) is not None
+                    if name != time_column
+                    and (column := _arrow_column(name, array, notes)) is not None
                 }
-                yield Piece(converted, read / rows)
+                times = batch.column(time_column).to_pandas() if time_column else None
+                ts = None if times is None else times_of(path, time_column, times)
+                yield Piece(converted, read / rows, ts=ts)
     except (pa.ArrowException, OSError) as error:
         raise TableError(f"cannot read {path} as Parquet: {error}") from error
 

@@ -16,20 +16,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from monitor.quantities import EventSpan, Quorum, Span, TimeSpan
+from monitor.reference_settings import ReferenceSettings
 from monitor.secret import Secret, SecretUnreadableError
 from monitor.settings_checks import cross_faults
 from monitor.settings_faults import Fault, dotted
 from monitor.settings_kinds import SOURCES, SourceSettings, StepSettings
 from monitor.settings_loader import UNUSABLE, Loader
+from monitor.settings_rules import RuleSettings
 from monitor.settings_tables import (
     DetectorSettings,
     HttpSettings,
     LabelSettings,
     LimitSettings,
     ModelSettings,
-    ReferenceSettings,
     RollbackSettings,
-    RuleSettings,
     StoreSettings,
     WindowSettings,
 )

@@ -112,7 +112,7 @@ def _type(hint: Any, key: str) -> str:  # noqa: ANN401 - types have no type
     if bare(hint) is Secret:
         return "a path" if key.endswith("_file") else "a secret text"
     names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-    return names.get(hint, str(hint))
+    return {**names, Mapping: "a table"}.get(typing.get_origin(hint) or hint, str(hint))
 
 
 def _default(field: dataclasses.Field[Any], hint: Any) -> object:  # noqa: ANN401 - types have no type

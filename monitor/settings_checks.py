@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from monitor.quantities import TimeSpan
 from monitor.settings_faults import Fault, alternatives, nearest
 from monitor.settings_kinds import (
     SourceSettings,
+    change_metrics,
     column_metrics,
     format_trouble,
     formats,
@@ -17,10 +19,12 @@ from monitor.settings_kinds import (
 from monitor.settings_loader import UNUSABLE
 
 if TYPE_CHECKING:
-    from monitor.settings_tables import RuleSettings
+    from monitor.settings_rules import RuleSettings
+    from monitor.settings_tables import WindowSettings
 
 #: The label that stands for all sources together.
 ALL_SOURCES = "all"
+_HOUR_S = 3600
 
 
 def cross_faults(given: Mapping[str, Any]) -> Iterator[Fault]:
@@ -35,12 +39,38 @@ def cross_faults(given: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault("collect", "is required: at least one [[collect]] table")
     yield from _source_faults(_usable(given, "collect"))
     yield from _rule_faults(_usable(given, "rules"))
+    yield from _drift_faults(_usable(given, "rules"), given.get("windows"))
+    yield from _change_faults(_usable(given, "rules"), given.get("labels"))
     yield from _label_faults(_usable(given, "rules"), given.get("labels"))
+    yield from _reference_faults(given.get("reference", UNUSABLE), given["model"])
+    yield from _season_faults(given.get("reference"), given.get("windows"))
     rollback, model = given.get("rollback", UNUSABLE), given["model"]
     if UNUSABLE in (rollback, model):
         return
     if rollback.mode == "act" and not model.tracking_uri:
         yield Fault("model.tracking_uri", 'is required for [rollback] mode = "act"')
+
+
+def _reference_faults(reference: Any, model: Any) -> Iterator[Fault]:  # noqa: ANN401 - may be unusable
+    if UNUSABLE in (reference, model) or reference is None:
+        return
+    if reference.origin == "registry" and not model.tracking_uri:
+        yield Fault("model.tracking_uri", 'is required for [reference] from = "registry"')
+
+
+def _season_faults(reference: Any, windows: Any) -> Iterator[Fault]:  # noqa: ANN401 - may be unusable
+    if UNUSABLE in (reference, windows) or reference is None or windows is None:
+        return
+    length = windows.length
+    if reference.season and isinstance(length, TimeSpan) and length.seconds > _HOUR_S:
+        yield Fault("windows.length", f'"{length}" is longer than the hours of reference.season')
+
+
+def _change_faults(rules: Mapping[int, RuleSettings], labels: Any) -> Iterator[Fault]:  # noqa: ANN401 - may be unusable
+    from monitor.change_settings import change_faults  # noqa: PLC0415 - it brings in numpy
+
+    joined = labels is UNUSABLE or (labels is not None and labels.join)
+    yield from change_faults(rules, labels_join=joined)
 
 
 def _label_faults(rules: Mapping[int, RuleSettings], labels: Any) -> Iterator[Fault]:  # noqa: ANN401 - may be unusable
@@ -50,6 +80,24 @@ def _label_faults(rules: Mapping[int, RuleSettings], labels: Any) -> Iterator[Fa
     for i, rule in rules.items():
         if rule.metric in of_labels:
             yield Fault(f"rules[{i}].metric", f'"{rule.metric}" needs [labels] join = true')
+
+
+def _drift_faults(
+    rules: Mapping[int, RuleSettings],
+    windows: WindowSettings | Any | None,  # noqa: ANN401 - may be unusable
+) -> Iterator[Fault]:
+    from monitor.drift_budget import drift_spec  # noqa: PLC0415 - it imports the tables
+    from monitor.settings_rules import DRIFT  # noqa: PLC0415 - as above
+    from monitor.settings_tables import WindowSettings  # noqa: PLC0415 - as above
+
+    if windows is UNUSABLE:
+        return
+    for i, rule in rules.items():
+        if rule.metric == DRIFT:
+            try:
+                drift_spec(rule, WindowSettings() if windows is None else windows)
+            except ValueError as error:
+                yield Fault(f"rules[{i}].false_alarms", str(error))
 
 
 def _usable(given: Mapping[str, Any], name: str) -> dict[int, Any]:
@@ -85,6 +133,8 @@ def _rule_faults(rules: Mapping[int, RuleSettings]) -> Iterator[Fault]:
         if rule.name in names:
             yield Fault(f"rules[{i}].name", f'another rule is called "{rule.name}" already')
         names.add(rule.name)
+        if rule.metric in change_metrics():
+            continue
         if rule.metric in of_columns and not rule.columns:
             yield Fault(f"rules[{i}].column", f'is required: "{rule.metric}" is of a column')
         if rule.metric not in of_columns and rule.columns:

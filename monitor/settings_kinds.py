@@ -71,14 +71,31 @@ def metrics() -> Collection[str]:
     """Return the names of what can be measured."""
     from detectors.kinds import METRICS  # noqa: PLC0415 - it brings in numpy
 
-    return sorted(METRICS)
+    return sorted({*METRICS, *change_metrics()})
+
+
+def change_metrics() -> Collection[str]:
+    """Return the names of the detectors whose changes a rule may count."""
+    from detectors.change_kinds import CHANGE_KINDS  # noqa: PLC0415 - it brings in numpy
+
+    return CHANGE_KINDS
 
 
 def column_metrics() -> Collection[str]:
     """Return the names of what is measured of a column; the rest is of the window."""
-    from detectors.kinds import COLUMN_METRICS  # noqa: PLC0415 - it brings in numpy
+    from detectors.kinds import COLUMN_METRICS, DRIFT  # noqa: PLC0415 - it brings in numpy
 
-    return COLUMN_METRICS
+    return {DRIFT, *COLUMN_METRICS}
+
+
+def comparing_metrics() -> Collection[str]:
+    """Return the names of what compares a column with the reference, and cannot be told without."""
+    from detectors.kinds import (  # noqa: PLC0415 - it brings in numpy
+        ABSOLUTE_METRICS,
+        COLUMN_METRICS,
+    )
+
+    return COLUMN_METRICS.keys() - ABSOLUTE_METRICS
 
 
 def sampled_metrics() -> Collection[str]:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 from monitor.quantities import EventSpan
 from monitor.settings_faults import nearest
-from monitor.settings_kinds import meters, sampled_metrics
+from monitor.settings_kinds import (
+    change_metrics,
+    comparing_metrics,
+    meters,
+    sampled_metrics,
+)
 
 if TYPE_CHECKING:
     from monitor.settings import RuleSettings, Settings
-
-#: Metrics that compare with the reference; without one they cannot be told.
-COMPARING = frozenset({"psi", "ks", "new_category_ratio"})
 
 
 def oddities(settings: Settings) -> Iterator[str]:
@@ -40,7 +42,7 @@ def _window_oddities(settings: Settings) -> Iterator[str]:
     if length.events < settings.windows.min_events and not settings.rules:
         yield f"windows of {length} never have windows.min_events = {settings.windows.min_events}"
     for rule in settings.rules:
-        if rule.metric in sampled_metrics():
+        if rule.metric in sampled_metrics() or rule.metric in change_metrics():
             continue
         needed = settings.windows.min_events if rule.min_events is None else rule.min_events
         if length.events < needed:
@@ -76,7 +78,7 @@ def _rollback_oddities(settings: Settings) -> Iterator[str]:
 
 
 def _reference_oddities(settings: Settings) -> Iterator[str]:
-    comparing = [rule for rule in settings.rules if rule.metric in COMPARING]
+    comparing = [rule for rule in settings.rules if rule.metric in comparing_metrics()]
     reference = settings.reference
     if reference.origin:
         return

@@ -62,3 +62,4 @@ class Committed:
     live_version: str | None
     rules: Sequence[RuleStanding]
     labels: Mapping[str, Any] | None = None
+    references: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

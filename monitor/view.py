@@ -63,6 +63,7 @@ class DaemonView:
                     "first_seen": rfc3339(seen.first_seen),
                     "last_seen": rfc3339(seen.last_seen),
                     "last_window_end": rfc3339(seen.last_window),
+                    "reference": _reference(committed.references.get(seen.version)),
                 }
                 for seen in sorted(committed.versions, key=lambda seen: -seen.last_seen)
             ],
@@ -87,6 +88,13 @@ class DaemonView:
             "started": rfc3339(self._started),
             "kedge_version": VERSION,
         }
+
+
+def _reference(standing: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Say what a version is compared with; None of one that was not seen for long."""
+    if standing is None or "created" not in standing:
+        return standing
+    return {**standing, "created": rfc3339(standing["created"])}
 
 
 def _rule(standing: RuleStanding) -> dict[str, Any]:

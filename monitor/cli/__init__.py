@@ -55,6 +55,8 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
         "run": ("monitor.cli.run", "Watch, and roll back: the daemon."),
         "serve": ("monitor.cli.serve", "Serve a model: the scoring server."),
         "reference": ("monitor.cli.reference", "Build or show a reference."),
+        "replay": ("monitor.cli.replay", "Show what old logs would have set off."),
+        "calibrate": ("monitor.cli.calibrate", "Propose thresholds from healthy logs."),
         "status": ("monitor.cli.status", "Show what a daemon sees and does."),
         "db": ("monitor.cli.db", "Bring the store's schema up to date."),
         "dashboards": ("monitor.cli.dashboards", "Write the Grafana dashboards."),

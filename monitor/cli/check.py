@@ -72,9 +72,14 @@ def _reference(settings: Settings) -> str:
 
 
 def _rule(rule: RuleSettings) -> str:
-    of = f" of {', '.join(rule.columns)}" if rule.columns else ""
-    side, threshold = ("above", rule.above) if rule.above is not None else ("below", rule.below)
-    return f"{rule.metric}{of} {side} {threshold:g} in {rule.quorum} windows: {rule.action}"
+    of = "".join(f" of {one}" for one in (rule.of, ", ".join(rule.columns)) if one)
+    if rule.false_alarms is not None:
+        limit = f"with false alarms of {rule.false_alarms} at most"
+    elif rule.above is not None:
+        limit = f"above {rule.above:g}"
+    else:
+        limit = f"below {rule.below:g}"
+    return f"{rule.metric}{of} {limit} in {rule.quorum} windows: {rule.action}"
 
 
 def _rollback(settings: Settings) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +12,11 @@ import click
 
 from monitor.cli.options import force_option, json_option
 from monitor.cli.output import refuse_existing, write_whole
+from monitor.cli.reference_shelf import shelf_of
 
 if TYPE_CHECKING:
-    from detectors.reference import Reference, ReferenceBuilder
+    from detectors.reference import Reference
+    from detectors.season import Season, SeasonKind
     from monitor.reference_tables import Notes
 
 
@@ -42,17 +43,25 @@ def command() -> None:
     "more", nargs=-1, metavar="", type=click.Path(path_type=Path, exists=True, dir_okay=False)
 )
 @click.option(
-    "--out",
-    metavar="FILE",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The reference file to write.",
+    "--out", metavar="FILE", type=click.Path(path_type=Path), help="The reference file to write."
 )
+@click.option(
+    "--model",
+    metavar="URI",
+    help="Store it with this version in the registry: models:/NAME/7 or models:/NAME@ALIAS.",
+)
+@click.option("--tracking-uri", help="The MLflow server.  [default: MLFLOW_TRACKING_URI]")
 @click.option(
     "--columns",
     metavar="NAMES",
     multiple=True,
     help="Only these columns, separated by commas.  [default: all]",
+)
+@click.option(
+    "--label",
+    metavar="NAME",
+    default="",
+    help="Column of a table that says what came true; events have a label of their own.",
 )
 @click.option(
     "--points-max",
@@ -67,6 +76,24 @@ def command() -> None:
     help="The rows are not in the order of the traffic: learn nothing from it.",
 )
 @click.option(
+    "--season",
+    type=click.Choice(["hour-of-day", "hour-of-week"]),
+    help="Keep the same hours apart, for windows to be compared with.",
+)
+@click.option(
+    "--timezone",
+    default="UTC",
+    show_default=True,
+    metavar="ZONE",
+    help="In which hours are counted, such as Europe/Berlin.",
+)
+@click.option(
+    "--time-column",
+    default="",
+    metavar="NAME",
+    help="Column of a table with its rows' times.  [default: those of prediction events]",
+)
+@click.option(
     "--progress/--no-progress",
     default=None,
     help="Show a progress bar.  [default: on a terminal]",
@@ -76,10 +103,16 @@ def build(
     *,
     first: tuple[Path, ...],
     more: tuple[Path, ...],
-    out: Path,
+    out: Path | None,
+    model: str | None,
+    tracking_uri: str | None,
     columns: tuple[str, ...],
+    label: str,
     points_max: int,
     any_order: bool,
+    season: SeasonKind | None,
+    timezone: str,
+    time_column: str,
     progress: bool | None,
     force: bool,
 ) -> None:
@@ -89,6 +122,11 @@ def build(
     Numbers are compared as numbers, strings and booleans as categories. A table of features needs
     a column "prediction" for the model's answers.
 
+    With --model it becomes an artifact of that version, and `kedge run` with [reference]
+    from = "registry" fetches it when the version is seen.
+
+    With labels (--label, or in the events) performance can be estimated where none are known yet.
+
     From the order of the rows Kedge learns how much healthy traffic varies by itself: over the day,
     from user to user. Of a table that was shuffled or sorted say --any-order.
 
@@ -96,48 +134,50 @@ def build(
     Examples:
       kedge reference build --from training.parquet --out reference.kedge
       kedge reference build --from logs/*.jsonl --out reference.kedge --columns age,plan,prediction
+      kedge reference build --from training.parquet --model models:/flight-delay/7
+      kedge reference build --from logs/*.jsonl --out reference.kedge --season hour-of-week
     """  # noqa: D301 - \b is click's mark
-    from detectors.reference import ReferenceBuilder  # noqa: PLC0415 - it brings in numpy
     from monitor.cli.reference_view import varying  # noqa: PLC0415 - not to print help
-    from monitor.reference_tables import Notes, TableError  # noqa: PLC0415 - not to print help
+    from monitor.reference_building import Building, build_reference  # noqa: PLC0415 - the same
+    from monitor.reference_tables import Notes  # noqa: PLC0415 - the same
 
     paths = [*first, *more]
     wanted = [name for part in columns for name in part.split(",") if name]
-    refuse_existing(out, force=force)
+    if out is None and model is None:
+        raise click.UsageError("name a file with --out, a version with --model, or both")
+    if out is not None:
+        refuse_existing(out, force=force)
+    shelf = None if model is None else shelf_of(model, tracking_uri, force=force)
     notes = Notes()
     with _progress(paths, shown=sys.stderr.isatty() if progress is None else progress) as advance:
-        builder = ReferenceBuilder(points_max, in_order=not any_order)
-        reference = _collected(builder, paths, wanted, notes, advance)
-    if not reference.rows or not reference.columns:
-        names = ", ".join(map(str, paths))
-        raise TableError(f"cannot build a reference from {names}: there is no usable row in it")
+        building = Building(
+            paths,
+            wanted,
+            points_max,
+            in_order=not any_order,
+            season=season,
+            zone=timezone,
+            time_column=time_column,
+            label=label,
+        )
+        reference = build_reference(building, notes, advance)
     from detectors.reference_file import dump  # noqa: PLC0415 - it brings in numpy
 
-    write_whole(out, dump(reference))
+    data = dump(reference)
     _tell(notes)
-    click.echo(f"wrote {out}: {reference.rows:,} rows, {_columns(reference)}")
+    if out is not None:
+        write_whole(out, data)
+        click.echo(f"wrote {out}: {reference.rows:,} rows, {_columns(reference)}")
+    if shelf is not None:
+        click.echo(f"stored {shelf(data)}: {reference.rows:,} rows, {_columns(reference)}")
+    if reference.season is not None:
+        click.echo(_season(reference.season), err=True)
     if names := varying(reference):
         click.echo(
             f"healthy windows of {names} vary more than independent rows would, and are judged "
             "accordingly; say --any-order if the files are not in the order of the traffic",
             err=True,
         )
-
-
-def _collected(
-    builder: ReferenceBuilder,
-    paths: Sequence[Path],
-    columns: Sequence[str],
-    notes: Notes,
-    advance: Callable[[int, float], None],
-) -> Reference:
-    from monitor.reference_tables import pieces  # noqa: PLC0415 - not to print help
-
-    for number, path in enumerate(paths):
-        for piece in pieces(path, columns, notes):
-            builder.add(piece.columns)
-            advance(number, piece.share_read)
-    return builder.build(time.time(), ", ".join(path.name for path in paths))
 
 
 @contextlib.contextmanager
@@ -161,6 +201,16 @@ def _tell(notes: Notes) -> None:
         click.echo(f"left out {lines:,} lines: {reason}", err=True)
     if notes.shadow:
         click.echo(f"left out {notes.shadow:,} rows: answers of a shadow", err=True)
+
+
+def _season(season: Season) -> str:
+    from detectors.season import SLOTS  # noqa: PLC0415 - not to print help
+    from detectors.season_builder import SLOT_ROWS_MIN  # noqa: PLC0415 - it brings in numpy
+
+    slots = SLOTS[season.kind]
+    few = slots - len(season.slots)
+    rest = f"; {few} have too few ({SLOT_ROWS_MIN} are needed)" if few else ""
+    return f"{len(season.slots)} of {slots} hours have a reference of their own{rest}"
 
 
 def _columns(reference: Reference) -> str:

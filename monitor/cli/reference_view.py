@@ -12,6 +12,7 @@ from rich.table import Table
 from detectors.dispersion import design_effect
 from detectors.profile import CategoryProfile, NumberProfile, Profile
 from monitor.cli.screen import texts
+from monitor.references import season_of
 
 if TYPE_CHECKING:
     from detectors.reference import Reference
@@ -32,6 +33,7 @@ def as_data(reference: Reference) -> dict[str, Any]:
         "created": _time(reference.created),
         "origin": reference.origin,
         "digest": reference.digest,
+        "season": season_of(reference),
         "columns": {name: _profile(profile) for name, profile in reference.columns.items()},
     }
 

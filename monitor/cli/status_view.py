@@ -41,10 +41,24 @@ def tables(status: Mapping[str, Any]) -> Iterator[Table]:
 
 
 def _versions(versions: list[Mapping[str, Any]]) -> Table:
-    table = _table("version", "events", "last window", right=("events",))
+    table = _table("version", "events", "last window", "reference", right=("events",))
     for one in versions:
-        table.add_row(*texts(one["version"], f"{one['events']:,}", one["last_window_end"]))
+        reference = _reference(one.get("reference"))
+        table.add_row(
+            *texts(one["version"], f"{one['events']:,}", one["last_window_end"], reference)
+        )
     return table
+
+
+def _reference(reference: Mapping[str, Any] | None) -> str:
+    if reference is None:
+        return "-"
+    if reference["state"] != "ready":
+        return f"none: {reference['why']}" if reference["why"] else "none"
+    return (
+        f"{reference['rows']:,} rows of {reference['origin']}, "
+        f"{reference['created']}, {reference['digest']}"
+    )
 
 
 def _rules(rules: list[Mapping[str, Any]]) -> Table:

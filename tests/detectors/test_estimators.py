@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from collectors.batch import CategoryColumn, Column, NumberColumn, Schema
+from detectors import reference_file
 from detectors.estimators import (
     ESTIMATED_METRICS,
     LABEL,
@@ -265,3 +266,35 @@ def test_the_column_that_the_prediction_follows_is_the_important_one() -> None:
     assert importances["x"] > 0.95
     assert importances["kind"] < 0.01
     assert sum(importances.values()) == pytest.approx(1)
+
+
+def test_a_reference_file_keeps_the_estimators() -> None:
+    generator = np.random.default_rng(19)
+
+    for rows in (scored(generator, 4_000), regressed(generator, 4_000)):
+        builder = ReferenceBuilder()
+        builder.add(rows.columns, rows.labels.tolist())
+        built = builder.build(0.0, "test")
+        loaded = reference_file.load(reference_file.dump(built))
+
+        assert built.estimators is not None
+        assert loaded.estimators is not None
+        assert estimates(loaded.estimators, loaded, rows) == estimates(
+            built.estimators, built, rows
+        )
+        assert loaded.digest == built.digest
+
+
+def test_a_builder_that_goes_on_after_a_restart_learns_the_same() -> None:
+    generator = np.random.default_rng(20)
+    first, second = scored(generator, 3_000), scored(generator, 3_000)
+    straight, stopped = ReferenceBuilder(), ReferenceBuilder()
+    straight.add(first.columns, first.labels.tolist())
+    stopped.add(first.columns, first.labels.tolist())
+
+    resumed = ReferenceBuilder.decode(stopped.encode())
+    for builder in (straight, resumed):
+        builder.add(second.columns, second.labels.tolist())
+
+    files = [reference_file.dump(builder.build(0.0, "test")) for builder in (straight, resumed)]
+    assert files[0] == files[1]

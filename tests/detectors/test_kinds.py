@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.batch import CategoryColumn, Column, NumberColumn, PredictionBatch, Schema
-from detectors.kinds import COUNT_METRICS, METRICS, SAMPLED_METRICS, measure
+from detectors.estimators import ESTIMATED_METRICS
+from detectors.kinds import (
+    COLUMN_DEFAULTS,
+    COLUMN_METRICS,
+    COUNT_METRICS,
+    DRIFT,
+    METRICS,
+    SAMPLED_METRICS,
+    measure,
+)
 from detectors.measurement import Measurement
 from detectors.pane import Pane
 from detectors.performance import PERFORMANCE_METRICS
@@ -16,6 +27,9 @@ from detectors.rate import rate
 from detectors.ratio import ratio
 from detectors.reference import Reference
 from tests.detectors.batches import batch_of, batches, reference_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 REFERENCE = reference_of(
     {
@@ -26,12 +40,15 @@ REFERENCE = reference_of(
 
 
 def measured(
-    *parts: PredictionBatch, reference: Reference | None = REFERENCE, seconds: float | None = 60.0
+    *parts: PredictionBatch,
+    reference: Reference | None = REFERENCE,
+    seconds: float | None = 60.0,
+    metrics: Collection[str] = COLUMN_METRICS,
 ) -> dict[tuple[str, str | None], Measurement]:
     pane = Pane(reference, Schema({}))
     for part in parts:
         pane.add(part)
-    found = measure(pane, reference, seconds=seconds, confidence=0.95)
+    found = measure(pane, reference, seconds=seconds, confidence=0.95, metrics=metrics)
     return {(m.metric, m.column): m for m in found}
 
 
@@ -49,8 +66,15 @@ def test_each_metric_is_measured_where_it_applies() -> None:
         for column in ("x", "c", "unknown", None)
     }
     assert by_column == {
-        "x": {"psi", "ks", "missing_ratio", "invalid_ratio"},
-        "c": {"psi", "missing_ratio", "invalid_ratio", "new_category_ratio"},
+        "x": {
+            *("psi", "js", "hellinger", "constant", "cardinality", "missing_ratio"),
+            *("ks", "cvm", "wasserstein", "mean_shift", "median_shift", "p05_shift", "p95_shift"),
+            *("std_ratio", "out_of_range_ratio", "invalid_ratio"),
+        },
+        "c": {
+            *("psi", "js", "hellinger", "constant", "cardinality", "missing_ratio"),
+            *("chi2", "linf", "new_category_ratio", "invalid_ratio"),
+        },
         "unknown": {"missing_ratio", "invalid_ratio"},
         None: {
             "events",
@@ -62,8 +86,21 @@ def test_each_metric_is_measured_where_it_applies() -> None:
             "latency_p99",
         },
     }
-    assert set().union(*by_column.values()) == METRICS - PERFORMANCE_METRICS - set(SAMPLED_METRICS)
+    others = {DRIFT, *ESTIMATED_METRICS, *PERFORMANCE_METRICS, *SAMPLED_METRICS}
+    assert set().union(*by_column.values()) == METRICS - others
     assert COUNT_METRICS < METRICS
+
+
+def test_of_columns_only_what_is_asked_for_is_measured() -> None:
+    values: dict[str, Column] = {"x": NumberColumn(np.arange(100.0))}
+
+    found = measured(batch_of([1.0] * 100, values), metrics=["wasserstein", "latency_p99", "chi2"])
+    usual = measured(batch_of([1.0] * 100, values), metrics=COLUMN_DEFAULTS)
+
+    assert {metric for metric, column in found if column == "x"} == {"wasserstein"}
+    assert {metric for metric, column in usual if column == "x"} == {
+        *("psi", "ks", "missing_ratio", "invalid_ratio")
+    }
 
 
 def test_the_widest_latency_is_the_one_told() -> None:

@@ -17,6 +17,8 @@ from detectors.tails import (
     gamma_quantile,
     kolmogorov_above,
     kolmogorov_quantile,
+    noncentral_above,
+    noncentral_quantile,
     noncentrality,
     student_quantile,
 )
@@ -155,3 +157,41 @@ print([name for name in sys.modules if name.startswith("scipy")])
     )
 
     assert loaded.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("freedom", [1, 9, 40])
+@pytest.mark.parametrize("center", [0.1, 2.0, 40.0, 1_000.0, 1e5])
+@pytest.mark.parametrize("deviations", [-3, -1, 0, 2, 5])
+def test_the_upper_tail_of_a_noncentral_variable_is_that_of_scipy(
+    freedom: int, center: float, deviations: float
+) -> None:
+    x = freedom + center + deviations * math.sqrt(2 * (freedom + 2 * center))
+    if x <= 0:
+        return
+
+    found = noncentral_above(x, freedom, center)
+
+    assert found == pytest.approx(
+        1 - float(special.chndtr(x, freedom, center)), rel=1e-9, abs=1e-12
+    )
+
+
+def test_far_out_the_tail_of_a_noncentral_variable_keeps_its_digits() -> None:
+    # With one degree of freedom it is the square of a normal variable about sqrt(center).
+    for root in (8.0, 12.0, 20.0):
+        x, center = root**2, 4.0
+
+        expected = float(special.ndtr(2.0 - root) + special.ndtr(-2.0 - root))
+
+        assert noncentral_above(x, 1, center) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("above", [0.3, 1e-2, 1e-4, 1e-8])
+@pytest.mark.parametrize("center", [0.0, 0.4, 40.0, 2_000.0])
+def test_a_quantile_of_a_noncentral_variable_is_exceeded_as_often(
+    above: float, center: float
+) -> None:
+    value = noncentral_quantile(above, 8, center)
+
+    assert noncentral_above(value, 8, center) == pytest.approx(above, rel=1e-3)
+    assert noncentral_above(value, 8, center) <= above

@@ -22,7 +22,7 @@ SETTINGS = {setting.key: setting for setting in every_setting()}
 
 
 def _written() -> dict[str, object]:
-    """Keys of the example as the catalogue names them; of rules, those of the first."""
+    """Keys of the example as the catalogue names them; of rules, each from the first with it."""
     text = re.sub(r"^#(\w+ = )", r"\1", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return dict(_keys(tomllib.loads(text), ""))
 
@@ -31,13 +31,16 @@ def _keys(table: Mapping[str, Any], at: str) -> Iterator[tuple[str, object]]:
     for key, value in table.items():
         there = f"{at}.{key}" if at else key
         match value:
+            case dict() if there in SETTINGS:
+                yield there, value
             case dict():
                 yield from _keys(value, there)
             case [{"type": _}, *_]:
                 for one in value:
                     yield from _keys(one, f"{there}[{one['type']}]")
-            case [dict() as first, *_]:
-                yield from _keys(first, f"{there}[]")
+            case [dict(), *_]:
+                for one in reversed(value):
+                    yield from _keys(one, f"{there}[]")
             case _:
                 yield there, value
 

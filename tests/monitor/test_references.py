@@ -10,7 +10,9 @@ import pytest
 from collectors.batch import CategoryColumn, NumberColumn, PredictionBatch
 from detectors.reference import ReferenceBuilder
 from detectors.reference_file import dump
-from monitor.references import FileReferences, FirstEvents
+from monitor.reference_files import FileReferences
+from monitor.reference_first import FirstEvents
+from monitor.references import standing_of
 
 
 def batch(values: list[float], status: list[int] | None = None) -> PredictionBatch:
@@ -145,3 +147,25 @@ def test_a_file_that_comes_later_is_found(tmp_path: Path) -> None:
 
     assert before is None
     assert after is not None
+
+
+def test_the_status_names_the_reference_of_a_version_or_why_there_is_none(tmp_path: Path) -> None:
+    reference_file(tmp_path / "1.kedge", [1.0, 2.0])
+    files = FileReferences(str(tmp_path / "{version}.kedge"))
+
+    ready, missing = standing_of(files, "1"), standing_of(files, "2")
+
+    reference = files.of("1")
+    assert reference is not None
+    assert (ready["state"], ready["rows"], ready["origin"]) == ("ready", 2, "test")
+    assert reference.digest.startswith(ready["digest"])
+    assert (missing["state"], missing["why"]) == ("none", f"{tmp_path}/2.kedge is missing")
+
+
+def test_the_status_says_how_many_of_the_first_events_are_collected() -> None:
+    references = FirstEvents(4, 1000)
+    references.collect(batch([1.0, 2.0, 3.0]))
+
+    collecting = standing_of(references, "7")
+
+    assert collecting["why"] == "3 of the first 4 events are collected"

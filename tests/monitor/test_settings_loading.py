@@ -184,7 +184,10 @@ def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
             "[detectors]\nconfidence = 1.0",
             "detectors.confidence: expected a number from 0.5 to 0.999999, got 1.0",
         ),
-        ('[reference]\nfrom = "last"', 'reference.from: expected "first", got "last"'),
+        (
+            '[reference]\nfrom = "last"',
+            'reference.from: expected "first", "registry" or "trailing", got "last"',
+        ),
         (
             '[reference]\nfrom = "first"\npath = "x"',
             'reference.from: give either path or from = "first", not both',

@@ -1,0 +1,347 @@
+"""False alarms and drifts found, of Kedge's drift rule and of others on the same windows.
+
+    python -m benchmarks.detection [--seeds 10] [--window 500] [--cases FILE]
+                                   [--peers DIR] [--peer-seeds 2]
+
+Streams are those of `benchmarks.streams`: quiet ones that fool tools which take rows for
+independent or many looks for one, and drifts in three sizes; what a size means is said there. A
+quiet stream counts every window that alarms; a drifting one is found if the first window of
+drifted rows alarms ("at once"), or one by the end. The dummy that always alarms is printed too: a
+detector is worth the difference to it.
+
+Kedge runs with a budget of one false alarm in 100 windows, in 1,000, and in 8,640 (30 days of
+windows of five minutes). With ``--peers`` the detectors of other packages judge the same windows,
+in environments of their own that are made in DIR with pip or found there, each with its own
+defaults (`benchmarks/peer_verdicts.py` says which). ``--cases`` adds recorded streams: a JSON
+list whose entries name a Parquet file beside it, rows of reference and stream, and where drift is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from benchmarks import peers
+from benchmarks.recorded import recorded
+from benchmarks.streams import DRIFTS, QUIET, SIZES, Size, Stream, drifting, quiet
+from collectors.batch import CategoryColumn, Column, PredictionBatch, Schema
+from detectors.drift_memory import DriftMemory
+from detectors.drift_rule import DriftRule, DriftWindow
+from detectors.drift_spec import DriftSpec
+from detectors.judgement import RuleSpec
+from detectors.kinds import measure
+from detectors.pane import Pane
+from detectors.reference import Reference, ReferenceBuilder
+
+#: Verdicts of one detector on one stream: whether each window alarms.
+Alarms: TypeAlias = list[bool]
+
+BUDGETS = {
+    "Kedge, 1 in 100": 100.0,
+    "Kedge, 1 in 1,000": 1_000.0,
+    "Kedge, 1 in 8,640": 8_640.0,
+}
+ALWAYS = "always (dummy)"
+QUIET_WINDOWS, DRIFT_WINDOWS = 25, 12
+CONFIDENCE, PSI_BINS = 0.99, 10
+#: Rows that a log brings at a time.
+_BATCH_ROWS = 1_000
+
+PEERS: Mapping[str, Sequence[str]] = {
+    "scipy": peers.PINNED["pandas"],
+    "river": ("river==0.26.1", "scipy", "pandas<3"),
+    "evidently": peers.PINNED["evidently"],
+    "nannyml": ("nannyml==0.13.1", "statsmodels"),
+    "whylogs": peers.PINNED["whylogs"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A stream and what it is called."""
+
+    name: str
+    stream: Stream
+
+
+def of_kedge(stream: Stream) -> dict[str, Alarms]:
+    """Verdicts of the drift rule under each budget."""
+    reference = reference_of(stream.reference)
+    windows = [measured(stream, start, reference) for start in starts(stream)]
+    return {name: judged(windows, reference, budget) for name, budget in BUDGETS.items()}
+
+
+def judged(windows: Sequence[DriftWindow], reference: Reference, budget: float) -> Alarms:
+    promise = DriftSpec.of_budget(1, budget)
+    spec = RuleSpec("drift", "drift", ("*",), above=promise.tolerance, drift=promise)
+    rule = DriftRule(spec, confidence=CONFIDENCE, psi_bins=PSI_BINS)
+    memory: DriftMemory | None = None
+    alarms = []
+    for window in windows:
+        found = rule.judge(window, reference, memory)
+        memory = found.memory
+        alarms.append(found.judgement.verdict == "breach")
+    return alarms
+
+
+def measured(stream: Stream, start: int, reference: Reference) -> DriftWindow:
+    pane = Pane(reference, Schema({}))
+    rows = slice(start, start + stream.window)
+    pane.add(batch_of({name: column.take(rows) for name, column in stream.rows.items()}))
+    found = measure(pane, reference, seconds=None, confidence=CONFIDENCE, psi_bins=PSI_BINS)
+    return DriftWindow(pane.columns, pane.events, float(start), found)
+
+
+def reference_of(columns: Mapping[str, Column]) -> Reference:
+    builder = ReferenceBuilder()
+    rows = rows_of(columns)
+    for start in range(0, rows, _BATCH_ROWS):
+        part = slice(start, min(rows, start + _BATCH_ROWS))
+        builder.add({name: column.take(part) for name, column in columns.items()})
+    return builder.build(created=0.0, origin="benchmark")
+
+
+def batch_of(columns: Mapping[str, Column]) -> PredictionBatch:
+    rows = rows_of(columns)
+    return PredictionBatch(
+        model="m",
+        version="1",
+        role="live",
+        latency_kind="model",
+        ts=np.zeros(rows),
+        latency_ms=np.full(rows, np.nan),
+        status=np.full(rows, 200, np.int64),
+        weight=np.ones(rows),
+        columns=columns,
+    )
+
+
+def rows_of(columns: Mapping[str, Column]) -> int:
+    return len(next(iter(columns.values())).values)
+
+
+def starts(stream: Stream) -> range:
+    return range(0, rows_of(stream.rows) - stream.window + 1, stream.window)
+
+
+def quiet_cases(seeds: int, window: int) -> Iterator[Callable[[], Case]]:
+    for family in QUIET:
+        for seed in range(seeds):
+            yield _Quiet(family, seed, window)
+
+
+def drifting_cases(seeds: int, window: int) -> Iterator[Callable[[], Case]]:
+    for family, sizes in SIZES.items():
+        for size in sizes:
+            for seed in range(seeds):
+                yield _Drifting(family, size, seed, window)
+
+
+@dataclass(frozen=True, slots=True)
+class _Quiet:
+    """Made where it is judged: a stream is large, and its recipe is small."""
+
+    family: str
+    seed: int
+    window: int
+
+    def __call__(self) -> Case:
+        stream = quiet(self.family, self.seed, window=self.window, windows=QUIET_WINDOWS)
+        return Case(f"{self.family}|quiet|{self.seed}", stream)
+
+
+@dataclass(frozen=True, slots=True)
+class _Drifting:
+    family: str
+    size: Size
+    seed: int
+    window: int
+
+    def __call__(self) -> Case:
+        stream = drifting(
+            self.family, self.size, self.seed, window=self.window, windows=DRIFT_WINDOWS
+        )
+        return Case(f"{self.family}|{self.size}|{self.seed}", stream)
+
+
+def _told(make: Callable[[], Case]) -> tuple[str, int | None, dict[str, Alarms]]:
+    case = make()
+    stream = case.stream
+    begins = None if stream.begins is None else stream.begins // stream.window
+    return case.name, begins, of_kedge(stream)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """Alarms by detector and stream, and the first drifted window of each stream."""
+
+    alarms: dict[str, dict[str, Alarms]]
+    begins: dict[str, int | None]
+
+    @classmethod
+    def of_kedge(cls, cases: Sequence[Callable[[], Case]]) -> Verdicts:
+        verdicts = cls({}, {})
+        began = time.monotonic()
+        with ProcessPoolExecutor() as pool:
+            for number, (name, begins, found) in enumerate(pool.map(_told, cases), 1):
+                verdicts.begins[name] = begins
+                for detector, alarms in found.items():
+                    verdicts.alarms.setdefault(detector, {})[name] = alarms
+                progress(number, len(cases), began)
+        verdicts.alarms[ALWAYS] = {
+            name: [True] * len(alarms)
+            for name, alarms in next(iter(verdicts.alarms.values())).items()
+        }
+        return verdicts
+
+    def of_peer(self, peer: str, cases: Sequence[Callable[[], Case]], environments: Path) -> None:
+        """Let a peer judge the streams, in its own environment."""
+        python = peers.environment(peer, environments, PEERS[peer])
+        script = Path(__file__).with_name("peer_verdicts.py")
+        with tempfile.TemporaryDirectory() as folder:
+            for number, make in enumerate(cases):
+                case = make()
+                np.savez(Path(folder) / f"{number}.npz", **arrays(case.stream))  # type: ignore[arg-type]  # a keyword of its own in the stubs
+            ran = subprocess.run(
+                [str(python), str(script), peer, folder],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if ran.returncode:
+                raise peers.PeerMissing(f"it does not run: {peers.last_line(ran.stderr)}")
+        for detector, streams in json.loads(ran.stdout).items():
+            named = {cases[int(number)]().name: alarms for number, alarms in streams.items()}
+            self.alarms.setdefault(detector, {}).update(named)
+
+
+def arrays(stream: Stream) -> dict[str, np.typing.NDArray[np.generic]]:
+    packed: dict[str, np.typing.NDArray[np.generic]] = {"rows": np.array(stream.window)}
+    for side, columns in (("reference", stream.reference), ("stream", stream.rows)):
+        for name, column in columns.items():
+            if isinstance(column, CategoryColumn):
+                packed[f"{side}/{name}"] = np.array([value or "" for value in column.values])
+            else:
+                packed[f"{side}/{name}"] = column.values
+    return packed
+
+
+def show_quiet(verdicts: Verdicts) -> None:
+    """False alarms in 100 windows, by family and detector."""
+    print("\nFalse alarms in 100 windows in which nothing changed\n")
+    families = list(QUIET)
+    head(["", *families])
+    for detector, streams in verdicts.alarms.items():
+        cells = []
+        for family in families:
+            found = [alarms for name, alarms in streams.items() if of(name, family, "quiet")]
+            windows = sum(map(len, found))
+            cells.append(f"{100 * sum(map(sum, found)) / windows:.1f}" if windows else "-")
+        line([detector, *cells])
+
+
+def show_drifts(verdicts: Verdicts) -> None:
+    """Share of drifts that the first drifted window shows, and by the end; median delay."""
+    print("\nDrifts found at once / by the end, %; median delay in windows of those found\n")
+    for detector, streams in verdicts.alarms.items():
+        print(f"**{detector}**\n")
+        head(["", "small", "medium", "large"])
+        for family in DRIFTS:
+            cells = [_cell(verdicts, streams, family, size) for size in SIZES[family]]
+            line([family, *cells])
+        cells = [_cell(verdicts, streams, None, size) for size in ("small", "medium", "large")]
+        line(["all", *cells])
+        print()
+
+
+def _cell(verdicts: Verdicts, streams: Mapping[str, Alarms], family: str | None, size: str) -> str:
+    delays: list[int | None] = []
+    for name, alarms in streams.items():
+        begins = verdicts.begins[name]
+        if begins is not None and of(name, family, size):
+            delays.append(next((i for i, alarm in enumerate(alarms[begins:]) if alarm), None))
+    if not delays:
+        return "-"
+    found = [delay for delay in delays if delay is not None]
+    at_once = sum(delay == 0 for delay in found)
+    median = f"{statistics.median(found):g}" if found else "-"
+    share = f"{100 * at_once / len(delays):.0f} / {100 * len(found) / len(delays):.0f}"
+    return f"{share}; {median}"
+
+
+def of(name: str, family: str | None, size: str) -> bool:
+    its_family, its_size, _ = name.split("|")
+    return its_size == size and family in (None, its_family)
+
+
+def show_recorded(path: Path) -> None:
+    """Alarms of Kedge on recorded streams, in and outside the spans that are known to drift."""
+    print("\nRecorded streams: windows that alarm, of those with drift and of those without\n")
+    head(["", "window", *BUDGETS])
+    for one in recorded(path):
+        if one.stream is None:
+            line([one.name, "", one.reason])
+            continue
+        found = of_kedge(one.stream)
+        cells = []
+        for alarms in found.values():
+            drift = [alarm for alarm, truth in zip(alarms, one.truth, strict=True) if truth]
+            calm = [alarm for alarm, truth in zip(alarms, one.truth, strict=True) if truth is False]
+            cells.append(f"{sum(drift)} of {len(drift)}, {sum(calm)} of {len(calm)}")
+        line([one.name, str(one.stream.window), *cells])
+
+
+def head(cells: Sequence[str]) -> None:
+    line(cells)
+    line(["---"] * len(cells))
+
+
+def line(cells: Sequence[str]) -> None:
+    print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def progress(done: int, all_of_them: int, began: float) -> None:
+    if sys.stderr.isatty():
+        left = (time.monotonic() - began) / done * (all_of_them - done)
+        print(f"\r{done} of {all_of_them} streams, {left:.0f} s left ", end="", file=sys.stderr)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--window", type=int, default=500, help="rows of a window")
+    parser.add_argument("--peers", type=Path, metavar="DIR")
+    parser.add_argument("--peer-seeds", type=int, default=2)
+    parser.add_argument("--cases", type=Path, metavar="FILE")
+    arguments = parser.parse_args()
+    seeds, window = arguments.seeds, arguments.window
+    cases = [*quiet_cases(max(4, seeds), window), *drifting_cases(seeds, window)]
+    verdicts = Verdicts.of_kedge(cases)
+    if arguments.peers is not None:
+        fewer = arguments.peer_seeds
+        peer_cases = [*quiet_cases(fewer, window), *drifting_cases(fewer, window)]
+        for peer in PEERS:
+            try:
+                verdicts.of_peer(peer, peer_cases, arguments.peers)
+            except (peers.PeerMissing, OSError, subprocess.SubprocessError) as error:
+                print(f"{peer}: left out: {error}", flush=True)
+    show_quiet(verdicts)
+    show_drifts(verdicts)
+    if arguments.cases is not None:
+        show_recorded(arguments.cases)
+
+
+if __name__ == "__main__":
+    main()

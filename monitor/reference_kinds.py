@@ -1,0 +1,65 @@
+"""From ``[reference]`` to what serves references: a line for each kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from collectors.registry import MlflowRegistry
+from collectors.registry_artifacts import RegistryArtifacts
+from monitor.metrics import Metrics
+from monitor.reference_cache import ReferenceCache
+from monitor.reference_fetching import ReferenceFetching
+from monitor.reference_files import FileReferences
+from monitor.reference_first import FirstEvents
+from monitor.reference_registry import RegistryReferences
+from monitor.reference_trailing import TrailingReferences, TrailingSpec
+from monitor.references import NoReference, References
+from monitor.settings import Settings
+from monitor.store import sqlite_path
+
+#: Folder of fetched references, beside the store.
+CACHE: Final = "reference-cache"
+
+
+def references_of(settings: Settings) -> References:
+    """Make what serves the configured references."""
+    reference = settings.reference
+    if reference.path:
+        return FileReferences(reference.path)
+    match reference.origin:
+        case "first":
+            return FirstEvents(reference.events, reference.points_max)
+        case "registry":
+            return RegistryReferences(_cache(settings), versions_max=settings.limits.versions_max)
+        case "trailing":
+            spec = TrailingSpec(
+                *(reference.length_s, reference.gap_s, reference.refresh_s, reference.events),
+                season=reference.season or None,
+                zone=reference.timezone,
+            )
+            return TrailingReferences(spec, reference.points_max)
+        case _:
+            return NoReference()
+
+
+def fetching_of(
+    settings: Settings, references: References, registry: MlflowRegistry | None, metrics: Metrics
+) -> ReferenceFetching | None:
+    """Make what fetches references in the background; None where nothing is to be fetched."""
+    if registry is None or not isinstance(references, RegistryReferences):
+        return None
+    return ReferenceFetching(
+        settings.model.name,
+        settings.model.alias,
+        registry,
+        RegistryArtifacts(registry),
+        references=references,
+        cache=_cache(settings),
+        metrics=metrics,
+    )
+
+
+def _cache(settings: Settings) -> ReferenceCache:
+    beside = sqlite_path(settings.store.url) or settings.path
+    return ReferenceCache((beside.parent if beside else Path()) / CACHE)
