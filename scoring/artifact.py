@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -48,6 +49,20 @@ def local_path(uri: str) -> Path | None:
     return Path(uri) if not parts.scheme else None
 
 
+def _is_below(uri: str, source: str) -> bool:
+    """Tell whether an address is a source or below it; links on this machine are followed."""
+    path, folder = local_path(uri), local_path(source)
+    if path is not None or folder is not None:
+        return (
+            path is not None
+            and folder is not None
+            and path.resolve().is_relative_to(folder.resolve())
+        )
+    if any(part in ("..", ".") for part in unquote(uri).split("/")):
+        return False
+    return uri == source or uri.startswith(source if source.endswith("/") else f"{source}/")
+
+
 class ArtifactCache:
     """Fetches models, each address once.
 
@@ -59,9 +74,14 @@ class ArtifactCache:
     tracking
         The MLflow server; needed for ``mlflow-artifacts:`` addresses, and told to MLflow's
         client for the rest.
+    allowed
+        Folders and beginnings of addresses that models may come from; empty: any.
     """
 
-    def __init__(self, folder: Path, tracking: Tracking | None) -> None:
+    def __init__(
+        self, folder: Path, tracking: Tracking | None, *, allowed: Sequence[str] = ()
+    ) -> None:
+        self._allowed = tuple(allowed)
         self._folder = folder
         self._tracking = tracking
 
@@ -74,6 +94,10 @@ class ArtifactCache:
             It is not there, or cannot be fetched.
         """
         path = local_path(uri)
+        if self._allowed and not any(_is_below(uri, source) for source in self._allowed):
+            raise ArtifactError(
+                f"{uri} is not below an allowed source ({', '.join(self._allowed)})"
+            )
         if path is not None:
             if not (path / MLMODEL).is_file():
                 raise ArtifactError(f"{path} is no MLflow model: it has no file {MLMODEL}")

@@ -23,14 +23,16 @@ DTYPES: Final[Mapping[ColumnType, npt.DTypeLike]] = {
 }
 
 
-def cast(values: Sequence[Any], column: ColumnType, name: object) -> Array | list[Any]:
+def cast(
+    values: Sequence[Any], column: ColumnType, name: object, *, wraps: bool = False
+) -> Array | list[Any]:
     """Return a column's cells in its type, shape ``(rows,)``.
 
     The rules are MLflow's: whole numbers, truth values and numeric strings become doubles; 4.75
     becomes 4 in a ``long``; null becomes NaN in a ``double`` and ``float``, false in a
     ``boolean``, and is refused in an ``integer`` and ``long``; any cell may stand in a
     ``string``. One rule is not: a number outside a ``long`` or ``integer`` is refused, where
-    MLflow wraps it to another number.
+    MLflow wraps it to another number; with `wraps` it does here too.
 
     Raises
     ------
@@ -45,7 +47,7 @@ def cast(values: Sequence[Any], column: ColumnType, name: object) -> Array | lis
     dtype = DTYPES.get(column)
     try:
         if dtype is not None:
-            return numbers(values, dtype)
+            return _wrapped(values, dtype) if wraps else numbers(values, dtype)
         if column == "datetime":
             return _times(values)
         if column == "string":
@@ -70,6 +72,19 @@ def numbers(values: Any, dtype: npt.DTypeLike, *, dimensions: int = 1) -> Array:
     if array.ndim != dimensions:
         raise ValueError(f"expected {dimensions} dimension(s), got {array.ndim}")
     return array
+
+
+def _wrapped(values: Sequence[Any], dtype: npt.DTypeLike) -> Array:
+    """Return numbers as `numbers` does, those that are too large modulo the type's range."""
+    try:
+        return numbers(values, dtype)
+    except OverflowError:
+        # Within 64 bits only: beyond, MLflow refuses as well.
+        whole = np.array(values)
+        if whole.dtype.kind not in "iu":
+            raise
+        wrapped: Array = whole.astype(dtype)
+        return wrapped
 
 
 def _texts(values: Sequence[Any]) -> Array | list[Any]:

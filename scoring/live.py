@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from scoring.batch import rows_are_independent
 from scoring.model import Model, load_model
 from scoring.warm import check_example, warm
 
@@ -25,12 +26,15 @@ class Served:
         For the log, the metrics and the headers.
     warm_ms
         What a small request takes, in milliseconds; None where that is not known.
+    batches
+        Whether plain requests may be scored together.
     """
 
     name: str
     version: str
     model: Model
     warm_ms: float | None
+    batches: bool = False
 
     @property
     def inline(self) -> bool:
@@ -45,23 +49,30 @@ class Served:
         }
 
 
-def load_served(folder: Path, name: str, version: str, *, checked: bool) -> Served:
+def load_served(
+    folder: Path, name: str, version: str, *, checked: bool, accidents: bool = False
+) -> Served:
     """Load and warm the model in a folder. It takes seconds: run it off the event loop.
 
     Parameters
     ----------
     checked
         Whether the model must score its own input example.
+    accidents
+        Whether MLflow's accidents are repeated; see docs/scoring.md.
 
     Raises
     ------
     ModelLoadError, ModelCheckError
         It does not load, or does not score its own example.
     """
-    model = load_model(folder)
+    model = load_model(folder, accidents=accidents)
     if checked:
         check_example(model)
-    return Served(name, version, model, warm(model))
+    warm_ms = warm(model)
+    reader = model.reader
+    batches = model.by_row and reader is not None and rows_are_independent(model, reader)
+    return Served(name, version, model, warm_ms, batches)
 
 
 class Live:

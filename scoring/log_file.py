@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _MODE = 0o640
+#: A write grows the file page by page: half a line is looked at again before it is taken for cut.
+_LOOKS = 3
+_LOOK_PAUSE_S = 0.005
 
 
 class LogFile:
@@ -125,5 +129,10 @@ class LogFile:
 
 
 def _ends_within_a_line(descriptor: int) -> bool:
-    size = os.fstat(descriptor).st_size
-    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+    """Tell whether the file was cut. A line that another process is writing just now is not."""
+    for _ in range(_LOOKS):
+        size = os.fstat(descriptor).st_size
+        if not size or os.pread(descriptor, 1, size - 1) == b"\n":
+            return False
+        time.sleep(_LOOK_PAUSE_S)
+    return True

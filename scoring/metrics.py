@@ -41,6 +41,12 @@ class ScoringMetrics:
             buckets=LATENCY_BUCKETS_S,
             registry=self._registry,
         )
+        self.refused = Counter(
+            "kedge_requests_refused_total",
+            "Requests that were not let in, by HTTP status: 401 (no valid key) or 429 (too many).",
+            ("status",),
+            registry=self._registry,
+        )
         self.swaps = Counter(
             "kedge_model_swaps_total",
             "Attempts to follow the alias to another version, by outcome.",

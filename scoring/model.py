@@ -1,4 +1,6 @@
-"""A model folder as MLflow writes it, loaded: scikit-learn natively, the rest through mlflow.
+"""A model folder as MLflow writes it, loaded.
+
+scikit-learn, LightGBM, XGBoost and ONNX are loaded natively, the rest through mlflow.
 
 Loading a model runs code from its files: pickles do by nature, and the list of types that a
 skops file may hold stands in the model's own MLmodel. Load models that you trust.
@@ -6,25 +8,25 @@ skops file may hold stands in the model's own MLmodel. Load models that you trus
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from scoring import boosting_native, onnx_native, sklearn_native
+from scoring.model_error import ModelLoadError
 from scoring.params import check_params
 from scoring.plan import Plan, compile_plan
+from scoring.rows import RowReader, row_reader
 from scoring.signature import Signature, SignatureError, parse_signature
 from scoring.table import Table
+
+__all__ = ["Model", "ModelLoadError", "load_model"]
 
 MLMODEL: Final = "MLmodel"
 #: An MLmodel file is a few kilobytes; a longer one is not one.
 MLMODEL_BYTES_MAX: Final = 4 * 1024 * 1024
-
-
-class ModelLoadError(RuntimeError):
-    """The model in a folder cannot be loaded; the message says which and what to do."""
 
 
 #: What the server asks of a loaded model, whatever its flavour: predictions (an array, a frame,
@@ -47,6 +49,12 @@ class Model:
         The body of a request that was stored with the model, JSON; None if there is none.
     mlflow_version
         The MLflow that wrote the model; empty if it did not say.
+    reader
+        Reads plain requests quickly; None where all of them go through the plan.
+    by_row
+        Whether the flavour answers to each row by itself, as far as is known without a trial.
+    accidents
+        Whether MLflow's accidents are repeated; see docs/scoring.md.
     """
 
     signature: Signature
@@ -54,13 +62,16 @@ class Model:
     predict: Predictor
     example: bytes | None = None
     mlflow_version: str = ""
+    reader: RowReader | None = None
+    by_row: bool = False
+    accidents: bool = False
 
     def params(self, params: object) -> dict[str, Any]:
         """Return the parameters of a request, checked; see `scoring.params.check_params`."""
         return check_params(params, self.signature.params)
 
 
-def load_model(folder: Path) -> Model:
+def load_model(folder: Path, *, accidents: bool = False) -> Model:
     """Load the model in a folder that has an MLmodel file.
 
     Raises
@@ -71,8 +82,8 @@ def load_model(folder: Path) -> Model:
     mlmodel = _read_mlmodel(folder)
     try:
         signature = parse_signature(mlmodel)
-        predict, arrays = _load_flavour(folder, mlmodel)
-        plan = compile_plan(signature, arrays=arrays)
+        loaded = _load_flavour(folder, mlmodel, signature)
+        plan = compile_plan(signature, arrays=loaded.takes_arrays, wraps=accidents)
     except ModelLoadError:
         raise
     except SignatureError as error:
@@ -84,9 +95,12 @@ def load_model(folder: Path) -> Model:
     return Model(
         signature,
         plan,
-        predict,
+        loaded.predict,
         _example(folder, mlmodel),
         str(mlmodel.get("mlflow_version", "")),
+        row_reader(signature, plan.frame_columns),
+        loaded.by_row,
+        accidents,
     )
 
 
@@ -114,37 +128,40 @@ def _read_mlmodel(folder: Path) -> Mapping[str, Any]:
     return mlmodel
 
 
-def _load_flavour(folder: Path, mlmodel: Mapping[str, Any]) -> tuple[Predictor, bool]:
-    """Return the predictor, and whether it takes arrays where all columns are doubles."""
-    flavours = mlmodel["flavors"]
-    sklearn, pyfunc = flavours.get("sklearn"), flavours.get("python_function") or {}
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A model in memory: how to ask it, whether it takes arrays, whether it goes row by row."""
+
+    predict: Predictor
+    takes_arrays: bool
+    by_row: bool
+
+
+def _load_flavour(folder: Path, mlmodel: Mapping[str, Any], signature: Signature) -> _Loaded:
+    pyfunc = mlmodel["flavors"].get("python_function") or {}
+    name = str(pyfunc.get("loader_module", "")).removeprefix("mlflow.")
+    flavour = mlmodel["flavors"].get(name)
     # A model with code of its own needs mlflow to put that on the path.
-    if sklearn and pyfunc.get("loader_module") == "mlflow.sklearn" and not sklearn.get("code"):
-        estimator = _load_estimator(folder, sklearn)
-        predict_fn = getattr(estimator, pyfunc.get("predict_fn") or "predict")
-        # Column names are stored where the model was trained on a frame. A model that says
-        # neither is a pipeline of foreign parts, which may select columns by name.
-        arrays = hasattr(estimator, "n_features_in_") and not hasattr(
-            estimator, "feature_names_in_"
-        )
-        return _sklearn_predictor(predict_fn), arrays
-    return _pyfunc_predictor(folder), False
+    if not flavour or flavour.get("code") or pyfunc.get("code"):
+        return _Loaded(_pyfunc_predictor(folder), takes_arrays=False, by_row=False)
+    if name == "sklearn":
+        path = _inside(folder, str(flavour["pickled_model"]))
+        function = str(pyfunc.get("predict_fn") or "predict")
+        return _of_estimator(sklearn_native.load(path, flavour, function, signature))
+    # Parameters of a request reach these through mlflow alone.
+    if name in ("lightgbm", "xgboost") and not signature.params:
+        path = _inside(folder, str(flavour["data"]))
+        return _of_estimator(boosting_native.load(path, name, flavour, signature))
+    if name == "onnx" and onnx_native.is_plain(flavour):
+        path = _inside(folder, str(flavour["data"]))
+        predict = onnx_native.OnnxPredictor(path, flavour.get("providers"))
+        return _Loaded(predict, takes_arrays=True, by_row=True)
+    return _Loaded(_pyfunc_predictor(folder), takes_arrays=False, by_row=False)
 
 
-def _load_estimator(folder: Path, flavour: Mapping[str, Any]) -> Any:  # noqa: ANN401 - an estimator
-    path = _inside(folder, str(flavour["pickled_model"]))
-    kind = flavour.get("serialization_format", "pickle")
-    if kind == "skops":
-        import skops.io  # noqa: PLC0415 - brings in scikit-learn
-
-        return skops.io.load(path, trusted=flavour.get("skops_trusted_types") or [])
-    if kind not in ("pickle", "cloudpickle"):
-        raise ModelLoadError(f"{path} is stored as {kind!r}, which is not known")
-    if kind == "cloudpickle":
-        # Reading needs its module, not its function: such a pickle names parts of it.
-        import cloudpickle  # noqa: F401, PLC0415 - see above
-    with path.open("rb") as file:
-        return pickle.load(file)  # noqa: S301 - what loading a model is; see the module
+def _of_estimator(estimator: sklearn_native.Estimator) -> _Loaded:
+    predict = _sklearn_predictor(estimator.predict)
+    return _Loaded(predict, estimator.takes_arrays, estimator.by_row)
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -164,7 +181,7 @@ def _sklearn_predictor(predict: Callable[[Any], Any]) -> Predictor:
 def _pyfunc_predictor(folder: Path) -> Predictor:
     if find_spec("mlflow") is None:
         raise ModelLoadError(
-            f"the model in {folder} is not plain scikit-learn: install mlflow to serve it"
+            f"the model in {folder} has no native loader here: install mlflow to serve it"
         )
     import mlflow.pyfunc  # noqa: PLC0415 - 100 MB and seconds; only where it is needed
 

@@ -13,7 +13,19 @@ from typing import Any, Protocol
 import numpy as np
 
 from scoring.cast import DTYPES, cast, numbers
-from scoring.protocol import Arrays, Csv, Records, RequestData, ScoringError, Split, schema_error
+from scoring.parquet import conform, sheet_of_parquet
+from scoring.protocol import (
+    NO_LANGUAGE,
+    Arrays,
+    Csv,
+    Language,
+    Parquet,
+    Records,
+    RequestData,
+    ScoringError,
+    Split,
+    schema_error,
+)
 from scoring.sheet import (
     Sheet,
     sheet_of_columns,
@@ -33,6 +45,10 @@ NAMES_SHOWN = 20
 class Plan(Protocol):
     """Makes the table that a model takes of the data of a request."""
 
+    @property
+    def frame_columns(self) -> Any:  # noqa: ANN401 - a pandas Index, or None
+        """The names of the columns of a frame, for models that want one of doubles."""
+
     def table(self, data: RequestData) -> Table:
         """Return the table.
 
@@ -43,7 +59,7 @@ class Plan(Protocol):
         """
 
 
-def compile_plan(signature: Signature, *, arrays: bool) -> Plan:
+def compile_plan(signature: Signature, *, arrays: bool, wraps: bool = False) -> Plan:
     """Return the plan of a signature.
 
     Parameters
@@ -52,6 +68,8 @@ def compile_plan(signature: Signature, *, arrays: bool) -> Plan:
         Whether the model was trained without column names, so that it takes an array where
         every column is a double. Otherwise, and for every other signature of columns, it is
         handed a pandas frame.
+    wraps
+        Whether whole numbers that are too large wrap, as with MLflow.
     """
     inputs = signature.inputs
     if not inputs:
@@ -59,23 +77,29 @@ def compile_plan(signature: Signature, *, arrays: bool) -> Plan:
     tensors = tuple(spec for spec in inputs if isinstance(spec, TensorSpec))
     if tensors:
         return TensorPlan(tensors)
-    return ColumnPlan(tuple(spec for spec in inputs if isinstance(spec, ColumnSpec)), arrays=arrays)
+    columns = tuple(spec for spec in inputs if isinstance(spec, ColumnSpec))
+    return ColumnPlan(columns, arrays=arrays, wraps=wraps)
 
 
 class ColumnPlan:
     """The plan of a signature of columns, named or told apart by their place."""
 
-    def __init__(self, columns: tuple[ColumnSpec, ...], *, arrays: bool) -> None:
+    def __init__(
+        self, columns: tuple[ColumnSpec, ...], *, arrays: bool, wraps: bool = False
+    ) -> None:
         self._columns = columns
+        self._wraps = wraps
         self._by_name = {column.name or place: column for place, column in enumerate(columns)}
         self._names = list(self._by_name)
         self._named = columns[0].name is not None
         self._log_names = tuple(str(name) for name in self._names)
         self._doubles = all(c.type == "double" and c.required for c in columns)
-        self._frame_columns = None if arrays and self._doubles else _pandas_index(self._names)
+        self.frame_columns = None if arrays and self._doubles else _pandas_index(self._names)
 
     def table(self, data: RequestData) -> Table:
         """Return the table; see `Plan`."""
+        if isinstance(data, Language):
+            raise schema_error(NO_LANGUAGE)
         if isinstance(data, Split):
             return self._block_of_split(data) or self._table(*sheet_of_split(data))
         if isinstance(data, Records):
@@ -83,6 +107,8 @@ class ColumnPlan:
         if isinstance(data, Csv):
             dtypes = {c.name: DTYPES[c.type] for c in self._columns if c.type in DTYPES and c.name}
             return self._table(*sheet_of_csv(data, dtypes))
+        if isinstance(data, Parquet):
+            return self._table(*sheet_of_parquet(data), typed=True)
         return self._table_of_arrays(data)
 
     def _block_of_split(self, data: Split) -> Block | None:
@@ -97,7 +123,7 @@ class ColumnPlan:
         if places.keys() != set(self._names):
             return None
         order = [places[name] for name in self._names]
-        return Block(self._log_names, block.values[:, order], self._frame_columns)
+        return Block(self._log_names, block.values[:, order], self.frame_columns)
 
     def _block_of_records(self, data: Records) -> Block | None:
         if not (self._doubles and self._named and data.rows):
@@ -117,19 +143,24 @@ class ColumnPlan:
             values = values.reshape(0, len(self._names))
         if values.shape[1] != len(self._names):
             return None
-        return Block(self._log_names, values, self._frame_columns)
+        return Block(self._log_names, values, self.frame_columns)
 
-    def _table(self, sheet: Sheet, rows: int) -> Table:
+    def _table(self, sheet: Sheet, rows: int, *, typed: bool = False) -> Table:
         """Cast what is there, then miss what is not: the order in which MLflow finds faults."""
         if self._named:
             found = [(name, spec) for name, spec in self._by_name.items() if name in sheet]
         else:
             found = list(zip(sheet, self._columns, strict=False))
-        cells = {name: cast(sheet[name], spec.type, name) for name, spec in found}
-        self._refuse_missing(sheet)
+        if typed:
+            # Types that a file states are checked last, those of JSON are made first.
+            self._refuse_missing(sheet)
+            cells = {name: conform(sheet[name], spec.type, name) for name, spec in found}
+        else:
+            cells = {n: cast(sheet[n], spec.type, n, wraps=self._wraps) for n, spec in found}
+            self._refuse_missing(sheet)
         if self._doubles:
             values = np.column_stack(list(cells.values()))
-            return Block(self._log_names, values, self._frame_columns)
+            return Block(self._log_names, values, self.frame_columns)
         return Columns(cells, rows)
 
     def _refuse_missing(self, sheet: Sheet) -> None:
@@ -167,7 +198,11 @@ class ColumnPlan:
             _refuse_unreadable(value, self._columns[0].type)
             return self._table({}, 0)
         known = {name: cells for name, cells in value.items() if name in self._by_name}
-        sheet, rows = sheet_of_columns(known, uneven_is_schema=not data.by_row)
+        sheet_of_columns(known, uneven_is_schema=not data.by_row)
+        lists = any(isinstance(cells, list) for cells in value.values())
+        if not lists and len(known) < len(value):
+            raise schema_error("an input that the signature does not know must be an array")
+        sheet, rows = sheet_of_columns(value, uneven_is_schema=True)
         return self._table(self._texts(sheet), rows)
 
     def _texts(self, sheet: Sheet) -> Sheet:

@@ -11,12 +11,12 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from scoring.log_file import LogFile
+from scoring.rows import LoggedRows
 from scoring.table import Table
 
 logger = logging.getLogger("kedge.scoring.log")
@@ -39,7 +39,7 @@ class Event(msgspec.Struct, omit_defaults=True):
     ts: float
     model: str
     version: str
-    features: dict[str, Any]
+    features: Any
     latency_kind: str
     latency_ms: float | msgspec.UnsetType = msgspec.UNSET
     status: int | msgspec.UnsetType = msgspec.UNSET
@@ -47,8 +47,7 @@ class Event(msgspec.Struct, omit_defaults=True):
     trace_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True, gc=False):
     """A request and its answer.
 
     Parameters
@@ -67,7 +66,7 @@ class Answered:
     version: str
     latency_ms: float
     status: int
-    table: Table | None
+    table: Table | LoggedRows | None
     predictions: Any
     trace_id: str = ""
 
@@ -113,6 +112,7 @@ class PredictionLog:
         self._rows = 0
         self._changed = threading.Condition()
         self._closing = False
+        self._idle = False
         self._encode = msgspec.json.Encoder().encode
         self._thread = threading.Thread(target=self._run, name="prediction log", daemon=True)
 
@@ -122,13 +122,17 @@ class PredictionLog:
 
     def append(self, answered: Answered) -> None:
         """Hand over an answer; never blocks on the disk."""
+        rows = answered.rows
         with self._changed:
-            if self._rows + answered.rows > self._rows_max or self._closing:
-                self._shed.inc(answered.rows)
+            if self._rows + rows > self._rows_max or self._closing:
+                self._shed.inc(rows)
                 return
-            self._rows += answered.rows
+            self._rows += rows
             self._backlog.append(answered)
-            self._changed.notify()
+            if self._idle:
+                # Only then: waking a thread that gathers would cost a request more than its event.
+                self._idle = False
+                self._changed.notify()
 
     def close(self, timeout_s: float) -> None:
         """Write what is left, and close the file. What does not get written in time is shed."""
@@ -156,7 +160,9 @@ class PredictionLog:
     def _take(self) -> list[Answered] | None:
         """Wait for answers and return them all; None when the log is closing and none are left."""
         with self._changed:
+            self._idle = not self._backlog
             self._changed.wait_for(lambda: self._backlog or self._closing)
+            self._idle = False
             if not self._backlog:
                 return None
             batch = list(self._backlog)
@@ -237,7 +243,7 @@ def events_of(answered: Answered) -> Iterator[Event]:
             ts=answered.ts,
             model=answered.model,
             version=answered.version,
-            features={n: v for n, v in values.items() if _is_scalar(v)},
+            features=_scalars(values) if isinstance(values, dict) else values,
             latency_kind="server",
             prediction=predictions[row] if predictions else msgspec.UNSET,
             trace_id=answered.trace_id or msgspec.UNSET,
@@ -255,5 +261,9 @@ def _by_row(predictions: Any, rows: int) -> list[Any]:  # noqa: ANN401 - JSON va
     return [predictions] if rows == 1 and predictions is not None else []
 
 
-def _is_scalar(value: object) -> bool:
-    return value is None or isinstance(value, str | bool | int | float)
+def _scalars(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in values.items()
+        if value is None or isinstance(value, str | bool | int | float)
+    }

@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final, Literal, TypeAlias
 
@@ -20,8 +21,10 @@ import msgspec
 
 JSON_TYPE: Final = "application/json"
 CSV_TYPE: Final = "text/csv"
+PARQUET_TYPE: Final = "application/vnd.apache.parquet"
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
 
+MediaType: TypeAlias = Literal["application/json", "text/csv", "application/vnd.apache.parquet"]
 ErrorCode: TypeAlias = Literal["BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INTERNAL_ERROR"]
 
 #: The two further words with which MLflow classifies each of its error codes.
@@ -58,6 +61,8 @@ class ScoringError(Exception):
         self.status = int(status)
         self.code: ErrorCode = code
         self.schema = schema
+        #: Sent to the caller when it is there, as MLflow does.
+        self.stack_trace = ""
 
     content_type = JSON_TYPE
 
@@ -66,14 +71,15 @@ class ScoringError(Exception):
         sqlstate, error_class = _CLASSES[self.code]
         if self.schema:
             sqlstate, error_class = "KAM01", "SCHEMA_ENFORCEMENT_FAILED"
-        return json.dumps(
-            {
-                "error_code": self.code,
-                "message": str(self),
-                "sqlstate": sqlstate,
-                "error_class": error_class,
-            }
-        ).encode()
+        told = {
+            "error_code": self.code,
+            "message": str(self),
+            "sqlstate": sqlstate,
+            "error_class": error_class,
+        }
+        if self.stack_trace:
+            told["stack_trace"] = self.stack_trace
+        return json.dumps(told).encode()
 
 
 class MediaTypeError(ScoringError):
@@ -124,7 +130,23 @@ class Csv:
     text: str
 
 
-RequestData: TypeAlias = Split | Records | Arrays | Csv
+@dataclass(frozen=True, slots=True)
+class Parquet:
+    """A Parquet file."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """A request for a language model, which no model here answers."""
+
+
+NO_LANGUAGE: Final = (
+    "requests for language models (messages, prompt, input) are not served: "
+    f"send exactly one of {', '.join(_FIELDS)}"
+)
+RequestData: TypeAlias = Split | Records | Arrays | Csv | Parquet | Language
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +157,8 @@ class Invocation:
     params: object = None
 
 
-def media_type(content_type: str | None) -> Literal["application/json", "text/csv"]:
+@lru_cache(maxsize=64)
+def media_type(content_type: str | None) -> MediaType:
     """Return what a Content-Type header announces.
 
     Names are compared with regard to case, and ``charset=utf-8`` is the only parameter, as in
@@ -159,12 +182,15 @@ def media_type(content_type: str | None) -> Literal["application/json", "text/cs
         return JSON_TYPE
     if name == CSV_TYPE:
         return CSV_TYPE
+    if name == PARQUET_TYPE:
+        return PARQUET_TYPE
     raise MediaTypeError(
-        f"content type {content_type!r} is not supported: send {JSON_TYPE} or {CSV_TYPE}"
+        f"content type {content_type!r} is not supported: "
+        f"send {JSON_TYPE}, {CSV_TYPE} or {PARQUET_TYPE}"
     )
 
 
-def parse_invocation(media: Literal["application/json", "text/csv"], body: bytes) -> Invocation:
+def parse_invocation(media: MediaType, body: bytes) -> Invocation:
     """Read the body of ``POST /invocations``.
 
     ``NaN`` and ``Infinity`` are read as Python's JSON reads them, because MLflow's clients
@@ -180,17 +206,16 @@ def parse_invocation(media: Literal["application/json", "text/csv"], body: bytes
             return Invocation(Csv(body.decode()))
         except UnicodeDecodeError as error:
             raise ScoringError(f"the CSV is not UTF-8: {error}") from error
-    value = _decode(body)
+    if media == PARQUET_TYPE:
+        return Invocation(Parquet(body))
+    value = decode_json(body)
     if not isinstance(value, dict):
         raise ScoringError(
             f"the body must be a JSON object with exactly one of {', '.join(_FIELDS)}; "
             f"got {_json_name(value)}"
         )
     if _LANGUAGE_FIELDS & value.keys():
-        raise schema_error(
-            "requests for language models (messages, prompt, input) are not served: "
-            f"send exactly one of {', '.join(_FIELDS)}"
-        )
+        return Invocation(Language())
     fields = [field for field in _FIELDS if field in value]
     if len(fields) != 1:
         raise ScoringError(
@@ -200,7 +225,14 @@ def parse_invocation(media: Literal["application/json", "text/csv"], body: bytes
     return Invocation(_PARSERS[fields[0]](value[fields[0]]), value.get("params"))
 
 
-def _decode(body: bytes) -> object:
+def decode_json(body: bytes) -> object:
+    """Return any JSON, and the bare words that Python's own writer puts where JSON has none.
+
+    Raises
+    ------
+    ScoringError
+        It is not valid, or nested too deeply.
+    """
     try:
         return msgspec.json.decode(body)
     except RecursionError:
@@ -258,7 +290,7 @@ def _json_name(value: object) -> str:
     return "null" if value is None else names.get(type(value), "a number")
 
 
-def render_predictions(predictions: object) -> bytes:
+def render_predictions(predictions: object, *, bare_words: bool = False) -> bytes:
     """Return the body of an answer: ``{"predictions": …}`` with the separators of MLflow.
 
     NaN and the infinities become ``null``: the bare words that MLflow sends are not JSON.
@@ -267,12 +299,19 @@ def render_predictions(predictions: object) -> bytes:
     ----------
     predictions
         What `plain_predictions` returned.
+    bare_words
+        Send NaN and the infinities as MLflow does.
     """
     answer = {"predictions": predictions}
+    if bare_words:
+        return json.dumps(answer).encode()
     try:
-        return json.dumps(answer, allow_nan=False).encode()
+        return _encode(answer).encode()
     except ValueError:
-        return json.dumps(_finite(answer), allow_nan=False).encode()
+        return _encode(_finite(answer)).encode()
+
+
+_encode: Final = json.JSONEncoder(allow_nan=False).encode
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - JSON values of any shape

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import traceback
 from http import HTTPStatus
-from typing import Any, Final, Literal
+from typing import Any, Final
+
+import msgspec
 
 from scoring.model import Model
 from scoring.predictions import plain_predictions
-from scoring.protocol import JSON_TYPE, ScoringError, parse_invocation, render_predictions
+from scoring.protocol import (
+    JSON_TYPE,
+    MediaType,
+    ScoringError,
+    parse_invocation,
+    render_predictions,
+)
+from scoring.rows import LoggedRows
 from scoring.table import Table
 
 logger = logging.getLogger("kedge.scoring")
@@ -18,8 +27,7 @@ logger = logging.getLogger("kedge.scoring")
 MODEL_ERROR_MAX: Final = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What is sent for a request.
 
     Parameters
@@ -33,20 +41,22 @@ class Answer:
     status: int
     content_type: str
     body: bytes
-    table: Table | None = None
+    table: Table | LoggedRows | None = None
     predictions: Any = None
 
 
-def score(model: Model, media: Literal["application/json", "text/csv"], body: bytes) -> Answer:
+def score(model: Model, media: MediaType, body: bytes) -> Answer:
     """Return the answer to the body of ``POST /invocations``; it raises nothing."""
     table = None
     try:
         invocation = parse_invocation(media, body)
         table = model.plan.table(invocation.data)
-        predictions = _predict(model, table, invocation.params)
-        rendered = render_predictions(predictions)
+        predictions = predict(model, table, invocation.params)
+        rendered = render_predictions(predictions, bare_words=model.accidents)
         return Answer(HTTPStatus.OK, JSON_TYPE, rendered, table, predictions)
     except ScoringError as error:
+        if model.accidents and error.__cause__ is not None and not error.schema:
+            error.stack_trace = traceback.format_exc()
         return refusal(error, table)
     except Exception:
         # A fault of ours. The caller gets no traceback; the log of the server does.
@@ -54,7 +64,7 @@ def score(model: Model, media: Literal["application/json", "text/csv"], body: by
         return refusal(internal_error(), table)
 
 
-def refusal(error: ScoringError, table: Table | None = None) -> Answer:
+def refusal(error: ScoringError, table: Table | LoggedRows | None = None) -> Answer:
     """Return the answer that tells an error."""
     return Answer(error.status, error.content_type, error.body(), table)
 
@@ -68,7 +78,14 @@ def internal_error() -> ScoringError:
     )
 
 
-def _predict(model: Model, table: Table, params: object) -> Any:  # noqa: ANN401 - JSON values
+def predict(model: Model, table: Table, params: object) -> Any:  # noqa: ANN401 - JSON values
+    """Return a model's predictions as JSON values.
+
+    Raises
+    ------
+    ScoringError
+        The parameters are not the model's, or the model failed.
+    """
     checked = model.params(params)
     try:
         return plain_predictions(model.predict(table, checked))

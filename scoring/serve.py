@@ -23,6 +23,8 @@ from aiohttp import web
 
 from collectors.registry import MlflowRegistry, RegistryError
 from scoring.artifact import ArtifactCache, ArtifactError
+from scoring.front import Front
+from scoring.keys import Gate, Keys
 from scoring.listen import bind, url_of
 from scoring.live import Live, load_served
 from scoring.log_file import LogFile
@@ -139,25 +141,40 @@ async def _running(
         own = listening or bind(settings.host, settings.port, shared=False)
         stack.callback(own.close)
         tracking = Tracking.of(settings.tracking_uri)
-        artifacts = ArtifactCache(_cache_folder(settings, stack), tracking)
+        artifacts = ArtifactCache(
+            _cache_folder(settings, stack), tracking, allowed=settings.allowed_sources
+        )
         target, registry = await _resolved(settings.model_uri, tracking, stack)
         loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         stack.callback(loader.shutdown, wait=False, cancel_futures=True)
         folder = await artifacts.fetch(target.source)
         # What was asked for is served even if its stored example is not good: there is no other.
         served = await asyncio.get_running_loop().run_in_executor(
-            loader, lambda: load_served(folder, target.name, target.version, checked=False)
+            loader,
+            lambda: load_served(
+                *(folder, target.name, target.version),
+                checked=False,
+                accidents=settings.mlflow_accidents,
+            ),
         )
         live, metrics = Live(served), ScoringMetrics()
         log = _started_log(settings, metrics, stack)
-        server = ScoringServer(live, metrics, log, body_bytes_max=settings.body_bytes_max)
+        server = ScoringServer(
+            live,
+            metrics,
+            log,
+            body_bytes_max=settings.body_bytes_max,
+            batch_rows_max=settings.batch_rows_max,
+            request_timeout_s=settings.request_timeout_s,
+            gate=_gate(settings),
+        )
         stack.callback(server.close)
         runner = web.AppRunner(
             server.app(), access_log=None, shutdown_timeout=settings.drain_s, handle_signals=False
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, own, backlog=BACKLOG_CONNECTIONS).start()
+        await _listening(server, runner, own, settings, stack)
         yield _Running(
             f"serving models:/{target.name} version {target.version} on {url_of(own)}"
             if registry is not None
@@ -172,6 +189,32 @@ async def _running(
                 metrics=metrics,
             ),
         )
+
+
+def _gate(settings: ServeSettings) -> Gate | None:
+    if settings.api_keys is None and settings.rate_limit is None:
+        return None
+    keys = None if settings.api_keys is None else Keys(settings.api_keys)
+    rate = None if settings.rate_limit is None else settings.rate_limit / settings.workers
+    return Gate(keys, rate)
+
+
+async def _listening(
+    server: ScoringServer,
+    runner: web.AppRunner,
+    own: socket.socket,
+    settings: ServeSettings,
+    stack: AsyncExitStack,
+) -> None:
+    """Take connections; at the end no more of them, and answer what is on its way."""
+    if runner.server is None:
+        raise RuntimeError("the runner was not set up")
+    front = Front(server, runner.server)
+    stack.push_async_callback(front.drain, settings.drain_s)
+    listener = await asyncio.get_running_loop().create_server(
+        front.connect, sock=own, backlog=BACKLOG_CONNECTIONS
+    )
+    stack.callback(listener.close)
 
 
 async def _resolved(
@@ -206,6 +249,7 @@ def _follower(
         loader=loader,
         metrics=metrics,
         poll_s=settings.poll_s,
+        accidents=settings.mlflow_accidents,
     )
 
 

@@ -1,41 +1,59 @@
-"""The scoring server's HTTP side: MLflow's endpoints, metrics, and who answered what.
+"""The scoring server's answers: MLflow's endpoints, metrics, and who answered what.
 
-Start reading at `ScoringServer._invocations`: it is the way of every request.
+Start reading at `ScoringServer.submit`: it is the way of every request to score. Plain ones come
+from `scoring.front`, all others through aiohttp's application.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-import time
-import uuid
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import metadata
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import aiohttp
 from aiohttp import web
 
+from scoring.keys import Gate
+from scoring.ledger import Ledger
 from scoring.live import Live, Served
 from scoring.metrics import ScoringMetrics
-from scoring.prediction_log import Answered, PredictionLog
-from scoring.protocol import CSV_TYPE, JSON_TYPE, ScoringError, media_type
-from scoring.score import Answer, refusal, score
+from scoring.prediction_log import PredictionLog
+from scoring.protocol import JSON_TYPE, MediaType, ScoringError, media_type
+from scoring.score import Answer, refusal
+from scoring.scorer import BATCH_ROWS_MAX, REQUEST_TIMEOUT_S, Scorer
+from scoring.v2 import in_v2
+from scoring.v2_routes import V2Routes
 
 BODY_BYTES_MAX: Final = 16 * 1024 * 1024
-#: A longer body is parsed and scored in the thread, however quick the model is.
-INLINE_BODY_BYTES_MAX: Final = 32 * 1024
-#: Requests that wait for the scoring thread; one more is answered 503.
-PENDING_MAX: Final = 1024
 RETRY_AFTER_S: Final = 1
-
-#: A request id that is taken over: it stands in logs and headers, and ``#`` separates the rows.
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-_TRACE_PARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
+SERVER_NAME: Final = "kedge"
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+#: Gets the version that answers, and its answer.
+Reply = Callable[[Served, Answer], None]
+
+
+class AskedHead(Protocol):
+    """What of a request's head matters for its answer."""
+
+    @property
+    def content_type(self) -> str:
+        """Empty if there is none."""
+
+    @property
+    def v2(self) -> bool:
+        """Whether the body is one of the Open Inference Protocol."""
+
+    @property
+    def authorization(self) -> str:
+        """Empty if there is none."""
+
+    @property
+    def api_key(self) -> str:
+        """Empty if there is none."""
 
 
 class ScoringServer:
@@ -44,7 +62,9 @@ class ScoringServer:
     Parameters
     ----------
     log
-        Gets every answer of ``/invocations``; None: no prediction log.
+        Gets every answer to a request that was let in; None: no prediction log.
+    gate
+        Lets requests to score in; None: all of them.
     """
 
     def __init__(
@@ -54,14 +74,16 @@ class ScoringServer:
         log: PredictionLog | None = None,
         *,
         body_bytes_max: int = BODY_BYTES_MAX,
+        batch_rows_max: int = BATCH_ROWS_MAX,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
+        gate: Gate | None = None,
     ) -> None:
         self._live = live
         self._metrics = metrics
-        self._log = log
+        self.ledger = Ledger(metrics, log)
+        self._gate = gate
         self._body_bytes_max = body_bytes_max
-        # One thread: a model need not be safe for two, and two would share one interpreter.
-        self._scorer = ThreadPoolExecutor(1, thread_name_prefix="scorer")
-        self._pending = 0
+        self._scorer = Scorer(batch_rows_max=batch_rows_max, timeout_s=request_timeout_s)
         metrics.build_info.labels(_version_of("kedge") or "unknown").set(1)
 
     def app(self) -> web.Application:
@@ -74,14 +96,52 @@ class ScoringServer:
                 web.get("/version", self._version, allow_head=False),
                 web.get("/metrics", self._page_of_metrics, allow_head=False),
                 web.post("/invocations", self._invocations),
+                *V2Routes(self._live, self, _version_of("kedge") or "unknown").routes(),
             ]
         )
         app.on_response_prepare.append(self._sign)
         return app
 
+    @property
+    def current(self) -> Served:
+        """The live version."""
+        return self._live.current
+
     def close(self) -> None:
         """Let go of the scoring thread, once no request is left."""
-        self._scorer.shutdown(cancel_futures=True)
+        self._scorer.close()
+
+    def refuses(self, head: AskedHead) -> Answer | None:
+        """Return the answer to a request that is not let in; ask once a request."""
+        if self._gate is None:
+            return None
+        error = self._gate.refuses(head.authorization, head.api_key)
+        if error is None:
+            return None
+        self._metrics.refused.labels(str(error.status)).inc()
+        return _refusal(head, error)
+
+    def submit(self, head: AskedHead, body: bytes, reply: Reply) -> None:
+        """Score a request whose body is in; `reply` is called once, now or later."""
+        served = self._live.current
+        try:
+            media = _media(head)
+        except ScoringError as error:
+            reply(served, refusal(error))
+            return
+
+        def answered(answer: Answer) -> None:
+            reply(served, answer)
+
+        self._scorer.submit(served, media, body, answered)
+
+    def hints(self, answer: Answer) -> Mapping[str, str]:
+        """Return the headers that go with an answer's status."""
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            return {"WWW-Authenticate": "Bearer"}
+        if answer.status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+            return {"Retry-After": str(RETRY_AFTER_S)}
+        return {}
 
     async def _ping(self, _: web.Request) -> web.Response:
         return web.Response(body=b"\n", content_type=JSON_TYPE)
@@ -94,82 +154,95 @@ class ScoringServer:
         page, content_type = self._metrics.render(request.headers.get("Accept", ""))
         return web.Response(body=page, headers={"Content-Type": content_type})
 
+    async def infer(self, request: web.Request) -> web.Response:
+        """Answer a request of the Open Inference Protocol."""
+        return await self._scored(request, _head(request, v2=True))
+
     async def _invocations(self, request: web.Request) -> web.Response:
-        ts, began = time.time(), time.perf_counter()
-        served, answer = await self._answer(request)
-        latency_s = time.perf_counter() - began
-        status = str(int(answer.status))
-        self._metrics.predictions.labels(served.name, served.version, status).inc()
-        self._metrics.latency.labels(served.name, served.version).observe(latency_s)
-        request_id = _request_id(request)
-        if self._log is not None:
-            self._log.append(
-                Answered(
-                    request_id,
-                    ts,
-                    served.name,
-                    served.version,
-                    latency_s * 1000,
-                    answer.status,
-                    answer.table,
-                    answer.predictions,
-                    _trace_id(request),
-                )
-            )
-        headers = served.headers() | {"X-Request-Id": request_id}
-        if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            headers["Retry-After"] = str(RETRY_AFTER_S)
-        headers["Content-Type"] = answer.content_type
+        return await self._scored(request, _head(request, v2=False))
+
+    async def _scored(self, request: web.Request, head: _Head) -> web.Response:
+        arrival = self.ledger.arrival(
+            request.headers.get("X-Request-Id"), request.headers.get("traceparent")
+        )
+        answer = self.refuses(head)
+        if answer is not None:
+            served = self._live.current
+        else:
+            served, answer = await self._answer(request, head)
+            self.ledger.note(served, arrival, answer)
+        headers = {
+            **served.headers(),
+            **self.hints(answer),
+            "X-Request-Id": arrival.request_id,
+            "Content-Type": answer.content_type,
+        }
         return web.Response(status=answer.status, body=answer.body, headers=headers)
 
-    async def _answer(self, request: web.Request) -> tuple[Served, Answer]:
+    async def _answer(self, request: web.Request, head: _Head) -> tuple[Served, Answer]:
         """Return the answer, and the version that gave it: the live one once the body is in."""
         try:
-            media = media_type(request.headers.get("Content-Type"))
+            # A type that is not served is told before a body is waited for.
+            _media(head)
             body = await request.read()
         except ScoringError as error:
-            return self._live.current, refusal(error)
+            return self._live.current, _refusal(head, error)
         except (web.RequestPayloadError, aiohttp.ClientError, ConnectionError) as error:
             # Half a body, a wrong chunk, a wrong gzip: nobody may be there to read the answer.
             reason = ScoringError(f"cannot read the body: {error or type(error).__name__}")
-            return self._live.current, refusal(reason)
+            return self._live.current, _refusal(head, reason)
         except web.HTTPRequestEntityTooLarge:
-            return self._live.current, refusal(
+            return self._live.current, _refusal(
+                head,
                 ScoringError(
                     f"the body is over {self._body_bytes_max} bytes",
                     status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                )
+                ),
             )
-        served = self._live.current
-        return served, await self._score(served, media, body)
+        answered: asyncio.Future[tuple[Served, Answer]] = asyncio.get_running_loop().create_future()
 
-    async def _score(
-        self, served: Served, media: Literal["application/json", "text/csv"], body: bytes
-    ) -> Answer:
-        small = len(body) <= INLINE_BODY_BYTES_MAX and media != CSV_TYPE
-        # While the thread is busy nobody overtakes it: the model sees one call at a time.
-        if small and served.inline and not self._pending:
-            return score(served.model, media, body)
-        if self._pending >= PENDING_MAX:
-            return refusal(
-                ScoringError(
-                    f"{PENDING_MAX} requests are waiting already: try again later",
-                    status=HTTPStatus.SERVICE_UNAVAILABLE,
-                )
-            )
-        self._pending += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._scorer, score, served.model, media, body)
-        finally:
-            self._pending -= 1
+        def reply(served: Served, answer: Answer) -> None:
+            if not answered.done():
+                answered.set_result((served, answer))
+
+        self.submit(head, body, reply)
+        return await answered
 
     async def _sign(self, request: web.Request, response: web.StreamResponse) -> None:
         """Put the headers on answers that did not come from a version, errors included."""
         for name, value in self._live.current.headers().items():
             response.headers.setdefault(name, value)
         if "X-Request-Id" not in response.headers:
-            response.headers["X-Request-Id"] = _request_id(request)
+            given = request.headers.get("X-Request-Id")
+            response.headers["X-Request-Id"] = self.ledger.request_id(given)
+        response.headers["Server"] = SERVER_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    content_type: str
+    authorization: str
+    api_key: str
+    v2: bool
+
+
+def _head(request: web.Request, *, v2: bool) -> _Head:
+    headers = request.headers
+    return _Head(
+        headers.get("Content-Type", ""),
+        headers.get("Authorization", ""),
+        headers.get("X-API-Key", ""),
+        v2,
+    )
+
+
+def _refusal(head: AskedHead, error: ScoringError) -> Answer:
+    return refusal(in_v2(error) if head.v2 else error)
+
+
+def _media(head: AskedHead) -> MediaType | Literal["v2"]:
+    # The other protocol is told by the path, and speaks JSON whatever the header says.
+    return "v2" if head.v2 else media_type(head.content_type)
 
 
 @web.middleware
@@ -185,18 +258,6 @@ async def _json_errors(request: web.Request, handler: _Handler) -> web.StreamRes
             headers["Allow"] = error.headers["Allow"]
         body = b'{"detail":"%s"}' % HTTPStatus(error.status).phrase.encode()
         return web.Response(status=error.status, body=body, headers=headers)
-
-
-def _request_id(request: web.Request) -> str:
-    """Return the caller's request id if it is a sane one, else a new one."""
-    given = request.headers.get("X-Request-Id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-
-
-def _trace_id(request: web.Request) -> str:
-    """Return the trace id of a W3C ``traceparent`` header; empty without one."""
-    found = _TRACE_PARENT.fullmatch(request.headers.get("traceparent", ""))
-    return found.group(1) if found else ""
 
 
 def _version_of(package: str) -> str:

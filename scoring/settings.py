@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from scoring.scorer import BATCH_ROWS_MAX, REQUEST_TIMEOUT_S
 from scoring.server import BODY_BYTES_MAX
 
 
@@ -35,6 +36,21 @@ class ServeSettings:
         Folder for downloaded models; by default one that is removed at the end.
     drain_s
         How long requests in flight may take once the server is told to stop.
+    body_bytes_max
+        A longer body is answered 413.
+    batch_rows_max
+        Rows of several requests that are scored together at most; 1: each request by itself.
+    request_timeout_s
+        A request that takes longer is answered 504.
+    api_keys
+        File of the hashes of API keys; None: everybody may ask.
+    rate_limit
+        Requests a second of each key, or of all callers where there are no keys; each of several
+        workers lets its share of it in. None: no limit.
+    allowed_sources
+        Folders and beginnings of addresses that models may be loaded from; empty: any.
+    mlflow_accidents
+        Answer as MLflow does where it does by accident; see docs/scoring.md.
     """
 
     model_uri: str
@@ -49,6 +65,12 @@ class ServeSettings:
     cache: Path | None = None
     drain_s: float = 20.0
     body_bytes_max: int = BODY_BYTES_MAX
+    batch_rows_max: int = BATCH_ROWS_MAX
+    request_timeout_s: float = REQUEST_TIMEOUT_S
+    api_keys: Path | None = None
+    rate_limit: float | None = None
+    allowed_sources: tuple[str, ...] = ()
+    mlflow_accidents: bool = False
 
     def __post_init__(self) -> None:
         limits = {
@@ -59,5 +81,9 @@ class ServeSettings:
         for name, (value, least, most) in limits.items():
             if not least <= value <= most:
                 raise ValueError(f"{name} must be between {least} and {most}; got {value}")
+        if self.rate_limit is not None and self.rate_limit <= 0:
+            raise ValueError(f"rate limit must be above 0; got {self.rate_limit:g}")
+        if self.batch_rows_max < 1 or self.request_timeout_s <= 0 or self.body_bytes_max < 1:
+            raise ValueError("limits of body, batch and time must be above 0")
         if self.poll_s <= 0:
             raise ValueError(f"poll must be longer than 0 s; got {self.poll_s:g}")

@@ -61,10 +61,13 @@ class Signature:
         and then any input goes to the model as it came.
     params
         None when the model states none: parameters of a request are then ignored.
+    outputs
+        What it answers with, as far as it is stated; nothing is checked against it.
     """
 
     inputs: tuple[ColumnSpec, ...] | tuple[TensorSpec, ...] = ()
     params: tuple[ParamSpec, ...] | None = None
+    outputs: tuple[ColumnSpec, ...] | tuple[TensorSpec, ...] = ()
 
 
 def parse_signature(mlmodel: Mapping[str, Any]) -> Signature:
@@ -80,7 +83,9 @@ def parse_signature(mlmodel: Mapping[str, Any]) -> Signature:
         inputs = json.loads(stated.get("inputs") or "[]")
         params = json.loads(stated.get("params") or "null")
         return Signature(
-            _inputs(inputs), None if params is None else tuple(_param(entry) for entry in params)
+            _inputs(inputs),
+            None if params is None else tuple(_param(entry) for entry in params),
+            _inputs(json.loads(stated.get("outputs") or "[]")),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise SignatureError(f"cannot read the model's signature: {error!r}") from error

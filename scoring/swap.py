@@ -64,6 +64,7 @@ class AliasFollower:
         loader: Executor,
         metrics: ScoringMetrics,
         poll_s: float,
+        accidents: bool = False,
     ) -> None:
         self._live = live
         self._alias = alias
@@ -72,6 +73,7 @@ class AliasFollower:
         self._loader = loader
         self._metrics = metrics
         self._poll_s = poll_s
+        self._accidents = accidents
         self._refused: Refused | None = None
         self._last_trouble = ""
 
@@ -133,7 +135,8 @@ class AliasFollower:
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(
-                self._loader, lambda: load_served(folder, name, version, checked=True)
+                self._loader,
+                lambda: load_served(folder, name, version, checked=True, accidents=self._accidents),
             )
         except ModelLoadError as error:
             raise SwapError("load_failed", error) from error

@@ -113,6 +113,26 @@ class Tensors:
         return [{name: values[row] for name, values in flat.items()} for row in range(self.rows)]
 
 
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """Objects of JSON, handed as they came to a model that states no signature."""
+
+    objects: list[dict[str, Any]]
+
+    @property
+    def rows(self) -> int:
+        """Number of objects."""
+        return len(self.objects)
+
+    def model_input(self) -> Any:  # noqa: ANN401 - see the protocol
+        """Return the list."""
+        return self.objects
+
+    def features(self) -> list[dict[str, Any]]:
+        """Return the objects."""
+        return self.objects
+
+
 def _items(column: Array | Sequence[Any]) -> Sequence[Any]:
     if not isinstance(column, np.ndarray):
         return column

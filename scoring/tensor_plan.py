@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from scoring.parquet import sheet_of_parquet
 from scoring.protocol import (
+    NO_LANGUAGE,
     Arrays,
     Csv,
+    Language,
+    Parquet,
     Records,
     RequestData,
     ScoringError,
@@ -18,19 +22,23 @@ from scoring.protocol import (
 )
 from scoring.sheet import Sheet, sheet_of_csv, sheet_of_records, sheet_of_split
 from scoring.signature import TensorSpec
-from scoring.table import Array, Block, Columns, Table, Tensors
+from scoring.table import Array, Block, Columns, Objects, Table, Tensors
 
 
 class TensorPlan:
     """The plan of a signature of tensors: one without a name, or several with."""
+
+    frame_columns: Any = None
 
     def __init__(self, tensors: tuple[TensorSpec, ...]) -> None:
         self._tensors = tensors
 
     def table(self, data: RequestData) -> Table:
         """Return the table; see `scoring.plan.Plan`."""
-        if isinstance(data, Csv):
-            raise ScoringError("the model takes tensors: send JSON, not CSV")
+        if isinstance(data, Language):
+            raise schema_error(NO_LANGUAGE)
+        if isinstance(data, Csv | Parquet):
+            raise ScoringError("the model takes tensors: send JSON")
         if self._tensors[0].name is None:
             return self._unnamed(data, self._tensors[0])
         return self._named(data)
@@ -41,6 +49,8 @@ class TensorPlan:
             values = _array(data.value, spec)
         else:
             sheet, rows = _sheet(data)
+            if not sheet:
+                raise schema_error("the request has no columns")
             if not rows:
                 raise ScoringError("the request has no rows")
             values = _array(list(zip(*sheet.values(), strict=True)), spec)
@@ -76,15 +86,23 @@ class TensorPlan:
 class OpenPlan:
     """The plan of a model without a signature: what came goes to the model."""
 
+    frame_columns: Any = None
+
     def table(self, data: RequestData) -> Table:
         """Return the table; see `scoring.plan.Plan`."""
+        if isinstance(data, Language):
+            raise ScoringError(NO_LANGUAGE)
         if isinstance(data, Split | Records):
             return Columns(*_sheet(data))
         if isinstance(data, Csv):
             return Columns(*sheet_of_csv(data, {}))
+        if isinstance(data, Parquet):
+            return Columns(*sheet_of_parquet(data))
         value = data.value
         if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
-            return Columns(*sheet_of_records(value))
+            if not data.by_row:
+                return Objects(value)
+            value = sheet_of_records(value)[0]
         if isinstance(value, dict):
             return Tensors(
                 {str(name): _converted(np.array, cells) for name, cells in value.items()}

@@ -53,6 +53,50 @@ import click
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for downloaded models.  [default: one that is removed at the end]",
 )
+@click.option(
+    "--api-keys",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Ask callers for a key; the file holds NAME:SHA256 lines.  [default: anybody may ask]",
+)
+@click.option(
+    "--rate-limit",
+    metavar="N",
+    type=click.FloatRange(0, min_open=True),
+    help="Requests a second of each key, or of all callers where there are no keys.",
+)
+@click.option(
+    "--body-max",
+    metavar="SIZE",
+    default="16MiB",
+    show_default=True,
+    help="A longer body is answered 413.",
+)
+@click.option(
+    "--batch-rows-max",
+    type=click.IntRange(1, 100_000),
+    default=256,
+    show_default=True,
+    help="Rows of several requests that are scored together; 1: each request by itself.",
+)
+@click.option(
+    "--timeout",
+    metavar="DURATION",
+    default="1m",
+    show_default=True,
+    help="A request that takes longer is answered 504.",
+)
+@click.option(
+    "--allow-source",
+    metavar="PREFIX",
+    multiple=True,
+    help="Load models from below this folder or address only; may be repeated.",
+)
+@click.option(
+    "--mlflow-accidents",
+    is_flag=True,
+    help="Repeat what MLflow does by accident: see docs/scoring.md.",
+)
 def command(
     *,
     model_uri: str,
@@ -65,6 +109,13 @@ def command(
     log_keep: int,
     poll: str,
     cache: Path | None,
+    api_keys: Path | None,
+    rate_limit: float | None,
+    body_max: str,
+    batch_rows_max: int,
+    timeout: str,
+    allow_source: tuple[str, ...],
+    mlflow_accidents: bool,
 ) -> int:
     """Serve a model: the scoring server.
 
@@ -77,7 +128,8 @@ def command(
       kedge serve models:/flight-delay@champion --log logs/predictions.jsonl
       kedge serve ./model --port 8080 --workers 2
     """  # noqa: D301 - \b is click's mark
-    from scoring.settings import ServeSettings  # noqa: PLC0415 - not to print help
+    from scoring.server import BODY_BYTES_MAX  # noqa: PLC0415 - not to print help
+    from scoring.settings import ServeSettings  # noqa: PLC0415 - the same
 
     settings = ServeSettings(
         model_uri,
@@ -90,6 +142,13 @@ def command(
         log_keep=log_keep,
         poll_s=_duration("--poll", poll),
         cache=cache,
+        api_keys=api_keys,
+        rate_limit=rate_limit,
+        body_bytes_max=_size("--body-max", body_max) or BODY_BYTES_MAX,
+        batch_rows_max=batch_rows_max,
+        request_timeout_s=_duration("--timeout", timeout),
+        allowed_sources=allow_source,
+        mlflow_accidents=mlflow_accidents,
     )
     from monitor import logs  # noqa: PLC0415 - not for wrong use
 

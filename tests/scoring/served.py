@@ -28,7 +28,7 @@ import json, logging, sys
 from pathlib import Path
 from scoring.serve import ServeError, ServeSettings, run
 settings = json.loads(sys.argv[1])
-for key in ("log", "cache"):
+for key in ("log", "cache", "api_keys"):
     settings[key] = Path(settings[key]) if settings.get(key) else None
 logging.basicConfig(level=logging.INFO)
 try:

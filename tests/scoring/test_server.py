@@ -258,7 +258,7 @@ async def test_health_does_not_wait_for_a_slow_model(model_folders: Path) -> Non
 async def test_requests_beyond_the_limit_are_shed_with_a_hint(
     model_folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scoring.server.PENDING_MAX", 2)
+    monkeypatch.setattr("scoring.scorer.PENDING_MAX", 2)
     slow = Live(load_served(model_folders / "slow", "slow", "1", checked=True))
     server = ScoringServer(slow, ScoringMetrics())
     async with TestClient(TestServer(server.app())) as client:

@@ -1,0 +1,245 @@
+"""The listening side: plain scoring requests answered at once, all others passed to aiohttp.
+
+aiohttp costs about as much for a request as everything else here together. A connection whose
+requests are of the plain kind (`scoring.http1`) never meets it. With the first request that is
+not, the connection changes hands for good: aiohttp gets the bytes as they came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from functools import partial
+from http import HTTPStatus
+from typing import Final, cast
+
+from scoring.http1 import HEAD_BYTES_MAX, REQUEST_LINE, Head, HeadCache
+from scoring.ledger import Arrival
+from scoring.live import Served
+from scoring.score import Answer
+from scoring.server import SERVER_NAME, ScoringServer
+
+logger = logging.getLogger("kedge.scoring.front")
+
+#: A longer body is read by aiohttp, which reads in pieces and stops at the limit.
+BODY_BYTES_MAX: Final = 32 * 1024
+#: A connection that has been idle for so long is closed.
+IDLE_S: Final = 75.0
+#: A request that is not whole after this time is not waited for.
+RECEIVE_S: Final = 20.0
+#: What a client may send ahead of the answer to its last request, before it is not read any more.
+AHEAD_BYTES_MAX: Final = 64 * 1024
+_PHRASES: Final = {int(status): f"{int(status)} {status.phrase}" for status in HTTPStatus}
+
+
+class Front:
+    """Makes a protocol for each connection, and knows all of them.
+
+    Parameters
+    ----------
+    fallback
+        Makes the protocol of aiohttp that takes a connection over.
+    """
+
+    def __init__(self, server: ScoringServer, fallback: Callable[[], asyncio.Protocol]) -> None:
+        self.server = server
+        self.fallback = fallback
+        self.heads = HeadCache()
+        self.connections: set[Connection] = set()
+        self.draining = False
+        self._date = (0, "")
+        self._signature: tuple[Served | None, str] = (None, "")
+
+    def connect(self) -> asyncio.Protocol:
+        """Return the protocol of a new connection."""
+        return Connection(self)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Close idle connections, let the others have their answer, close them too."""
+        self.draining = True
+        ends = time.monotonic() + timeout_s
+        while self.connections and time.monotonic() < ends:
+            for connection in list(self.connections):
+                connection.close_if_idle()
+            await asyncio.sleep(0.01)
+        for connection in list(self.connections):
+            connection.abort()
+
+    def signed(self, served: Served) -> str:
+        """Return the headers that all answers of a version share."""
+        known, headers = self._signature
+        if known is not served:
+            lines = [f"{name}: {value}\r\n" for name, value in served.headers().items()]
+            headers = f"Server: {SERVER_NAME}\r\n{''.join(lines)}"
+            self._signature = (served, headers)
+        return headers
+
+    def date(self) -> str:
+        """Return the time as HTTP writes it, made once a second."""
+        now = int(time.time())
+        if self._date[0] != now:
+            self._date = (now, formatdate(now, usegmt=True))
+        return self._date[1]
+
+
+class Connection(asyncio.Protocol):
+    """A client's connection, one request at a time."""
+
+    __slots__ = (
+        *("_asking", "_began", "_buffer", "_front", "_paused", "_timer"),
+        *("_transport", "_writable"),
+    )
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+        self._transport: asyncio.Transport | None = None
+        self._buffer = b""
+        self._asking = False
+        self._paused = False
+        self._writable = True
+        self._began = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the connection, and close it if it stays silent."""
+        # Of a stream it always is one, though other event loops' do not say so.
+        self._transport = cast("asyncio.Transport", transport)
+        self._front.connections.add(self)
+        self._began = time.monotonic()
+        self._timer = asyncio.get_running_loop().call_later(RECEIVE_S, self._check_idle)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - of the interface
+        """Forget the connection; an answer that is on its way is still counted and logged."""
+        self._leave()
+
+    def pause_writing(self) -> None:
+        """Stop answering a client that does not read."""
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        """Go on when it does."""
+        self._writable = True
+        self._proceed()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came in."""
+        if not self._buffer:
+            self._began = time.monotonic()
+        self._buffer = self._buffer + data if self._buffer else data
+        if self._asking and len(self._buffer) > AHEAD_BYTES_MAX and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        self._proceed()
+
+    def eof_received(self) -> bool:
+        """Keep the way open for the answer, if one is due."""
+        return self._asking
+
+    def close_if_idle(self) -> None:
+        """Close the connection unless a request is being received or answered."""
+        if not self._asking and not self._buffer and self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close the connection, whatever is going on."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _proceed(self) -> None:
+        """Ask for what has been received, if it is a whole request and its turn."""
+        if self._asking or not self._writable or not self._buffer or self._transport is None:
+            return
+        data = self._buffer
+        ends = data.find(b"\r\n\r\n", 0, HEAD_BYTES_MAX)
+        if ends < 0:
+            if len(data) >= HEAD_BYTES_MAX or not _begins_plainly(data):
+                self._hand_over()
+            return
+        head = self._front.heads.parse(data[:ends])
+        if head is None or head.length > BODY_BYTES_MAX:
+            self._hand_over()
+            return
+        begins = ends + 4
+        whole = begins + head.length
+        if len(data) < whole:
+            return
+        self._buffer = data[whole:]
+        self._asking = True
+        server = self._front.server
+        arrival = server.ledger.arrival(head.request_id, head.trace_parent)
+        refused = server.refuses(head)
+        if refused is not None:
+            self._write(head, arrival, server.current, refused)
+            return
+        server.submit(head, data[begins:whole], partial(self._reply, head, arrival))
+
+    def _reply(self, head: Head, arrival: Arrival, served: Served, answer: Answer) -> None:
+        self._front.server.ledger.note(served, arrival, answer)
+        self._write(head, arrival, served, answer)
+
+    def _write(self, head: Head, arrival: Arrival, served: Served, answer: Answer) -> None:
+        server, front = self._front.server, self._front
+        self._asking = False
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        closes = not head.keeps_alive or front.draining
+        status = int(answer.status)
+        extra = "".join(f"{name}: {value}\r\n" for name, value in server.hints(answer).items()) + (
+            "Connection: close\r\n" if closes else ""
+        )
+        text = (
+            f"HTTP/1.1 {_PHRASES[status]}\r\nContent-Type: {answer.content_type}\r\n"
+            f"Content-Length: {len(answer.body)}\r\n{front.signed(served)}"
+            f"X-Request-Id: {arrival.request_id}\r\nDate: {front.date()}\r\n{extra}\r\n"
+        )
+        transport.write(text.encode() + answer.body)
+        if closes:
+            transport.close()
+            return
+        self._began = time.monotonic()
+        if self._paused:
+            self._paused = False
+            transport.resume_reading()
+        if self._buffer:
+            # Not here: a client that sends many requests at once would go deeper with each.
+            asyncio.get_running_loop().call_soon(self._proceed)
+
+    def _hand_over(self) -> None:
+        """Let aiohttp have the connection, and what of it has been received."""
+        transport, data = self._transport, self._buffer
+        if transport is None:
+            return
+        self._leave()
+        protocol = self._front.fallback()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        protocol.data_received(data)
+
+    def _leave(self) -> None:
+        self._front.connections.discard(self)
+        self._transport = None
+        self._buffer = b""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _check_idle(self) -> None:
+        """Close the connection if nothing has come for too long, or half a request."""
+        if self._transport is None:
+            return
+        silent_s = time.monotonic() - self._began
+        limit_s = RECEIVE_S if self._buffer else IDLE_S
+        if not self._asking and silent_s >= limit_s:
+            self._transport.abort() if self._buffer else self._transport.close()
+            return
+        self._timer = asyncio.get_running_loop().call_later(RECEIVE_S / 2, self._check_idle)
+
+
+def _begins_plainly(data: bytes) -> bool:
+    """Tell whether bytes may yet become a plain request."""
+    length = min(len(data), len(REQUEST_LINE))
+    return data[:length] == REQUEST_LINE[:length]
