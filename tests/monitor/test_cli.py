@@ -197,6 +197,7 @@ def test_ctrl_c_ends_quietly_with_130(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(root)},
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_interruptible,  # noqa: PLW1509 - no thread runs here, and it calls nothing else
     )
     writer = _opened_once_read(pipe)
 
@@ -211,6 +212,11 @@ def test_ctrl_c_ends_quietly_with_130(tmp_path: Path) -> None:
     _, error = process.communicate(timeout=5)
     assert process.returncode == 130
     assert error.strip() == ""
+
+
+def _interruptible() -> None:
+    """Undo what a shell does to commands in the background: there Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _opened_once_read(pipe: Path) -> int:
