@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import gzip
 import json
 import tracemalloc
@@ -364,12 +365,15 @@ async def test_a_body_that_drips_is_given_up(served: Served, length: str) -> Non
             await asyncio.sleep(0.05)
 
     dripping = asyncio.create_task(drip())
-    answer = await asyncio.wait_for(reader.readline(), 5)
-    await asyncio.wait_for(reader.read(), 5)
+    answer = b""
+    # To a drop that comes after the end TCP answers with a reset, which may overtake the answer.
+    with contextlib.suppress(ConnectionResetError):
+        answer = await asyncio.wait_for(reader.readline(), 5)
+        await asyncio.wait_for(reader.read(), 5)
     dripping.cancel()
     writer.close()
 
-    assert b" 408 " in answer
+    assert not answer or b" 408 " in answer
     assert served.refused("slow_body") == 1
 
 
