@@ -214,6 +214,9 @@ def test_the_traffic_of_a_while_ago_outlives_a_kill_and_shows_a_shift(tmp_path: 
         kedge.stop()
 
     assert before["origin"] == "trailing 30s of version 7"
-    assert {one["verdict"] for one in quiet} == {"ok"}
+    # A window with few rows, or against a young reference, tells nothing; none breaches.
+    verdicts = {one["verdict"] for one in quiet}
+    assert "ok" in verdicts
+    assert "breach" not in verdicts
     assert after == before
     assert rows["rows"] >= 1_000
