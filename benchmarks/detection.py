@@ -37,6 +37,7 @@ from benchmarks import peers
 from benchmarks.recorded import recorded
 from benchmarks.streams import DRIFTS, QUIET, SIZES, Size, Stream, drifting, quiet
 from collectors.batch import CategoryColumn, Column, PredictionBatch, Schema
+from detectors.correlation import correlations_of
 from detectors.drift_memory import DriftMemory
 from detectors.drift_rule import DriftRule, DriftWindow
 from detectors.drift_spec import DriftSpec
@@ -101,7 +102,8 @@ def measured(stream: Stream, start: int, reference: Reference) -> DriftWindow:
     rows = slice(start, start + stream.window)
     pane.add(batch_of({name: column.take(rows) for name, column in stream.rows.items()}))
     found = measure(pane, reference, seconds=None, confidence=CONFIDENCE, psi_bins=PSI_BINS)
-    return DriftWindow(pane.columns, pane.events, float(start), found)
+    together = correlations_of(pane, reference)
+    return DriftWindow(pane.columns, pane.events, float(start), found, correlations=together)
 
 
 def reference_of(columns: Mapping[str, Column]) -> Reference:
