@@ -71,20 +71,22 @@ class RankShift:
     def p_value(self, tolerance: float) -> float:
         """Chance of such a shift, either way, if ``J <= tolerance``."""
         excess = abs(self.value) - math.sqrt(tolerance / _DIVERGENCE_FACTOR)
-        error = self._error(_EVEN_VARIANCE)
-        return min(1.0, 2 * NormalDist().cdf(-excess / error)) if excess > 0 else 1.0
+        return min(1.0, 2 * NormalDist().cdf(-excess / self._error)) if excess > 0 else 1.0
 
     def low(self, level: float) -> float:
         """Lower bound of J that is above it with probability `level` at most.
 
-        A drifted window's ranks may vary more than even ones, at most by 1/4: they are taken to
-        vary that much as far as they have moved.
+        It is above a tolerance just where the p-value is below the level.
         """
-        variance = _EVEN_VARIANCE + 2 * abs(self.value) * (0.25 - _EVEN_VARIANCE)
-        margin = -NormalDist().inv_cdf(level / 2) * self._error(variance)
+        margin = -NormalDist().inv_cdf(level / 2) * self._error
         return _DIVERGENCE_FACTOR * max(0.0, abs(self.value) - margin) ** 2
 
-    def _error(self, variance: float) -> float:
-        """Return the standard error of the mean rank, by the variance of the window's ranks."""
-        window = variance / int(self.actual.sum())
-        return math.sqrt(self.effect * (window + _EVEN_VARIANCE / int(self.expected.sum())))
+    @cached_property
+    def _error(self) -> float:
+        """Standard error of the mean of even ranks.
+
+        Ranks of a drifted window may vary more: then they lie nearer to both ends, and J is above
+        ``12 d²`` by more than that.
+        """
+        rows = 1 / int(self.actual.sum()) + 1 / int(self.expected.sum())
+        return math.sqrt(self.effect * _EVEN_VARIANCE * rows)
