@@ -65,13 +65,8 @@ class NumberEffect:
         return self.edges.searchsorted(values) + np.isnan(values)
 
     def rows(self, profile: NumberProfile, upto: Ints, missing: int) -> Ints:
-        """Rows per bin, from those up to each cell of the profile's grid.
-
-        Exact where the edges are points of the grid; else rows between an edge and the next
-        point count above it.
-        """
-        ends = np.append(0, upto)[2 * profile.points.searchsorted(self.edges, "right")]
-        return np.concatenate((np.diff(ends, prepend=0, append=upto[-1]), [missing]))
+        """Rows per bin, from those up to each cell of the profile's grid."""
+        return np.append(profile.rows_by_edges(self.edges, upto), missing)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

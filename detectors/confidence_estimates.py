@@ -99,8 +99,7 @@ class Calibration:
 
     def bin_rows(self, profile: NumberProfile, upto: Ints) -> Ints:
         """Rows of a window per bin, from those up to each cell of the score's grid."""
-        ends = np.append(0, upto)[2 * profile.points.searchsorted(self.edges, "right")]
-        return np.diff(ends, prepend=0, append=upto[-1])
+        return profile.rows_by_edges(self.edges, upto)
 
 
 def estimate_performance(

@@ -98,6 +98,22 @@ class NumberProfile:
         object.__setattr__(self, "grid", Grid(self.points))
         object.__setattr__(self, "rows", int(self.counts.sum()))
 
+    def rows_by_edges(self, edges: Floats, upto: Ints) -> Ints:
+        """Rows per bin ``(a, b]`` between edges, open at both ends, shape ``(edges + 1,)``.
+
+        Exact where the edges are points; else rows between an edge and the next point count
+        above it.
+
+        Parameters
+        ----------
+        edges
+            Ends of the bins, ascending.
+        upto
+            Rows up to each cell of the points (`NumberCounts.upto`), shape ``(2K + 1,)``.
+        """
+        ends = np.append(0, upto)[2 * self.points.searchsorted(edges, "right")]
+        return np.diff(ends, prepend=0, append=upto[-1])
+
     def quantile(self, share: float) -> float:
         """Smallest kept value with at least `share` of the rows at or below it; NaN of no rows.
 
