@@ -371,7 +371,7 @@ async def test_a_body_that_drips_is_given_up(served: Served, length: str) -> Non
         await loop.sock_sendall(sender, head(length))
         dripping = asyncio.create_task(drip(sender))
         answer = await asyncio.wait_for(loop.sock_recv(sender, 4_096), 30)
-        with pytest.raises(OSError, match="Broken pipe|reset"):
+        with pytest.raises(OSError, match=r"Broken pipe|reset"):
             await asyncio.wait_for(dripping, 30)
 
     assert answer.startswith(b"HTTP/1.1 408 ")
