@@ -89,10 +89,17 @@ class RegistryFailed:
 
 @dataclass(frozen=True, slots=True)
 class Prechecked:
-    """Every step was rehearsed without changing anything; `problems` is empty if all would work."""
+    """Every step was rehearsed without changing anything; `problems` is empty if all would work.
+
+    Parameters
+    ----------
+    held
+        Whether one of the problems is that a person stopped us, at the object of a step.
+    """
 
     record_id: str
     problems: tuple[str, ...] = ()
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +146,7 @@ class ManualRequested:
     to_version: str | None
     reason: str
     dry_run: bool = False
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +155,15 @@ class HoldSet:
 
     until: float
     reason: str
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class HoldCleared:
     """A person lets automatic action go on, also after an escalation."""
+
+    reason: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +171,8 @@ class VersionBlessed:
     """A person says that a version is a fit target; that also ends its quarantine."""
 
     version: str
+    reason: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +181,12 @@ class VersionQuarantined:
 
     version: str
     until: float
+    reason: str = ""
+    by: str = ""
+
+
+#: What a person says that is remembered. It is taken at once, also while a step is being done.
+Word: TypeAlias = HoldSet | HoldCleared | VersionBlessed | VersionQuarantined
 
 
 @dataclass(frozen=True, slots=True)
