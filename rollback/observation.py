@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from collectors.registry_answers import ModelVersion
+from detectors.cause import Cause
 from rollback.record import RollbackRecord
 
 RuleState: TypeAlias = Literal["ok", "suspect", "breach", "unknown"]
@@ -25,6 +26,8 @@ class RuleReport:
         The measurement with its confidence bounds, and what the rule compared them with.
     n
         Rows it was measured on.
+    cause
+        Where the breach comes from, as far as can be told; None of a rule that is well.
     """
 
     rule: str
@@ -37,6 +40,7 @@ class RuleReport:
     high: float | None = None
     threshold: float | None = None
     n: int = 0
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
