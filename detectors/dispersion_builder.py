@@ -224,7 +224,8 @@ class NumberDispersion(_Collector["Floats"]):
         self._wait(values, values.size)
 
     def _joined(self) -> Floats:
-        return np.concatenate([np.empty(0), *self._waiting])
+        waiting = self._waiting
+        return waiting[0] if len(waiting) == 1 else np.concatenate([np.empty(0), *waiting])
 
     def _cut(self, values: Floats) -> NumberBins:
         return NumberBins.of_pilot(values[:PILOT_ROWS])
@@ -276,7 +277,8 @@ class CategoryDispersion(_Collector[list[str | None]]):
         self._wait(values, len(values))
 
     def _joined(self) -> list[str | None]:
-        return list(chain.from_iterable(self._waiting))
+        waiting = self._waiting
+        return waiting[0] if len(waiting) == 1 else list(chain.from_iterable(waiting))
 
     def _cut(self, values: list[str | None]) -> CategoryBins:
         return CategoryBins.of_pilot(values[:PILOT_ROWS])

@@ -26,14 +26,21 @@ class FirstEvents:
     events
         Rows to collect; the row that reaches the number is the last of the reference, wherever
         the log was cut into chunks.
+    joint
+        Whether correlations are learned.
     """
 
     def __init__(
-        self, events: int, points_max: int, *, clock: Callable[[], float] = time.time
+        self,
+        events: int,
+        points_max: int,
+        *,
+        joint: bool = True,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._events = events
         self._clock = clock
-        self._builder: ReferenceBuilder | None = ReferenceBuilder(points_max)
+        self._builder: ReferenceBuilder | None = ReferenceBuilder(points_max, joint=joint)
         self._reference: Reference | None = None
         self._changed: set[str] = set()
 
