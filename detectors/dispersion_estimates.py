@@ -343,4 +343,6 @@ def _tail_factor(dimensions: float, freedom: int) -> float:
     """
     most = min(freedom, _FREEDOM)
     share = max(1.0, freedom / dimensions)
-    return share * chi_square_quantile(min(dimensions, most), TAIL) / chi_square_quantile(most, TAIL)
+    return (
+        share * chi_square_quantile(min(dimensions, most), TAIL) / chi_square_quantile(most, TAIL)
+    )

@@ -60,6 +60,7 @@ class FirstEvents:
     events
         Rows to gather; the row that reaches the number is the last of the reference, wherever
         the log was cut into chunks.
+<<<<<<< HEAD
     versions_max
         Versions that are followed at once. One past it takes the place of the one of which least
         was gathered, and never that of the first.
@@ -68,6 +69,10 @@ class FirstEvents:
     ----------
     evicted_versions
         Versions that gave way.
+=======
+    joint
+        Whether correlations are learned.
+>>>>>>> cost
     """
 
     def __init__(
@@ -75,19 +80,29 @@ class FirstEvents:
         events: int,
         points_max: int,
         *,
+<<<<<<< HEAD
         versions_max: int = VERSIONS_MAX,
+=======
+        joint: bool = True,
+>>>>>>> cost
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._events = events
         self._points_max = points_max
         self._versions_max = versions_max
         self._clock = clock
+<<<<<<< HEAD
         self._versions: dict[str, _Followed] = {}  # the one heard of last stands last
         self._eldest: str | None = None
         self._changed: dict[str, bytes | None] = {}
         self._gathered: set[str] = set()
         self._dirty = False
         self.evicted_versions = 0
+=======
+        self._builder: ReferenceBuilder | None = ReferenceBuilder(points_max, joint=joint)
+        self._reference: Reference | None = None
+        self._changed: set[str] = set()
+>>>>>>> cost
 
     def of(self, version: str) -> Reference | None:
         """Return a version's own reference, or the first of all while it has none."""
