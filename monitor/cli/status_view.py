@@ -68,9 +68,10 @@ def _reference(reference: Mapping[str, Any] | None) -> str:
         return "-"
     if reference["state"] != "ready":
         return f"none: {reference['why']}" if reference["why"] else "none"
+    making = f"; its own: {reference['making']}" if reference.get("making") else ""
     return (
         f"{reference['rows']:,} rows of {reference['origin']}, "
-        f"{reference['created']}, {reference['digest']}"
+        f"{reference['created']}, {reference['digest']}{making}"
     )
 
 
