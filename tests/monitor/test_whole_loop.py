@@ -66,7 +66,7 @@ type = "mlflow-alias"
 
 def alias(uri: str, model: str) -> str:
     query = f"{uri}/api/2.0/mlflow/registered-models/alias?name={model}&alias=champion"
-    with urllib.request.urlopen(query, timeout=10) as answer:
+    with urllib.request.urlopen(query, timeout=60) as answer:
         return str(json.load(answer)["model_version"]["version"])
 
 
