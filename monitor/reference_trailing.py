@@ -155,6 +155,10 @@ class TrailingReferences:
             f"{TimeSpan(self._spec.gap_s)} are kept"
         )
 
+    def progress(self, version: str) -> str:  # noqa: ARG002 - the protocol's
+        """Return nothing: no other reference serves a version meanwhile."""
+        return ""
+
     def collect(self, batch: PredictionBatch) -> PredictionBatch:
         """Gather the rows of runs that are kept; return the batch, for all rows are counted."""
         followed = self._follow(batch.version)
