@@ -115,7 +115,7 @@ async def compose(settings: Settings) -> Parts:
         columns_max=settings.limits.columns_max, versions_max=settings.limits.versions_max
     )
     metrics.build.labels(VERSION).set(1)
-    registry = _registry(settings)
+    registry = registry_of(settings)
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
     engine = engine_of(settings, store, metrics, sampling, references=references)
@@ -325,7 +325,8 @@ def _quarantine_path(settings: Settings) -> Path:
     return (beside.parent if beside else Path()) / "quarantine.jsonl"
 
 
-def _registry(settings: Settings) -> MlflowRegistry | None:
+def registry_of(settings: Settings) -> MlflowRegistry | None:
+    """Return the registry that is configured; None without any."""
     model = settings.model
     if not model.tracking_uri:
         return None
