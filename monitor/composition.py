@@ -23,6 +23,7 @@ from detectors.window import Windows, WindowSpec
 from monitor.change_settings import change_spec, measured_metric
 from monitor.changes import ChangeWatch
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
+from monitor.dependence import columns_read
 from monitor.drift_budget import drift_spec
 from monitor.engine import Engine
 from monitor.journal import StoreJournal
@@ -129,6 +130,7 @@ async def compose(settings: Settings) -> Parts:
         writer,
         metrics=metrics,
         registry=registry,
+        references=references,
         kept=snapshot.states.get(MEMORY),
     )
     view = DaemonView(settings, engine, deciding)
@@ -347,6 +349,7 @@ def _deciding(
     *,
     metrics: Metrics,
     registry: MlflowRegistry | None,
+    references: References,
     kept: bytes | None,
 ) -> Deciding:
     model, policy = settings.model, settings.rollback.policy
@@ -378,6 +381,8 @@ def _deciding(
             memory=Memory.from_json(json.loads(kept)) if kept else None,
             on_change=reporter.changed,
             on_memory=keep_memory,
+            # References belong to the thread that counts.
+            reads=lambda versions: writer.run(lambda: columns_read(references, versions)),
         ),
         reporter,
     )
