@@ -124,7 +124,8 @@ class Scene:
     def inputs(self) -> Sequence[InputDrift]:
         """Every input column that can be judged; none without a reference."""
         if self._inputs is None:
-            importances = self._importances()
+            reference = self._window.pane.reference
+            importances = {} if reference is None else importances_of(reference)
             faults = self._faults()
             self._inputs = [
                 InputDrift(
@@ -166,13 +167,6 @@ class Scene:
             self._columns = dict(sorted(ruled.items()))
         return self._columns
 
-    def _importances(self) -> Mapping[str, float]:
-        reference = self._window.pane.reference
-        model = reference and reference.estimators and reference.estimators.prediction
-        if not reference or not model or model.explained < RULED_OUT_MIN:
-            return {}
-        return model.importances(reference.columns)
-
     def _faults(self) -> Mapping[str, str]:
         """Say what broke, by column."""
         reference = self._part or self._window.pane.reference
@@ -186,6 +180,14 @@ class Scene:
             if name in columns
         }
         return {name: fault for name, fault in told.items() if fault}
+
+
+def importances_of(reference: Reference) -> Mapping[str, float]:
+    """Share of columns in the effects on the prediction; empty where that is not known."""
+    model = reference.estimators and reference.estimators.prediction
+    if not model or model.explained < RULED_OUT_MIN:
+        return {}
+    return model.importances(reference.columns)
 
 
 def _fault(counts: ColumnCounts, profile: Profile, confidence: float) -> str:

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from collectors.registry_answers import ModelVersion
 from detectors.cause import Cause
+from rollback.better import ShadowComparison
 from rollback.record import RollbackRecord
 
 RuleState: TypeAlias = Literal["ok", "suspect", "breach", "unknown"]
@@ -72,11 +73,15 @@ class RegistryRead:
     ----------
     undone
         Steps that were done, and that somebody else took back; looked for while verifying.
+    reads
+        Input columns that versions depend on, as far as they are known; asked for where a breach
+        comes from the inputs.
     """
 
     alias_version: str | None
     versions: tuple[ModelVersion, ...] = ()
     undone: tuple[str, ...] = ()
+    reads: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +100,14 @@ class Prechecked:
     ----------
     held
         Whether one of the problems is that a person stopped us, at the object of a step.
+    shadow
+        What a shadow found of the target on the same requests; None where none was asked.
     """
 
     record_id: str
     problems: tuple[str, ...] = ()
     held: bool = False
+    shadow: ShadowComparison | None = None
 
 
 @dataclass(frozen=True, slots=True)
