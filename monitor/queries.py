@@ -150,6 +150,12 @@ class Queries:
         transitions = self._rows(query.order_by(history.c.id))
         return {**found[0]["record"], "transitions": [row["transition"] for row in transitions]}
 
+    def state(self, name: str) -> bytes | None:
+        """Return one of the daemon's own states; None when there is none."""
+        query = sa.select(tables.states.c.payload).where(tables.states.c.name == name)
+        rows = self._rows(query)
+        return bytes(rows[0]["payload"]) if rows else None
+
     def _measured(
         self,
         spans: sa.Table,
