@@ -37,6 +37,7 @@ from monitor.reference_fetching import ReferenceFetching
 from monitor.reference_kinds import fetching_of, references_of
 from monitor.references import References
 from monitor.remembering import change_of, remembered
+from monitor.rollback_parts import actuators_of, registry_of
 from monitor.sampling import Sampling, Target
 from monitor.settings import EventSpan, RuleSettings, Settings, SourceSettings, TimeSpan
 from monitor.settings_rules import DRIFT
@@ -48,7 +49,6 @@ from monitor.web import Web
 from monitor.writer import Writer
 from rollback.controller import Controller, record_id
 from rollback.memory import Memory
-from rollback.mlflow_alias import MlflowAliasSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,19 +327,6 @@ def _quarantine_path(settings: Settings) -> Path:
     return (beside.parent if beside else Path()) / "quarantine.jsonl"
 
 
-def registry_of(settings: Settings) -> MlflowRegistry | None:
-    """Return the registry that is configured; None without any."""
-    model = settings.model
-    if not model.tracking_uri:
-        return None
-    return MlflowRegistry(
-        model.tracking_uri,
-        token=model.token.reveal() if model.token else None,
-        username=model.username or None,
-        password=model.password.reveal() if model.password else None,
-    )
-
-
 def _deciding(
     settings: Settings,
     store: Store,
@@ -361,8 +348,6 @@ def _deciding(
         change = change_of(memory)
         await writer.run(lambda: store.commit(change))
 
-    # A dry run without steps rehearses the one step that a model in a registry always has.
-    steps = [step.settings for step in settings.rollback.steps] or [MlflowAliasSettings()]
     reporter = Reporter(model.name, metrics, keep_incidents)
     return Decision(
         Controller(
@@ -371,9 +356,7 @@ def _deciding(
             policy,
             journal=StoreJournal(store, writer),
             registry=registry,
-            actuators=[
-                step.build(model=model.name, alias=model.alias, registry=registry) for step in steps
-            ],
+            actuators=actuators_of(settings, registry),
             now=time.time,
             new_id=lambda: record_id(time.time()),
             memory=memory,

@@ -21,7 +21,7 @@ from collectors.batch import Rejection
 from detectors.pane_store import PaneKey
 from detectors.rule import Judgement, RuleSpec, Verdict
 from detectors.window import Windows
-from monitor.composition import Past, engine_of, registry_of, window_spec
+from monitor.composition import Past, engine_of, window_spec
 from monitor.decoding_ahead import FormatAhead, Pool
 from monitor.engine import Engine
 from monitor.judging import Judge, Judged
@@ -32,6 +32,7 @@ from monitor.pending import Held
 from monitor.reference_kinds import cache_of, references_of
 from monitor.references import References
 from monitor.replay_references import PastReferences
+from monitor.rollback_parts import registry_of
 from monitor.settings import Settings
 from monitor.store import Change, Snapshot, Store
 from monitor.streams import Stream
