@@ -84,6 +84,9 @@ class Reference:
     season: Season | None = None
     """The same by the hour of the day or the week; None without a season."""
     joint: JointProfile | None = None
+    segments: Mapping[str, Reference] = field(default_factory=dict)
+    """References of parts of the rows, by segment (``country=DE``); not in the digest, because
+    what is counted against one of them is marked with its own."""
     digest: str = field(init=False)
     """Hex SHA-256 of the profiles: what counts against this reference are marked with. Counts of
     several columns have a mark of their own."""

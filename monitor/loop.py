@@ -184,7 +184,7 @@ class Daemon:
             row = one.row.window
             log.info(
                 "window of %s closed: version %s, %d events, %s",
-                "labels" if one.labelled else "traffic",
+                "labels" if one.labelled else row["segment"] or "traffic",
                 row["version"],
                 row["events"],
                 ", ".join(f"{report.rule} {report.state}" for report in one.reports) or "no rules",

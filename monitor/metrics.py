@@ -103,6 +103,11 @@ class Metrics:
             "What a rule compares the bound with.",
             *("model", "column", "metric"),
         )
+        self.segment = self._gauge(
+            "kedge_segment_drift_statistic",
+            "What a rule looks at in the last closed window of a segment of the traffic.",
+            *("model", "version", "segment", "column", "metric"),
+        )
         self.reference_rows = self._gauge(
             "kedge_reference_rows",
             "Rows of the reference of a version; 0 where it has none, and its drift is unknown.",
