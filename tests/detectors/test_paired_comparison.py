@@ -127,7 +127,7 @@ def test_the_distance_of_the_answers_is_that_of_all_the_rows() -> None:
 
 
 def test_a_share_of_disagreeing_classes_has_exact_bounds() -> None:
-    pairs: list[tuple[Scalar, Scalar]] = [("gold", "gold")] * 95 + [("gold", "basic")] * 5
+    pairs: Sequence[tuple[Scalar, Scalar]] = [("gold", "gold")] * 95 + [("gold", "basic")] * 5
     expected = stats.binomtest(5, 100).proportion_ci(0.95, method="exact")
 
     found = measured(counted(pairs))["shadow_disagreement"]
@@ -155,7 +155,9 @@ def test_answers_differ_by_kind(
 
 
 def test_labels_tell_which_of_the_two_is_right_more_often() -> None:
-    pairs: list[tuple[Scalar, Scalar]] = [(0.0, 1.0)] * 30 + [(1.0, 0.0)] * 10 + [(1.0, 1.0)] * 60
+    pairs: Sequence[tuple[Scalar, Scalar]] = (
+        [(0.0, 1.0)] * 30 + [(1.0, 0.0)] * 10 + [(1.0, 1.0)] * 60
+    )
     labels: list[Scalar] = [1.0] * 100
 
     found = measured(counted(pairs, labels=labels))
@@ -167,7 +169,7 @@ def test_labels_tell_which_of_the_two_is_right_more_often() -> None:
 
 
 def test_quantities_are_not_taken_for_classes() -> None:
-    pairs: list[tuple[Scalar, Scalar]] = [(1.25, 1.5), (2.5, 2.25)]
+    pairs: Sequence[tuple[Scalar, Scalar]] = [(1.25, 1.5), (2.5, 2.25)]
 
     found = measured(counted(pairs, labels=[1.5, 2.5]))
 
@@ -241,7 +243,9 @@ def test_too_many_classes_are_folded_and_still_counted() -> None:
     [(0, 500, "alike"), (200, 500, "apart"), (0, 10, "unknown"), (25, 500, "unknown")],
 )
 def test_a_verdict_needs_the_whole_interval(differing: int, n: int, verdict: str) -> None:
-    pairs: list[tuple[Scalar, Scalar]] = [("a", "b")] * differing + [("a", "a")] * (n - differing)
+    pairs: Sequence[tuple[Scalar, Scalar]] = [("a", "b")] * differing + [("a", "a")] * (
+        n - differing
+    )
 
     summary = summarise(counted(pairs), live="8", other="7", confidence=0.99)
 
