@@ -24,12 +24,12 @@ CACHE: Final = "reference-cache"
 
 def references_of(settings: Settings) -> References:
     """Make what serves the configured references."""
-    reference = settings.reference
+    reference, joint = settings.reference, settings.detectors.joint
     if reference.path:
         return FileReferences(reference.path)
     match reference.origin:
         case "first":
-            return FirstEvents(reference.events, reference.points_max)
+            return FirstEvents(reference.events, reference.points_max, joint=joint)
         case "registry":
             return RegistryReferences(_cache(settings), versions_max=settings.limits.versions_max)
         case "trailing":
@@ -38,7 +38,7 @@ def references_of(settings: Settings) -> References:
                 season=reference.season or None,
                 zone=reference.timezone,
             )
-            return TrailingReferences(spec, reference.points_max)
+            return TrailingReferences(spec, reference.points_max, joint=joint)
         case _:
             return NoReference()
 

@@ -35,7 +35,8 @@ def prechecked(turn: Turn, checked: Prechecked) -> None:
     if record is None or record.id != checked.record_id or not record.undecided:
         return
     if checked.problems:
-        problem = GateResult("target", passed=False, detail="; ".join(checked.problems))
+        gate: Gate = "hold" if checked.held else "target"
+        problem = GateResult(gate, passed=False, detail="; ".join(checked.problems))
         turn.refuse(record, (*record.gates, problem))
     elif record.dry_run or turn.policy.mode != "act":
         why = f"would have moved version {record.from_version} to {record.to_version}"

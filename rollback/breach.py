@@ -14,7 +14,7 @@ from rollback.state import Turn, new_record
 from rollback.verification import add_window, missing
 
 #: Gates whose answer may change although nothing is heard here: the registry is asked again.
-_ASKED_OF_THE_REGISTRY: Final[tuple[Gate, ...]] = ("alias", "quarantine", "target")
+_ASKED_OF_THE_REGISTRY: Final[tuple[Gate, ...]] = ("hold", "alias", "quarantine", "target")
 
 
 def window_closed(turn: Turn, window: WindowsClosed) -> None:

@@ -17,10 +17,16 @@ VERSIONS_MAX: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Automatic action is stopped until a time, seconds since the epoch."""
+    """Automatic action is stopped until a time; since when, and who said so. Seconds."""
 
     until: float
     reason: str
+    since: float = 0.0
+    by: str = ""
+
+    def to_json(self) -> JsonObject:
+        """Return it as JSON; times are seconds since the epoch."""
+        return {"until": self.until, "reason": self.reason, "since": self.since, "by": self.by}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +42,16 @@ class VersionMarks:
         When it was last seen healthy, and when a person blessed it; None if never.
     quarantined_until
         Until when it is unfit; None if it is not.
+    reason, by
+        Why a person blessed it or called it unfit, and who.
     """
 
     healthy_windows: int = 0
     healthy_at: float | None = None
     blessed_at: float | None = None
     quarantined_until: float | None = None
+    reason: str = ""
+    by: str = ""
 
     @property
     def heard_at(self) -> float:
@@ -83,14 +93,14 @@ class Memory:
         marks = self.marks(version)
         return self._with(version, replace(marks, healthy_windows=0, healthy_at=None))
 
-    def blessed(self, version: str, now: float) -> Memory:
+    def blessed(self, version: str, now: float, reason: str = "", by: str = "") -> Memory:
         """Note that a person calls a version fit."""
-        marks = self.marks(version)
+        marks = replace(self.marks(version), reason=reason, by=by)
         return self._with(version, replace(marks, blessed_at=now, quarantined_until=None))
 
-    def quarantine(self, version: str, until: float) -> Memory:
+    def quarantine(self, version: str, until: float, reason: str = "", by: str = "") -> Memory:
         """Note that a person calls a version unfit; that takes a blessing back."""
-        marks = self.marks(version)
+        marks = replace(self.marks(version), reason=reason, by=by)
         return self._with(version, replace(marks, blessed_at=None, quarantined_until=until))
 
     def to_json(self) -> JsonObject:
@@ -102,10 +112,12 @@ class Memory:
                     "healthy_at": marks.healthy_at,
                     "blessed_at": marks.blessed_at,
                     "quarantined_until": marks.quarantined_until,
+                    "reason": marks.reason,
+                    "by": marks.by,
                 }
                 for version, marks in self.versions.items()
             },
-            "hold": self.hold and {"until": self.hold.until, "reason": self.hold.reason},
+            "hold": self.hold and self.hold.to_json(),
             "resumed_at": self.resumed_at,
         }
 

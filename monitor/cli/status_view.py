@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.cli.screen import texts
+from monitor.incidents import told_cause
 
 #: Colours only repeat what the word says.
 _STYLES: Final = {"ok": "green", "suspect": "yellow", "breach": "bold red", "unknown": "dim"}
@@ -28,6 +29,9 @@ def headlines(status: Mapping[str, Any]) -> Iterator[str]:
     for hold in status.get("holds", []):
         until, reason = hold.get("until", "further notice"), hold.get("reason", "no reason given")
         yield f"held until {until}: {reason}"
+    for rule in status["rules"]:
+        if rule.get("cause"):
+            yield f"{rule['name']}: {told_cause(rule['cause'])}"
 
 
 def tables(status: Mapping[str, Any]) -> Iterator[Table]:
@@ -55,9 +59,10 @@ def _reference(reference: Mapping[str, Any] | None) -> str:
         return "-"
     if reference["state"] != "ready":
         return f"none: {reference['why']}" if reference["why"] else "none"
+    making = f"; its own: {reference['making']}" if reference.get("making") else ""
     return (
         f"{reference['rows']:,} rows of {reference['origin']}, "
-        f"{reference['created']}, {reference['digest']}"
+        f"{reference['created']}, {reference['digest']}{making}"
     )
 
 
