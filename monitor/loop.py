@@ -184,14 +184,15 @@ class Daemon:
             row = one.row.window
             log.info(
                 "window of %s closed: version %s, %d events, %s",
-                "labels" if one.labelled else "traffic",
+                "labels" if one.labelled else "traffic" if one.live is None else "pairs",
                 row["version"],
                 row["events"],
                 ", ".join(f"{report.rule} {report.state}" for report in one.reports) or "no rules",
             )
             for incident in one.incidents:
                 log.info("%s", told(incident))
-            await self._undecided.put(one)
+            if one.live is None:  # what a shadow answers decides about nothing that serves
+                await self._undecided.put(one)
 
     async def _decide(self) -> None:
         deciding = self._parts.deciding

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +21,12 @@ from detectors.measurement import Measurement
 from detectors.paired_answers import PairedAnswer, PairedStateError
 from detectors.paired_comparison import measure_paired
 from detectors.paired_windows import ClosedPairs, PairedWindows
+from detectors.rule import RuleSpec
+from monitor.judging import Judged, RuleStanding
+from monitor.judging_shadow import ShadowJudging
 from monitor.shadow_queue import OUTCOMES, Answered, ShadowQueue, sampled_requests
 from monitor.shadow_recent import RecentRequests
+from monitor.turn import Pending
 
 log = logging.getLogger("kedge.shadow")
 
@@ -75,6 +79,8 @@ class ShadowWatch:
         Keeps the last requests.
     standing
         How the shadow's process stands; it is told there.
+    judging
+        The rules about the shadow.
     sampling
         Share of the requests that are scored.
     """
@@ -85,6 +91,7 @@ class ShadowWatch:
         queue: ShadowQueue | None,
         recent: RecentRequests,
         standing: ShadowStanding,
+        judging: ShadowJudging,
         *,
         sampling: float,
         queue_max: int,
@@ -95,6 +102,7 @@ class ShadowWatch:
         self._queue = queue
         self._recent = recent
         self._process = standing
+        self._judging = judging
         self._sampling = sampling
         self._queue_max = queue_max
         self._confidence = confidence
@@ -102,20 +110,19 @@ class ShadowWatch:
         self._outcomes: dict[str, Counter[str]] = {}
         self._version = ""
         self._last: _Last | None = None
+        self._lost = 0
         self._dirty = False
-
-    @property
-    def version(self) -> str:
-        """The version that the last pairs are of; empty before any."""
-        return self._version
 
     @property
     def evicted_panes(self) -> int:
         """Panes that the limits on windows cost."""
         return self._windows.evicted
 
-    def restore(self, data: bytes | None) -> None:
+    def restore(
+        self, data: bytes | None, rules: Mapping[tuple[str, str], Mapping[str, Any]]
+    ) -> None:
         """Take up where the last commit left off."""
+        self._judging.restore(rules)
         if data is None:
             return
         try:
@@ -125,8 +132,7 @@ class ShadowWatch:
             return
         self._outcomes = {name: Counter(counts) for name, counts in state.outcomes.items()}
         self._version = state.version
-        if state.unsettled:
-            self._count(state.version, "lost", state.unsettled)
+        self._lost = state.unsettled
         try:
             self._windows.restore(state.windows)
         except PairedStateError as error:
@@ -149,31 +155,64 @@ class ShadowWatch:
             self._count(self._process.version, "incomparable", len(requests) - len(comparable))
         self._queue.put(comparable)
 
-    def settle(self) -> bool:
-        """Count what has come back; True where there is something to commit."""
-        if self._queue is None:
-            return False
-        answered, shed = self._queue.settle()
+    def settle(self, watermark: float, pending: Pending) -> bool:
+        """Count what has come back, and conclude from the windows that are complete with it.
+
+        Those are complete whose events were counted, up to `watermark`, and settled.
+
+        Returns
+        -------
+        bool
+            Whether windows were closed.
+        """
+        if self._queue is not None:
+            self._count_answers(self._queue)
+        pending.dirty |= self._dirty
+        self._dirty = False
+        judged = self._close(watermark)
+        for one in judged:
+            pending.conclude(one)
+        return bool(judged)
+
+    def _count_answers(self, queue: ShadowQueue) -> None:
+        answered, shed = queue.settle()
+        if self._lost:
+            self._count(self._version, "lost", self._lost)
+            self._lost = 0
         if shed:
             self._count(self._process.version, "shed", shed)
         for one in answered:
             self._count(one.version, one.outcome)
             if one.outcome == "scored":
                 self._pair(one)
-        dirty, self._dirty = self._dirty, False
-        return dirty
 
-    def close(self, watermark: float) -> list[tuple[ClosedPairs, list[Measurement]]]:
-        """Close windows whose events were counted up to `watermark` and have all been settled."""
+    def _close(self, watermark: float) -> list[Judged]:
         oldest = self._queue.oldest() if self._queue is not None else math.inf
         self._windows.advance(min(watermark, oldest))
-        closed = [(window, self._measured(window)) for window in self._windows.close()]
-        for window, found in closed:
+        if not self._windows.closable():
+            return []
+        judged = []
+        for window in self._windows.close():
+            found = measure_paired(
+                window.counts, confidence=self._confidence, psi_bins=self._psi_bins
+            )
             self._last = _Last(window, found)
-        return closed
+            judged.append(self._judging.conclude(window, found))
+        return judged
 
-    def encode(self) -> bytes:
-        """Everything to go on from, for the store."""
+    def replace_rules(self, rules: Sequence[RuleSpec]) -> None:
+        """Judge by other rules from the next window on."""
+        self._judging.replace_rules(rules)
+
+    def standings(self) -> Sequence[RuleStanding]:
+        """Say where each rule about the shadow stands with the version of the last pairs."""
+        return self._judging.standings(self._version)
+
+    def complete(self, forgotten: Collection[str]) -> bytes:
+        """Let go of versions that are not remembered any more; return all else, for the store."""
+        self._judging.forget(forgotten)
+        for version in forgotten:
+            self._outcomes.pop(version, None)
         unsettled = self._queue.unsettled if self._queue is not None else 0
         outcomes = {name: dict(counts) for name, counts in sorted(self._outcomes.items())}
         return msgspec.msgpack.encode(
@@ -221,6 +260,3 @@ class ShadowWatch:
             pane.add(PairedAnswer(live, shadow, label), ts, tolerance=self._windows.tolerance)
         if pane is not None:
             pane.add_latency(request.latency_ms, one.latency_ms)
-
-    def _measured(self, window: ClosedPairs) -> list[Measurement]:
-        return measure_paired(window.counts, confidence=self._confidence, psi_bins=self._psi_bins)
