@@ -3,7 +3,8 @@
     python -m benchmarks.kedge_statistics TABLES.npz [joint]
 
 KS and PSI are of one column at a time: with `joint`, both tables are counted for correlations as
-well, which `[detectors] joint` switches. It imports the statistics and not the daemon, as the peers' processes import no more than theirs.
+well, which `[detectors] joint` switches. It imports the statistics and not the daemon, as the
+peers' processes import no more than theirs.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ on average when rows are independent, and ``deff C`` when each row stands for as
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,10 +35,11 @@ from monitor.queries import Queries
 from monitor.reference_fetching import ReferenceFetching
 from monitor.reference_kinds import fetching_of, references_of
 from monitor.references import References
+from monitor.remembering import change_of, remembered
 from monitor.sampling import Sampling, Target
 from monitor.settings import EventSpan, RuleSettings, Settings, SourceSettings, TimeSpan
 from monitor.settings_rules import DRIFT
-from monitor.store import Change, Store, sqlite_path
+from monitor.store import Store, sqlite_path
 from monitor.streams import Stream
 from monitor.version import VERSION
 from monitor.view import DaemonView
@@ -48,9 +48,6 @@ from monitor.writer import Writer
 from rollback.controller import Controller, record_id
 from rollback.memory import Memory
 from rollback.mlflow_alias import MlflowAliasSettings
-
-#: Name of what the decision remembers, in the store.
-MEMORY = "rollback-memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +126,7 @@ async def compose(settings: Settings) -> Parts:
         writer,
         metrics=metrics,
         registry=registry,
-        kept=snapshot.states.get(MEMORY),
+        memory=remembered(snapshot.states),
     )
     view = DaemonView(settings, engine, deciding)
     web = Web(
@@ -347,7 +344,7 @@ def _deciding(
     *,
     metrics: Metrics,
     registry: MlflowRegistry | None,
-    kept: bytes | None,
+    memory: Memory,
 ) -> Deciding:
     model, policy = settings.model, settings.rollback.policy
     if registry is None:
@@ -357,7 +354,7 @@ def _deciding(
         await writer.run(lambda: store.add_incidents(incidents))
 
     async def keep_memory(memory: Memory) -> None:
-        change = Change(states={MEMORY: json.dumps(memory.to_json()).encode()})
+        change = change_of(memory)
         await writer.run(lambda: store.commit(change))
 
     # A dry run without steps rehearses the one step that a model in a registry always has.
@@ -375,7 +372,7 @@ def _deciding(
             ],
             now=time.time,
             new_id=lambda: record_id(time.time()),
-            memory=Memory.from_json(json.loads(kept)) if kept else None,
+            memory=memory,
             on_change=reporter.changed,
             on_memory=keep_memory,
         ),
