@@ -11,6 +11,8 @@ from detectors.change_kinds import LOSS_METRICS
 from detectors.drift_rule import Drift
 from detectors.kinds import COLUMN_DEFAULTS, measure
 from detectors.measurement import Measurement
+from detectors.paired_comparison import SHADOW_METRICS
+from detectors.paired_windows import ClosedPairs
 from detectors.performance import PERFORMANCE_METRICS
 from detectors.performance_windows import ClosedPerformance
 from detectors.population import split
@@ -43,6 +45,8 @@ class Judged:
         Events of every version between the window's ends.
     labelled
         Whether the window is one of predictions and their labels, and not of traffic.
+    live
+        Of a window of a shadow, the version that it is compared with.
     """
 
     row: WindowRow
@@ -51,6 +55,7 @@ class Judged:
     rule_states: Mapping[tuple[str, str], Mapping[str, Any]]
     events_by_version: Mapping[str, int]
     labelled: bool = False
+    live: str | None = None
 
 
 class Frame(Protocol):
@@ -197,12 +202,12 @@ class Judge:
 
     def conclude_labels(
         self,
-        window: ClosedPerformance,
+        window: ClosedPerformance | ClosedPairs,
         found: Sequence[Measurement],
         *,
         events_by_version: Mapping[str, int],
     ) -> Judged:
-        """Move on the rules of labelled predictions, by what was measured of a window of them."""
+        """Move on the rules of labelled predictions, or of pairs of them, by a window of such."""
         pairs = window.counts.n
         reports, incidents, states = self._move(window, found, pairs, None, events_by_version)
         row = WindowRow(
@@ -292,8 +297,8 @@ class Judge:
         return min(judged, key=lambda pair: GRAVITY[pair[1]], default=(None, "unknown"))
 
 
-#: What is measured in windows of labelled predictions.
-_LABEL_METRICS = PERFORMANCE_METRICS | LOSS_METRICS
+#: What is measured in windows of labelled predictions, or of pairs; never in those of traffic.
+_LABEL_METRICS = PERFORMANCE_METRICS | LOSS_METRICS | SHADOW_METRICS
 
 
 def measured_for(rules: Iterable[RuleSpec]) -> frozenset[str]:

@@ -325,6 +325,9 @@ def described(row: Mapping[str, Any], resolution: str) -> dict[str, Any]:
     described = {key: row[key] for key in keys}
     described["column"] = row["column"] or None
     described["segment"] = row["segment"] or None
+    if row["metric"].startswith("shadow_"):
+        # Of a shadow the live version stands in the place of a column.
+        described["live"], described["column"] = row["column"], None
     described["window_start"] = rfc3339(row["begins"])
     described["window_end"] = rfc3339(row["ends"])
     described["resolution"] = resolution
