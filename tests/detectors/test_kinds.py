@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectors.batch import CategoryColumn, Column, NumberColumn, PredictionBatch, Schema
+from collectors.batch import (
+    CategoryColumn,
+    Column,
+    NumberColumn,
+    PredictionBatch,
+    Schema,
+    VectorColumn,
+)
 from detectors.estimators import ESTIMATED_METRICS
 from detectors.kinds import (
     COLUMN_DEFAULTS,
@@ -57,6 +64,7 @@ def test_each_metric_is_measured_where_it_applies() -> None:
     values: dict[str, Column] = {
         "x": NumberColumn(np.arange(100.0)),
         "c": CategoryColumn(["a"] * 100),
+        "v": VectorColumn(np.arange(200.0).reshape(100, 2)),
         "unknown": NumberColumn(np.arange(100.0)),
     }
 
@@ -64,7 +72,7 @@ def test_each_metric_is_measured_where_it_applies() -> None:
 
     by_column = {
         column: {metric for metric, of in found if of == column}
-        for column in ("x", "c", "unknown", None)
+        for column in ("x", "c", "v", "unknown", None)
     }
     assert by_column == {
         "x": {
@@ -76,6 +84,7 @@ def test_each_metric_is_measured_where_it_applies() -> None:
             *("psi", "js", "hellinger", "constant", "cardinality", "missing_ratio"),
             *("chi2", "linf", "new_category_ratio", "invalid_ratio"),
         },
+        "v": {"mean_distance", "mmd", "missing_ratio", "invalid_ratio"},
         "unknown": {"missing_ratio", "invalid_ratio"},
         None: {
             "events",

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from collectors.batch import Floats, NumberColumn, VectorColumn
+from collectors.batch import Column, Floats, NumberColumn, VectorColumn
 from detectors.profile import VectorProfile
 from detectors.reference_file import load
 from monitor import reference_tables
@@ -155,7 +155,10 @@ def test_init_watches_vectors_by_a_rule_of_their_own(tmp_path: Path) -> None:
 
 def test_runs_of_sampled_traffic_keep_vectors() -> None:
     values = np.array([[1.0, 2.0], [np.nan, np.nan], [3.0, 4.0]])
-    columns = {"text": VectorColumn(values, (1,)), "age": NumberColumn(np.arange(3.0))}
+    columns: dict[str, Column] = {
+        "text": VectorColumn(values, (1,)),
+        "age": NumberColumn(np.arange(3.0)),
+    }
     run = Run("7", 0.5, np.arange(3.0), columns)
 
     text = run_of(state_of(run)).columns["text"]
