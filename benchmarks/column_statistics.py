@@ -95,11 +95,14 @@ def compared(environments: Path | None) -> None:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "tables.npz"
         write_tables(path)
-        ours, told = whole([sys.executable, "-m", "benchmarks.kedge_statistics", str(path)])
+        command = [sys.executable, "-m", "benchmarks.kedge_statistics", str(path)]
+        ours, told = whole(command)
         print(f"{ROWS:,} rows against {ROWS:,}, {NUMBERS} numbers and {len(LEVELS)} categories")
         print(f"{'':<18}{'CPU s, whole':>14}{'computing':>12}{'statistics':>12}{'of Kedge':>10}")
         show("Kedge", ours, told, ours)
         print(f"{'':<18}of it the window alone, the reference kept: {told['window']:.3f} s")
+        seconds, found = whole([*command, "joint"])
+        show("correlations, too", seconds, found, ours)
         for peer in PEERS if environments else ("pandas",):
             try:
                 python = environment(peer, environments, PEERS[peer]) if environments else None
@@ -140,7 +143,7 @@ def defaults(columns: int = 100, rows: int = 10_000, reference_rows: int = 100_0
     print(f"\nall default metrics, {columns} columns of numbers, {rows:,} rows, CPU ms")
     print(f"{'whole':<22}{1e3 * total:>8.1f}\n{'of it counting':<22}{1e3 * counting:>8.1f}")
     profile = reference.columns["x0"]
-    assert isinstance(profile, NumberProfile)  # noqa: S101 - as it was made above
+    assert isinstance(profile, NumberProfile)
     print(f"\na metric, per column of {profile.counts.size:,} points, CPU ms")
     for metric in COLUMN_METRICS:
         best = float("inf")

@@ -86,6 +86,9 @@ class Reference:
     season: Season | None = None
     """The same by the hour of the day or the week; None without a season."""
     joint: JointProfile | None = None
+    segments: Mapping[str, Reference] = field(default_factory=dict)
+    """References of parts of the rows, by segment (``country=DE``); not in the digest, because
+    what is counted against one of them is marked with its own."""
     digest: str = field(init=False)
     """Hex SHA-256 of the profiles: what counts against this reference are marked with. Counts of
     several columns have a mark of their own."""
@@ -167,6 +170,8 @@ class ReferenceBuilder:
     in_order
         Whether rows come in the order of the traffic. Of a shuffled or sorted table they do not,
         and nothing is learned of how blocks of them differ.
+    joint
+        Whether to learn what number columns have in common; without it correlations are unknown.
 
     Examples
     --------
@@ -178,14 +183,16 @@ class ReferenceBuilder:
     (3, [2, 1])
     """
 
-    def __init__(self, points_max: int = POINTS_MAX, *, in_order: bool = True) -> None:
+    def __init__(
+        self, points_max: int = POINTS_MAX, *, in_order: bool = True, joint: bool = True
+    ) -> None:
         self._points_max = points_max
         self._in_order = in_order
         self._numbers: dict[str, NumberBuilder] = {}
         self._categories: dict[str, CategoryBuilder] = {}
         self._vectors: dict[str, VectorBuilder] = {}
         self._sample: RowSample | None = RowSample()
-        self._joint: JointBuilder | None = JointBuilder(in_order=in_order)
+        self._joint = JointBuilder(in_order=in_order) if joint else None
         self.rows = 0
 
     def add(
