@@ -1,7 +1,7 @@
 """Every metric that Kedge measures of a window, and which columns it applies to.
 
 Adding a metric is adding a line to one of the tables. Those of predictions and their labels stand
-in :mod:`detectors.performance`.
+in :mod:`detectors.performance`, those of two versions in :mod:`detectors.paired_comparison`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from detectors.mean_shift import mean_shift
 from detectors.measurement import Estimate, Measurement, untold
 from detectors.number_counts import NumberCounts
 from detectors.out_of_range import out_of_range_ratio
+from detectors.paired_comparison import SHADOW_METRICS
 from detectors.performance import PERFORMANCE_METRICS
 from detectors.profile import CategoryProfile, NumberProfile
 from detectors.psi import psi
@@ -388,6 +389,7 @@ METRICS = frozenset(
         *ESTIMATED_METRICS,
         *SAMPLED_METRICS,
         *PERFORMANCE_METRICS,
+        *SHADOW_METRICS,
     }
 )
 #: Metrics in which a small window is what is looked for, so that no minimum of events applies.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from detectors.window import Windows, WindowSpec
 from monitor.change_settings import change_spec, measured_metric
 from monitor.changes import ChangeWatch
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
+from monitor.dependence import columns_read
 from monitor.drift_budget import drift_spec
 from monitor.engine import Engine
 from monitor.journal import StoreJournal
@@ -37,12 +37,14 @@ from monitor.queries import Queries
 from monitor.reference_fetching import ReferenceFetching
 from monitor.reference_kinds import fetching_of, references_of
 from monitor.references import References
+from monitor.remembering import change_of, remembered
+from monitor.rollback_parts import actuators_of, registry_of
 from monitor.sampling import Sampling, Target
 from monitor.segment_settings import looked_at, segment_of
 from monitor.segments import Segments
 from monitor.settings import EventSpan, RuleSettings, Settings, SourceSettings, TimeSpan
 from monitor.settings_rules import DRIFT
-from monitor.store import Change, Store, sqlite_path
+from monitor.store import Store, sqlite_path
 from monitor.streams import Stream
 from monitor.version import VERSION
 from monitor.view import DaemonView
@@ -50,10 +52,6 @@ from monitor.web import Web
 from monitor.writer import Writer
 from rollback.controller import Controller, record_id
 from rollback.memory import Memory
-from rollback.mlflow_alias import MlflowAliasSettings
-
-#: Name of what the decision remembers, in the store.
-MEMORY = "rollback-memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +119,7 @@ async def compose(settings: Settings) -> Parts:
         columns_max=settings.limits.columns_max, versions_max=settings.limits.versions_max
     )
     metrics.build.labels(VERSION).set(1)
-    registry = _registry(settings)
+    registry = registry_of(settings)
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
     engine = engine_of(settings, store, metrics, sampling, references=references)
@@ -132,7 +130,8 @@ async def compose(settings: Settings) -> Parts:
         writer,
         metrics=metrics,
         registry=registry,
-        kept=snapshot.states.get(MEMORY),
+        references=references,
+        memory=remembered(snapshot.states),
     )
     view = DaemonView(settings, engine, deciding)
     web = Web(
@@ -340,18 +339,6 @@ def _quarantine_path(settings: Settings) -> Path:
     return (beside.parent if beside else Path()) / "quarantine.jsonl"
 
 
-def _registry(settings: Settings) -> MlflowRegistry | None:
-    model = settings.model
-    if not model.tracking_uri:
-        return None
-    return MlflowRegistry(
-        model.tracking_uri,
-        token=model.token.reveal() if model.token else None,
-        username=model.username or None,
-        password=model.password.reveal() if model.password else None,
-    )
-
-
 def _deciding(
     settings: Settings,
     store: Store,
@@ -359,7 +346,8 @@ def _deciding(
     *,
     metrics: Metrics,
     registry: MlflowRegistry | None,
-    kept: bytes | None,
+    references: References,
+    memory: Memory,
 ) -> Deciding:
     model, policy = settings.model, settings.rollback.policy
     if registry is None:
@@ -369,11 +357,9 @@ def _deciding(
         await writer.run(lambda: store.add_incidents(incidents))
 
     async def keep_memory(memory: Memory) -> None:
-        change = Change(states={MEMORY: json.dumps(memory.to_json()).encode()})
+        change = change_of(memory)
         await writer.run(lambda: store.commit(change))
 
-    # A dry run without steps rehearses the one step that a model in a registry always has.
-    steps = [step.settings for step in settings.rollback.steps] or [MlflowAliasSettings()]
     reporter = Reporter(model.name, metrics, keep_incidents)
     return Decision(
         Controller(
@@ -382,14 +368,14 @@ def _deciding(
             policy,
             journal=StoreJournal(store, writer),
             registry=registry,
-            actuators=[
-                step.build(model=model.name, alias=model.alias, registry=registry) for step in steps
-            ],
+            actuators=actuators_of(settings, registry),
             now=time.time,
             new_id=lambda: record_id(time.time()),
-            memory=Memory.from_json(json.loads(kept)) if kept else None,
+            memory=memory,
             on_change=reporter.changed,
             on_memory=keep_memory,
+            # References belong to the thread that counts.
+            reads=lambda versions: writer.run(lambda: columns_read(references, versions)),
         ),
         reporter,
     )

@@ -19,10 +19,12 @@ from detectors.rule import RuleSpec
 from detectors.window import ClosedWindow, Windows
 from monitor.changes import ChangeWatch
 from monitor.comparing import Comparing
+from monitor.costs import costs_of
 from monitor.counting import WINDOWS, Counting
 from monitor.event_time import EventTime
 from monitor.forward_clock import ForwardClock
 from monitor.judging import Judge, Judged
+from monitor.judging_shadow import other_rules
 from monitor.keeping import Keeper, Rejected
 from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
@@ -31,6 +33,7 @@ from monitor.recent_traffic import RecentTraffic
 from monitor.references import References
 from monitor.sampler import Sampler, sampled
 from monitor.segments import Segments
+from monitor.shadow_watch import ShadowWatch
 from monitor.store import Change, Snapshot, StoreUnavailable, Totals
 from monitor.streams import Stream, Streams
 from monitor.turn import Committed, Pending, Turn
@@ -47,7 +50,7 @@ MEASUREMENTS_MAX = 5_000
 #: After a commit that failed, the next try comes so much later.
 RETRY_S = 1.0
 
-LABELS = "labels"
+LABELS, SHADOW = "labels", "shadow"
 
 
 class Engine:
@@ -62,6 +65,8 @@ class Engine:
         After so long without a line, event time goes on by the clock, and windows close.
     labels
         Joins labels to predictions; None where none are expected.
+    shadow
+        Has live requests scored by another version; None where none is.
     sampler
         Measures windows by something else than their events; None without any.
     segments
@@ -89,6 +94,7 @@ class Engine:
         labels: LabelJoin | None = None,
         sampler: Sampler | None = None,
         segments: Segments | None = None,
+        shadow: ShadowWatch | None = None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -103,6 +109,7 @@ class Engine:
         self._commit_interval_s = commit_interval_s
         self._labels = labels
         self._sampler = sampler
+        self._shadow = shadow
         self._changes = changes or ChangeWatch((), metrics, model=model)
         self._wall = ForwardClock(wall, monotonic)
         self._monotonic = monotonic
@@ -174,8 +181,10 @@ class Engine:
         self._pending.dirty |= bool(dropped)
         if self._labels is not None:
             self._labels.restore(snapshot.states.get(LABELS), snapshot.performance_panes)
-            self._publisher.follow_labels(self._labels.standing(), count=False)
+        if self._shadow is not None:
+            self._shadow.restore(snapshot.states.get(SHADOW), snapshot.rules)
         self._committed = self._standing()
+        self._publisher.follow({}, self._committed, count=False)
 
     def turn(self) -> Turn:
         """Read what has arrived, count it, and commit when it is time.
@@ -216,6 +225,7 @@ class Engine:
         if self._labels is not None and self._labels.let_time_pass():
             self._pending.dirty = True
         closed = self._close_some()
+        closed |= self._compare()
         full = self._labels is not None and self._labels.full
         due = self._pending.dirty and (full or self._monotonic() >= self._next_commit)
         judged = self._commit() if closed or due else ()
@@ -229,6 +239,11 @@ class Engine:
             self._conclude(window)
             closed = True
         return closed
+
+    def _compare(self) -> bool:
+        """Conclude from what a shadow has answered; say whether it closed windows."""
+        shadow = self._shadow
+        return shadow is not None and shadow.settle(self._windows.watermark, self._pending)
 
     def _advance(self, watermark: float) -> None:
         """Advance the windows, but not past what a format keeps back: it would come late."""
@@ -245,6 +260,7 @@ class Engine:
 
     def stop(self) -> Sequence[Judged]:
         """Commit what was counted, and let go of the sources; closes no window early."""
+        self._compare()
         judged = self._commit() if self._pending.dirty else ()
         self._streams.close()
         return judged
@@ -267,8 +283,9 @@ class Engine:
         name = stream.name
         counted = Totals(rejected=len(decoded.rejections))
         for batch in decoded.batches:
-            if self._labels is not None and batch.role == "live":
-                self._labels.take(batch)
+            for joining in (self._labels, self._shadow) if batch.role == "live" else ():
+                if joining is not None:
+                    joining.take(batch)
             counted += self._count(
                 stream, part, replace(batch, joins=None) if batch.joins else batch
             )
@@ -358,20 +375,18 @@ class Engine:
         return pending.judged
 
     def _export_limits(self) -> None:
-        windows, follow = self._windows, self._publisher.follow_limit
-        follow("skipped_windows", windows.skipped)
-        follow("evicted_versions", windows.evicted_versions)
-        follow("evicted_panes", windows.evicted_panes)
-        follow("evicted_change_versions", self._changes.evicted)
-        follow("forgotten_versions", self._versions.forgotten)
-        follow("evicted_references", self._comparing.evicted)
-        follow("folded_segments", self._segments.folded)
-        follow("unkept_rejections", self._quarantine.dropped)
-        if self._labels is not None:
-            follow("evicted_label_panes", self._labels.evicted_panes)
-            self._publisher.follow_labels(self._labels.standing(), count=True)
-        for limit, cost in self._streams.costs().items():
-            follow(limit, cost)
+        costs = costs_of(
+            windows=self._windows,
+            changes=self._changes,
+            versions=self._versions,
+            comparing=self._comparing,
+            segments=self._segments,
+            streams=self._streams,
+            quarantine=self._quarantine,
+            labels=self._labels,
+            shadow=self._shadow,
+        )
+        self._publisher.follow(costs, self._committed)
         self._publisher.set_backlogs(self._unread)
 
     def _settle(self, labels: LabelJoin) -> None:
@@ -404,22 +419,27 @@ class Engine:
         change.versions.extend(rows)
         change.forgotten.extend(gone)
         self._judge.forget(gone)
+        if self._shadow is not None:
+            change.states[SHADOW] = self._shadow.complete(gone)
         change.states.update(self._changes.changed(gone))
         change.states.update(self._streams.changed())
 
     def _standing(self) -> Committed:
-        name, seen = self._versions.live, self._versions.seen
+        name, seen, shadow = self._versions.live, self._versions.seen, self._shadow
         return Committed(
             totals=dict(self._totals),
             versions=seen,
             live_version=name,
-            rules=self._judge.standings(name),
+            rules=[*self._judge.standings(name), *(shadow.standings() if shadow else ())],
             labels=self._labels.standing() if self._labels is not None else None,
             references=self._comparing.standings(seen),
+            shadow=shadow.standing() if shadow else None,
         )
 
     def replace_rules(self, rules: Sequence[RuleSpec]) -> None:
         """Judge by other rules from the next window on."""
-        self._judge.replace_rules(rules)
+        self._judge.replace_rules(other_rules(rules))
+        if self._shadow is not None:
+            self._shadow.replace_rules(rules)
         self._changes.replace_rules(rules)
         self._committed = self._standing()

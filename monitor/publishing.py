@@ -17,7 +17,9 @@ from collectors.resource_sample import GpuSample, ResourceSample
 from detectors.estimators import ESTIMATED_METRICS
 from monitor.judging import Judged
 from monitor.metrics import Metrics
+from monitor.publishing_shadow import ShadowPublisher
 from monitor.seasonal import Basis
+from monitor.turn import Committed
 
 if TYPE_CHECKING:
     from prometheus_client import Gauge
@@ -32,6 +34,7 @@ class Publisher:
     def __init__(self, model: str, metrics: Metrics) -> None:
         self._model = model
         self._metrics = metrics
+        self._shadow = ShadowPublisher(model, metrics)
         self._limits: dict[str, int] = {}
         self._labels_seen: dict[tuple[str, ...], int] = {}
         self._estimates: set[tuple[str, str, str]] = set()
@@ -94,6 +97,15 @@ class Publisher:
         for kind, number in standing["waiting"].items():
             metrics.labels_waiting.labels(kind).set(number)
 
+    def follow(self, costs: Mapping[str, int], committed: Committed, *, count: bool = True) -> None:
+        """Bring counters up to where things stand; at a start, only note where."""
+        for limit, cost in costs.items():
+            self.follow_limit(limit, cost)
+        if committed.labels is not None:
+            self.follow_labels(committed.labels, count=count)
+        if committed.shadow is not None:
+            self._shadow.follow(committed.shadow["by_version"], count=count)
+
     def set_rule(self, rule: str, state: str) -> None:
         """Export where a rule stands."""
         self._metrics.rule_state.labels(self._model, rule).set(RULE_STATES[state])
@@ -118,8 +130,11 @@ class Publisher:
 
     def conclude(self, judged: Judged) -> None:
         """Export what was concluded from a window, once that is committed."""
-        if judged.row.window["segment"]:
-            self.set_segment(judged.row.window, judged.row.measurements)
+        row = judged.row
+        if judged.live is not None:
+            self._shadow.show(row.window, judged.live, row.measurements)
+        elif row.window["segment"]:
+            self.set_segment(row.window, row.measurements)
         elif judged.labelled:
             self.set_performance(judged.row.window, judged.row.measurements)
         else:

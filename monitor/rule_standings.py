@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from detectors.cause import Cause
 from detectors.judgement import EACH_SEGMENT
 from detectors.population import population, split
 from detectors.rule import Judgement, RuleSpec, RuleState, State
@@ -25,6 +26,7 @@ class RuleStanding:
     state: RuleState
     last: Judgement | None
     segment: str = ""
+    cause: Cause | None = None
 
 
 def standing(
@@ -32,13 +34,16 @@ def standing(
     version: str,
     states: Mapping[tuple[str, str], RuleState],
     judgements: Mapping[tuple[str, str], Judgement],
+    cause_of: Callable[[tuple[str, str]], Cause | None],
 ) -> RuleStanding:
-    """Tell where a rule stands; `states` and `judgements` are by rule and population."""
+    """Tell where a rule stands; all three are by rule and population."""
     key = (rule.name, population(version, rule.segment))
     if rule.segment == EACH_SEGMENT:
         key = _worst(rule, version, states) or key
     segment = split(key[1])[1] if key in states else rule.segment
-    return RuleStanding(rule, states.get(key, RuleState()), judgements.get(key), segment)
+    return RuleStanding(
+        rule, states.get(key, RuleState()), judgements.get(key), segment, cause_of(key)
+    )
 
 
 def _worst(

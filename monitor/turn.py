@@ -65,3 +65,4 @@ class Committed:
     rules: Sequence[RuleStanding]
     labels: Mapping[str, Any] | None = None
     references: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    shadow: Mapping[str, Any] | None = None

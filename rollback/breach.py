@@ -12,9 +12,14 @@ from rollback.observation import RuleReport, WindowsClosed
 from rollback.record import Gate, GateResult, JsonObject, RollbackRecord
 from rollback.state import Turn, new_record
 from rollback.verification import add_window, missing
+from rollback.world_or_model import overall
 
 #: Gates whose answer may change although nothing is heard here: the registry is asked again.
-_ASKED_OF_THE_REGISTRY: Final[tuple[Gate, ...]] = ("alias", "quarantine", "target")
+_ASKED_OF_THE_REGISTRY: Final[tuple[Gate, ...]] = (
+    *("hold", "alias", "quarantine", "target"),
+    # Of these the next window, or the shadow, may say more.
+    *("world_or_model", "better_on_shadow"),
+)
 
 
 def window_closed(turn: Turn, window: WindowsClosed) -> None:
@@ -33,7 +38,7 @@ def window_closed(turn: Turn, window: WindowsClosed) -> None:
 def _remember(turn: Turn, window: WindowsClosed, rules: Sequence[RuleReport]) -> None:
     memory, states = turn.state.memory, {rule.state for rule in rules}
     if "breach" in states:
-        memory = memory.seen_in_breach(window.version)
+        memory = memory.seen_in_breach(window.version, turn.now)
     elif "ok" in states and "suspect" not in states:
         memory = memory.seen_healthy(window.version, turn.now)
     decided_at = turn.state.decided_at
@@ -122,7 +127,9 @@ def _confirm_again(
 
 
 def _evidence(window: WindowsClosed, breached: Sequence[RuleReport]) -> JsonObject:
+    cause = overall(rule.cause for rule in breached)
     return {
+        **({} if cause is None else {"cause": cause.to_json()}),
         "window": {
             "version": window.version,
             "begins": window.begins,
@@ -140,6 +147,7 @@ def _evidence(window: WindowsClosed, breached: Sequence[RuleReport]) -> JsonObje
                 "high": rule.high,
                 "threshold": rule.threshold,
                 "n": rule.n,
+                "cause": None if rule.cause is None else rule.cause.to_json(),
             }
             for rule in breached
         ],

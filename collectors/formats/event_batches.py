@@ -22,9 +22,11 @@ from collectors.batch import (
     NumberColumn,
     PredictionBatch,
     Role,
+    VectorColumn,
 )
 from collectors.formats.event_columns import feature_columns, floats, prediction_columns
 from collectors.formats.event_types import EventTypes, Vocabulary
+from collectors.formats.event_vectors import joined_vectors
 from collectors.labels import JoinColumns, LabelRows, Scalar, join_key, scalar
 from collectors.segments import segment_values
 from collectors.text import clean_text
@@ -291,6 +293,9 @@ def _joined_column(name: str, parts: Sequence[Piece]) -> Column:
         if column is not None and column.invalid_rows:
             invalid.extend(before + row for row in column.invalid_rows)
         before += len(part.ts)
+    if any(isinstance(column, VectorColumn) for column in columns):
+        lengths = [len(part.ts) for part in parts]
+        return VectorColumn(joined_vectors(columns, lengths), tuple(invalid))
     if any(isinstance(column, CategoryColumn) for column in columns):
         texts: list[str | None] = []
         for part, column in zip(parts, columns, strict=True):

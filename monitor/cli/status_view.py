@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.cli.screen import texts
+from monitor.incidents import told_cause
 
 #: Colours only repeat what the word says.
 _STYLES: Final = {"ok": "green", "suspect": "yellow", "breach": "bold red", "unknown": "dim"}
@@ -27,7 +28,23 @@ def headlines(status: Mapping[str, Any]) -> Iterator[str]:
     yield f"rollback: {status['rollback']['state']}, mode {status['rollback']['mode']}"
     for hold in status.get("holds", []):
         until, reason = hold.get("until", "further notice"), hold.get("reason", "no reason given")
-        yield f"held until {until}: {reason}"
+        yield f"held until {until}: {reason}{_by(hold)}"
+    for one in status["rollback"].get("versions", []):
+        if one.get("quarantined_until"):
+            yield (
+                f"version {one['version']} in quarantine until {one['quarantined_until']}: "
+                f"{one.get('reason') or 'no reason given'}{_by(one)}"
+            )
+        elif one.get("blessed_at"):
+            why = f": {one['reason']}" if one.get("reason") else ""
+            yield f"version {one['version']} blessed {one['blessed_at']}{why}{_by(one)}"
+    for rule in status["rules"]:
+        if rule.get("cause"):
+            yield f"{rule['name']}: {told_cause(rule['cause'])}"
+
+
+def _by(said: Mapping[str, Any]) -> str:
+    return f" ({said['by']})" if said.get("by") else ""
 
 
 def tables(status: Mapping[str, Any]) -> Iterator[Table]:

@@ -22,6 +22,7 @@ from detectors.kinds import (
     measure,
 )
 from detectors.measurement import Measurement
+from detectors.paired_comparison import SHADOW_METRICS
 from detectors.pane import Pane
 from detectors.performance import PERFORMANCE_METRICS
 from detectors.rate import rate
@@ -88,6 +89,7 @@ def test_each_metric_is_measured_where_it_applies() -> None:
         },
     }
     others = {DRIFT, *JOINT_METRICS, *ESTIMATED_METRICS, *PERFORMANCE_METRICS, *SAMPLED_METRICS}
+    others |= SHADOW_METRICS
     assert set().union(*by_column.values()) == METRICS - others
     assert COUNT_METRICS < METRICS
 

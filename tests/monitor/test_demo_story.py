@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
 import socket
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,16 @@ def test_a_data_dir_that_cannot_be_made_is_a_fault(tmp_path: Path) -> None:
         story._fresh_folder(tmp_path / "data")
 
 
+@contextlib.contextmanager
+def as_in_the_foreground(number: signal.Signals) -> Iterator[None]:
+    """Undo what a shell and nohup do to a run in the background: the signal is ignored there."""
+    inherited = signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(number, inherited)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_being_told_to_end_is_an_interrupt(number: signal.Signals) -> None:
     def told_to_end() -> None:
@@ -208,8 +219,8 @@ def test_being_told_to_end_is_an_interrupt(number: signal.Signals) -> None:
             os.kill(os.getpid(), number)
             signal.pause()
 
-    before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt):
-        told_to_end()
+    with as_in_the_foreground(number):
+        with pytest.raises(KeyboardInterrupt):
+            told_to_end()
 
-    assert signal.getsignal(number) == before
+        assert signal.getsignal(number) == signal.SIG_DFL
