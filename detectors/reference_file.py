@@ -82,6 +82,13 @@ class _Vector(msgspec.Struct, array_like=True, frozen=True, tag="vector"):
 _Packed: TypeAlias = _Number | _Category | _Vector
 
 
+class _Segment(msgspec.Struct, array_like=True, frozen=True):
+    rows: int
+    columns: dict[str, _Packed]
+    estimators: EstimatorsState | None = None
+    joint: PackedJoint | None = None
+
+
 class _Body(msgspec.Struct, frozen=True):
     rows: int
     created: float
@@ -90,6 +97,7 @@ class _Body(msgspec.Struct, frozen=True):
     estimators: EstimatorsState | None = None
     season: PackedSeason | None = None
     joint: PackedJoint | None = None
+    segments: dict[str, _Segment] = {}
 
 
 def dump(reference: Reference) -> bytes:
@@ -102,6 +110,7 @@ def dump(reference: Reference) -> bytes:
         estimators=None if reference.estimators is None else state_of(reference.estimators),
         season=pack_season(reference.season, reference.columns) if reference.season else None,
         joint=None if reference.joint is None else packed_joint(reference.joint),
+        segments={name: _packed_segment(one) for name, one in reference.segments.items()},
     )
     packed = zlib.compress(msgspec.msgpack.encode(body), level=6)
     has_vectors = any(profile.kind == "vector" for profile in reference.columns.values())
@@ -146,13 +155,38 @@ def load(data: bytes) -> Reference:
             unpack_season(body.season, columns, body.created, body.origin) if body.season else None
         )
         joint = None if body.joint is None else unpacked_joint(body.joint)
+        segments = {name: _segment(name, one, body) for name, one in body.segments.items()}
     except (zlib.error, msgspec.DecodeError, PackingError) as error:
         raise ReferenceError(
             f"the reference file cannot be read ({error}); build it again"
         ) from error
     if body.rows < 0:
         raise ReferenceError("the reference file states a negative number of rows")
-    return Reference(columns, body.rows, body.created, body.origin, estimators, season, joint)
+    return Reference(
+        *(columns, body.rows, body.created, body.origin, estimators, season, joint, segments)
+    )
+
+
+def _packed_segment(reference: Reference) -> _Segment:
+    return _Segment(
+        reference.rows,
+        {name: _packed(profile) for name, profile in reference.columns.items()},
+        None if reference.estimators is None else state_of(reference.estimators),
+        None if reference.joint is None else packed_joint(reference.joint),
+    )
+
+
+def _segment(name: str, packed: _Segment, body: _Body) -> Reference:
+    if packed.rows < 0:
+        raise ReferenceError("the reference file states a negative number of rows")
+    return Reference(
+        {column: _profile(one) for column, one in packed.columns.items()},
+        packed.rows,
+        body.created,
+        f"{body.origin}, {name}",
+        None if packed.estimators is None else estimators_of(packed.estimators),
+        joint=None if packed.joint is None else unpacked_joint(packed.joint),
+    )
 
 
 def _inflated(packed: bytes) -> bytes:

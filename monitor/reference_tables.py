@@ -48,11 +48,17 @@ class Notes:
         Lines that could not be used, by reason.
     shadow
         Rows that were answers of a shadow.
+    small_segments
+        Segments that have too few rows for a reference.
+    folded
+        Rows of segments past the limit.
     """
 
     left_out: dict[str, str] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     shadow: int = 0
+    small_segments: Sequence[str] = ()
+    folded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +71,15 @@ class Piece:
         What came true; None where the file does not say.
     ts
         Event times, seconds since the epoch; None where the file has none.
+    segments
+        Values of the segment keys that are no features, by key.
     """
 
     columns: Mapping[str, Column]
     share_read: float
     labels: Sequence[Scalar | None] | None = None
     ts: Floats | None = None
+    segments: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
     def labelled(self, name: str) -> Piece:
         """Return the rows with a column of theirs as their labels, and no longer as a column."""
@@ -81,6 +90,19 @@ class Piece:
 
         labels = [scalar(value) for value in list(self.columns[name].values)]
         return replace(self, columns=rest, labels=labels)
+
+    def segmented(self, keys: Collection[str]) -> Piece:
+        """Return the rows of a table with columns of theirs as segments, and no longer as such."""
+        from collectors.batch import CategoryColumn  # noqa: PLC0415 - it brings in numpy
+
+        found = {
+            key: column.values
+            for key in keys
+            if isinstance(column := self.columns.get(key), CategoryColumn)
+            and key not in self.segments
+        }
+        rest = {name: column for name, column in self.columns.items() if name not in found}
+        return replace(self, columns=rest, segments={**self.segments, **found})
 
 
 def table_kind(path: Path) -> TableKind:
@@ -111,7 +133,12 @@ def table_kind(path: Path) -> TableKind:
 
 
 def pieces(
-    path: Path, columns: Collection[str], notes: Notes, *, time_column: str = ""
+    path: Path,
+    columns: Collection[str],
+    notes: Notes,
+    *,
+    time_column: str = "",
+    segment_keys: Sequence[str] = (),
 ) -> Iterator[Piece]:
     """Read a table piece by piece.
 
@@ -122,6 +149,8 @@ def pieces(
     time_column
         Column of a table that says when its rows were: it is no feature. Prediction events
         carry their time.
+    segment_keys
+        What events carry as their segment; columns of a table that say the same.
 
     Raises
     ------
@@ -129,6 +158,8 @@ def pieces(
         The file cannot be read, or has no such column.
     """
     kind = table_kind(path)
+    if columns and kind != "jsonl":
+        columns = [*columns, *segment_keys]
     if kind == "parquet":
         yield from _parquet_pieces(path, columns, notes, time_column)
     elif kind == "csv":
@@ -138,7 +169,7 @@ def pieces(
     else:
         from monitor.reference_jsonl import jsonl_pieces  # noqa: PLC0415 - as the others
 
-        yield from jsonl_pieces(path, columns, notes, time_column)
+        yield from jsonl_pieces(path, columns, notes, time_column, segment_keys)
 
 
 def require_columns(path: Path, wanted: Collection[str], present: Collection[str]) -> None:

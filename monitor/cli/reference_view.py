@@ -35,6 +35,7 @@ def as_data(reference: Reference) -> dict[str, Any]:
         "origin": reference.origin,
         "digest": reference.digest,
         "season": season_of(reference),
+        "segments": {name: one.rows for name, one in reference.segments.items()},
         "columns": {name: _profile(profile) for name, profile in reference.columns.items()},
         "correlations": _correlations(reference),
     }
