@@ -64,6 +64,7 @@ class DaemonView:
                     "last_seen": rfc3339(seen.last_seen),
                     "last_window_end": rfc3339(seen.last_window),
                     "reference": _reference(committed.references.get(seen.version)),
+                    "history": _history(decision.get("versions", {}).get(seen.version)),
                 }
                 for seen in sorted(committed.versions, key=lambda seen: -seen.last_seen)
             ],
@@ -95,6 +96,14 @@ def _reference(standing: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     if standing is None or "created" not in standing:
         return standing
     return {**standing, "created": rfc3339(standing["created"])}
+
+
+def _history(marks: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Say how a version did by the rules that roll back; None where nothing is known of it."""
+    if marks is None:
+        return None
+    times = ("healthy_at", "healthy_since", "breached_at", "blessed_at", "quarantined_until")
+    return {**marks, **{name: rfc3339(marks[name]) for name in times}}
 
 
 def _rule(standing: RuleStanding) -> dict[str, Any]:

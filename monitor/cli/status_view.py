@@ -45,13 +45,26 @@ def tables(status: Mapping[str, Any]) -> Iterator[Table]:
 
 
 def _versions(versions: list[Mapping[str, Any]]) -> Table:
-    table = _table("version", "events", "last window", "reference", right=("events",))
+    table = _table(
+        *("version", "events", "last window", "healthy windows", "reference"), right=("events",)
+    )
     for one in versions:
         reference = _reference(one.get("reference"))
         table.add_row(
-            *texts(one["version"], f"{one['events']:,}", one["last_window_end"], reference)
+            *texts(one["version"], f"{one['events']:,}", one["last_window_end"]),
+            *texts(_history(one.get("history")), reference),
         )
     return table
+
+
+def _history(history: Mapping[str, Any] | None) -> str:
+    """Say how a version did by the rules that roll back."""
+    if history is None:
+        return "-"
+    if history["healthy_windows"]:
+        return f"{history['healthy_windows']:,}, last {history['healthy_at']}"
+    breached = history["breached_at"]
+    return "0" if breached is None else f"0, in breach {breached}"
 
 
 def _reference(reference: Mapping[str, Any] | None) -> str:
