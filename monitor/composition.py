@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,10 +36,12 @@ from monitor.queries import Queries
 from monitor.reference_fetching import ReferenceFetching
 from monitor.reference_kinds import fetching_of, references_of
 from monitor.references import References
+from monitor.remembering import change_of, remembered
+from monitor.rollback_parts import actuators_of, registry_of
 from monitor.sampling import Sampling, Target
 from monitor.settings import EventSpan, RuleSettings, Settings, SourceSettings, TimeSpan
 from monitor.settings_rules import DRIFT
-from monitor.store import Change, Store, sqlite_path
+from monitor.store import Store, sqlite_path
 from monitor.streams import Stream
 from monitor.version import VERSION
 from monitor.view import DaemonView
@@ -48,10 +49,6 @@ from monitor.web import Web
 from monitor.writer import Writer
 from rollback.controller import Controller, record_id
 from rollback.memory import Memory
-from rollback.mlflow_alias import MlflowAliasSettings
-
-#: Name of what the decision remembers, in the store.
-MEMORY = "rollback-memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +116,7 @@ async def compose(settings: Settings) -> Parts:
         columns_max=settings.limits.columns_max, versions_max=settings.limits.versions_max
     )
     metrics.build.labels(VERSION).set(1)
-    registry = _registry(settings)
+    registry = registry_of(settings)
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
     engine = engine_of(settings, store, metrics, sampling, references=references)
@@ -131,7 +128,7 @@ async def compose(settings: Settings) -> Parts:
         metrics=metrics,
         registry=registry,
         references=references,
-        kept=snapshot.states.get(MEMORY),
+        memory=remembered(snapshot.states),
     )
     view = DaemonView(settings, engine, deciding)
     web = Web(
@@ -330,18 +327,6 @@ def _quarantine_path(settings: Settings) -> Path:
     return (beside.parent if beside else Path()) / "quarantine.jsonl"
 
 
-def _registry(settings: Settings) -> MlflowRegistry | None:
-    model = settings.model
-    if not model.tracking_uri:
-        return None
-    return MlflowRegistry(
-        model.tracking_uri,
-        token=model.token.reveal() if model.token else None,
-        username=model.username or None,
-        password=model.password.reveal() if model.password else None,
-    )
-
-
 def _deciding(
     settings: Settings,
     store: Store,
@@ -350,7 +335,7 @@ def _deciding(
     metrics: Metrics,
     registry: MlflowRegistry | None,
     references: References,
-    kept: bytes | None,
+    memory: Memory,
 ) -> Deciding:
     model, policy = settings.model, settings.rollback.policy
     if registry is None:
@@ -360,11 +345,9 @@ def _deciding(
         await writer.run(lambda: store.add_incidents(incidents))
 
     async def keep_memory(memory: Memory) -> None:
-        change = Change(states={MEMORY: json.dumps(memory.to_json()).encode()})
+        change = change_of(memory)
         await writer.run(lambda: store.commit(change))
 
-    # A dry run without steps rehearses the one step that a model in a registry always has.
-    steps = [step.settings for step in settings.rollback.steps] or [MlflowAliasSettings()]
     reporter = Reporter(model.name, metrics, keep_incidents)
     return Decision(
         Controller(
@@ -373,12 +356,10 @@ def _deciding(
             policy,
             journal=StoreJournal(store, writer),
             registry=registry,
-            actuators=[
-                step.build(model=model.name, alias=model.alias, registry=registry) for step in steps
-            ],
+            actuators=actuators_of(settings, registry),
             now=time.time,
             new_id=lambda: record_id(time.time()),
-            memory=Memory.from_json(json.loads(kept)) if kept else None,
+            memory=memory,
             on_change=reporter.changed,
             on_memory=keep_memory,
             # References belong to the thread that counts.

@@ -185,6 +185,16 @@ class Metrics:
         self.rollback_state = self._gauge(
             "kedge_rollback_state", "1 for the state that holds.", "model", "state"
         )
+        self.held_until = self._gauge(
+            "kedge_hold_until_timestamp_seconds",
+            "Until when a person has stopped automatic action; 0 while nobody has.",
+            "model",
+        )
+        self.said = self._counter(
+            "kedge_operator_actions",
+            "What people have said, by action (hold, resume, bless, quarantine).",
+            *("model", "action"),
+        )
         self.rollback_duration = prometheus.Histogram(
             "kedge_rollback_duration_seconds",
             "From the confirmed breach to the verified recovery.",

@@ -150,6 +150,25 @@ class Queries:
         transitions = self._rows(query.order_by(history.c.id))
         return {**found[0]["record"], "transitions": [row["transition"] for row in transitions]}
 
+    def rule_states(self, version: str) -> dict[str, Any]:
+        """Where each rule stands with a version, as JSON; only rules that were judged for it."""
+        table = tables.rules
+        query = sa.select(table.c.rule, table.c.state).where(table.c.version == version)
+        return {row["rule"]: row["state"] for row in self._rows(query)}
+
+    def windows_of(self, model: str, version: str, since: float) -> int:
+        """How many windows of a version, of any kind, have ended since then."""
+        table = tables.windows
+        ends = sa.func.count(table.c.ends.distinct()).label("n")
+        query = sa.select(ends).where(table.c.model == model, table.c.version == version)
+        return int(self._rows(query.where(table.c.ends >= since))[0]["n"])
+
+    def state(self, name: str) -> bytes | None:
+        """Return one of the daemon's own states; None when there is none."""
+        query = sa.select(tables.states.c.payload).where(tables.states.c.name == name)
+        rows = self._rows(query)
+        return bytes(rows[0]["payload"]) if rows else None
+
     def _measured(
         self,
         spans: sa.Table,

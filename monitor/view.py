@@ -13,6 +13,12 @@ from monitor.queries import rfc3339
 from monitor.settings import Settings
 from monitor.store import Totals
 from monitor.version import VERSION
+from rollback.observation import Word
+
+_TIMES = (
+    *("until", "since", "healthy_at", "healthy_since", "breached_at"),
+    *("blessed_at", "quarantined_until"),
+)
 
 #: A turn that takes longer than this is taken for a daemon that hangs: it is to be restarted.
 HANGING_S = 120.0
@@ -38,9 +44,15 @@ class DaemonView:
         """None while commits succeed."""
         return self._engine.trouble
 
-    async def request_rollback(self, to_version: str | None, reason: str, *, dry_run: bool) -> str:
+    async def request_rollback(
+        self, to_version: str | None, reason: str, *, dry_run: bool, by: str = ""
+    ) -> str:
         """Ask the decision for a rollback."""
-        return await self._deciding.request(to_version, reason, dry_run=dry_run)
+        return await self._deciding.request(to_version, reason, dry_run=dry_run, by=by)
+
+    async def say(self, word: Word) -> None:
+        """Tell the decision what a person says."""
+        await self._deciding.say(word)
 
     def status(self) -> Mapping[str, Any]:
         """Body of ``/api/v1/status``."""
@@ -64,7 +76,6 @@ class DaemonView:
                     "last_seen": rfc3339(seen.last_seen),
                     "last_window_end": rfc3339(seen.last_window),
                     "reference": _reference(committed.references.get(seen.version)),
-                    "history": _history(decision.get("versions", {}).get(seen.version)),
                 }
                 for seen in sorted(committed.versions, key=lambda seen: -seen.last_seen)
             ],
@@ -73,8 +84,12 @@ class DaemonView:
                 "mode": decision["mode"],
                 "state": decision["state"],
                 "last": decision.get("rollback") or decision.get("last"),
+                "versions": [
+                    {"version": version, **_dated(_in_force(marks))}
+                    for version, marks in decision.get("versions", {}).items()
+                ],
             },
-            "holds": [{"model": model.name, **hold}] if hold else [],
+            "holds": [{"model": model.name, **_dated(hold)}] if hold else [],
             "totals": {
                 source: {
                     "events": counts.events,
@@ -98,12 +113,16 @@ def _reference(standing: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     return {**standing, "created": rfc3339(standing["created"])}
 
 
-def _history(marks: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Say how a version did by the rules that roll back; None where nothing is known of it."""
-    if marks is None:
-        return None
-    times = ("healthy_at", "healthy_since", "breached_at", "blessed_at", "quarantined_until")
-    return {**marks, **{name: rfc3339(marks[name]) for name in times}}
+def _in_force(marks: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave a quarantine out that has run out."""
+    until = marks.get("quarantined_until")
+    over = until is not None and until <= time.time()
+    return {**marks, "quarantined_until": None} if over else marks
+
+
+def _dated(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the times of what a person said, or of what was seen of a version, as RFC 3339."""
+    return {key: rfc3339(value) if key in _TIMES else value for key, value in said.items()}
 
 
 def _rule(standing: RuleStanding) -> dict[str, Any]:

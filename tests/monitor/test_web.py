@@ -15,6 +15,7 @@ from monitor.queries import Queries
 from monitor.secret import Secret
 from monitor.store import Change, Store
 from monitor.web import Web
+from rollback.observation import Word
 
 TOKEN = "s3cret-canary"
 UNREADABLE = "a file that is not there"
@@ -31,6 +32,7 @@ class Daemon:
         self.unready: str | None = None
         self.dead: str | None = None
         self.requested: list[tuple[str | None, str, bool]] = []
+        self.said: list[Word] = []
 
     def status(self) -> Mapping[str, Any]:
         rule = {"name": "<script>drift</script>", "metric": "psi", "action": "alert"}
@@ -51,9 +53,15 @@ class Daemon:
     def alive(self) -> str | None:
         return self.dead
 
-    async def request_rollback(self, to_version: str | None, reason: str, *, dry_run: bool) -> str:
+    async def request_rollback(
+        self, to_version: str | None, reason: str, *, dry_run: bool, by: str
+    ) -> str:
+        assert "127.0.0.1" in by
         self.requested.append((to_version, reason, dry_run))
         return "r-1"
+
+    async def say(self, word: Word) -> None:
+        self.said.append(word)
 
 
 @pytest.fixture
@@ -97,7 +105,7 @@ async def test_every_described_path_answers_and_every_route_is_described(
     takes_only = {path for path, methods in paths.items() if "get" not in methods}
 
     for path in described:
-        answer = await client.get(path.replace("{id}", "none"))
+        answer = await client.get(path.replace("{id}", "none").replace("{model}", "m"))
         expected = 405 if path in takes_only else 404 if "{id}" in path else 200
         assert answer.status == expected, path
     routed = {route.resource.canonical for route in client.app.router.routes() if route.resource}

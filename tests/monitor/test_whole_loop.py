@@ -66,7 +66,7 @@ type = "mlflow-alias"
 
 def alias(uri: str, model: str) -> str:
     query = f"{uri}/api/2.0/mlflow/registered-models/alias?name={model}&alias=champion"
-    with urllib.request.urlopen(query, timeout=10) as answer:
+    with urllib.request.urlopen(query, timeout=60) as answer:
         return str(json.load(answer)["model_version"]["version"])
 
 
@@ -115,7 +115,7 @@ def test_a_shift_moves_a_real_alias_and_the_recovery_is_verified(
     assert all(gate["passed"] for gate in record["gates"])
     assert record["evidence"]["cause"]["origin"] == "model"
     assert status["model"]["live_version"] == "1"
-    history = {one["version"]: one["history"] for one in status["versions"]}
+    history = {one["version"]: one for one in status["rollback"]["versions"]}
     assert history["1"]["healthy_windows"] >= 1
     assert history["2"]["breached_windows"] >= 1
     assert 'kedge_rollbacks_total{model="loop",outcome="resolved"} 1.0' in page
