@@ -64,7 +64,7 @@ class Windows:
 
     Attributes
     ----------
-    joint
+    joint, versions_max
         As given.
     watermark
         Event time up to which windows are complete, seconds since the epoch; never moves back.
@@ -92,7 +92,7 @@ class Windows:
         self.evicted_panes = 0
         self._columns = columns
         self.joint = joint
-        self._versions_max = versions_max
+        self.versions_max = versions_max
         self._panes_max = panes_max + versions_max * spec.panes
         self._versions: dict[str, VersionState] = {}
         self._references: dict[str, Reference | None] = {}
@@ -223,6 +223,7 @@ class Windows:
         references: Mapping[str, Reference | None],
         columns: Schema | None = None,
         joint: bool = True,
+        versions_max: int = VERSIONS_MAX,
     ) -> Windows:
         """Go on where `encode` and the stored panes stood.
 
@@ -243,7 +244,7 @@ class Windows:
             If a pane is damaged.
         """
         kept = decoded_state(state, spec, model)
-        windows = cls(spec, model, columns, joint=joint)
+        windows = cls(spec, model, columns, joint=joint, versions_max=versions_max)
         windows.watermark, windows._boundary = kept.watermark, kept.boundary
         windows.skipped = kept.skipped
         windows.evicted_versions, windows.evicted_panes = kept.evicted_versions, kept.evicted_panes
@@ -366,7 +367,7 @@ class Windows:
 
     def _version(self, name: str) -> VersionState:
         if name not in self._versions:
-            if len(self._versions) >= self._versions_max:
+            while len(self._versions) >= self.versions_max:
                 self._evict(min(self._versions, key=lambda name: self._versions[name].last_ts))
             self._versions[name] = VersionState()
         return self._versions[name]

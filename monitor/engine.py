@@ -161,15 +161,18 @@ class Engine:
     def _restore_windows(self, snapshot: Snapshot) -> None:
         if WINDOWS not in snapshot.states:
             return
-        names = {*self._versions, *(version for version, _ in snapshot.panes)}
         try:
             self._windows = Windows.decode(
                 self._windows.spec,
                 self._model,
                 snapshot.states[WINDOWS],
                 panes=snapshot.panes,
-                references={name: self._references.of(name) for name in names},
+                references={
+                    name: self._references.of(name)
+                    for name in {*self._versions, *(version for version, _ in snapshot.panes)}
+                },
                 joint=self._windows.joint,
+                versions_max=self._windows.versions_max,
             )
             self._event_time.restart(self._windows.watermark)
             for version, moment, rows in self._windows.counted():

@@ -44,11 +44,14 @@ class Notes:
         Lines that could not be used, by reason.
     shadow
         Rows that were answers of a shadow.
+    failed
+        Rows whose request failed: the daemon's windows are without them, too.
     """
 
     left_out: dict[str, str] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     shadow: int = 0
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
