@@ -94,11 +94,14 @@ def compared(environments: Path | None) -> None:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "tables.npz"
         write_tables(path)
-        ours, told = whole([sys.executable, "-m", "benchmarks.kedge_statistics", str(path)])
+        command = [sys.executable, "-m", "benchmarks.kedge_statistics", str(path)]
+        ours, told = whole(command)
         print(f"{ROWS:,} rows against {ROWS:,}, {NUMBERS} numbers and {len(LEVELS)} categories")
         print(f"{'':<18}{'CPU s, whole':>14}{'computing':>12}{'statistics':>12}{'of Kedge':>10}")
         show("Kedge", ours, told, ours)
         print(f"{'':<18}of it the window alone, the reference kept: {told['window']:.3f} s")
+        seconds, found = whole([*command, "joint"])
+        show("correlations, too", seconds, found, ours)
         for peer in PEERS if environments else ("pandas",):
             try:
                 python = environment(peer, environments, PEERS[peer]) if environments else None

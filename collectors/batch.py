@@ -157,6 +157,9 @@ class PredictionBatch:
         they have no columns says nothing about the columns.
     joins
         What labels join on; None unless a format was asked for it, and in a part of a batch.
+    segments
+        Values of the segment keys that a format was asked for, by key, each of length ``rows``;
+        None where an event has no such value.
     """
 
     model: str
@@ -170,6 +173,7 @@ class PredictionBatch:
     columns: Mapping[str, Column] = field(default_factory=dict)
     requests_only: bool = False
     joins: JoinColumns | None = None
+    segments: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -179,16 +183,25 @@ class PredictionBatch:
     def take(self, rows: slice) -> PredictionBatch:
         """Return the rows of a slice without a step."""
         return self._chosen(
-            rows, {name: column.take(rows) for name, column in self.columns.items()}
+            rows,
+            {name: column.take(rows) for name, column in self.columns.items()},
+            {key: values[rows] for key, values in self.segments.items()},
         )
 
     def pick(self, rows: Ints) -> PredictionBatch:
         """Return the rows at the indices `rows`, in that order."""
         return self._chosen(
-            rows, {name: column.pick(rows) for name, column in self.columns.items()}
+            rows,
+            {name: column.pick(rows) for name, column in self.columns.items()},
+            {key: [values[row] for row in rows.tolist()] for key, values in self.segments.items()},
         )
 
-    def _chosen(self, rows: slice | Ints, columns: Mapping[str, Column]) -> PredictionBatch:
+    def _chosen(
+        self,
+        rows: slice | Ints,
+        columns: Mapping[str, Column],
+        segments: Mapping[str, Sequence[str | None]],
+    ) -> PredictionBatch:
         return replace(
             self,
             ts=self.ts[rows],
@@ -197,6 +210,7 @@ class PredictionBatch:
             weight=self.weight[rows],
             columns=columns,
             joins=None,
+            segments=segments,
         )
 
     def answered(self) -> PredictionBatch:

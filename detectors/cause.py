@@ -216,6 +216,10 @@ def _service(known: Circumstances) -> tuple[Origin, str]:
         return "model", "only this version is slow or fails, and it has been since its deployment"
     if known.inputs_verdict == "breach":
         return "unknown", f"{_names(known)} changed too: other requests may take longer or fail"
+    return _service_by_time(known)
+
+
+def _service_by_time(known: Circumstances) -> tuple[Origin, str]:
     if known.since_deployment:
         return "model", "it began with the deployment of this version"
     if known.since_deployment is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detectors.ascending import distinct
 from detectors.category_counts import CategoryCounts
 from detectors.number_counts import NumberCounts
 from detectors.profile import CategoryProfile, NumberProfile, Profile
@@ -93,4 +94,4 @@ def _ends(profile: NumberProfile) -> Ints:
     quantiles = upto.searchsorted(rows * np.arange(1, PARTS) / PARTS)
     frequent = np.flatnonzero(counts >= OWN_SHARE * rows)
     inner = np.concatenate((2 * quantiles + 1, 2 * frequent, 2 * frequent + 1))
-    return np.unique(np.append(inner, 2 * counts.size))
+    return distinct(np.sort(np.append(inner, 2 * counts.size)))

@@ -9,7 +9,6 @@ on average when rows are independent, and ``deff C`` when each row stands for as
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -343,4 +342,6 @@ def _tail_factor(dimensions: float, freedom: int) -> float:
     """
     most = min(freedom, _FREEDOM)
     share = max(1.0, freedom / dimensions)
-    return share * chi_square_quantile(min(dimensions, most), TAIL) / chi_square_quantile(most, TAIL)
+    return (
+        share * chi_square_quantile(min(dimensions, most), TAIL) / chi_square_quantile(most, TAIL)
+    )

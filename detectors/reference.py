@@ -150,6 +150,8 @@ class ReferenceBuilder:
     in_order
         Whether rows come in the order of the traffic. Of a shuffled or sorted table they do not,
         and nothing is learned of how blocks of them differ.
+    joint
+        Whether to learn what number columns have in common; without it correlations are unknown.
 
     Examples
     --------
@@ -161,13 +163,15 @@ class ReferenceBuilder:
     (3, [2, 1])
     """
 
-    def __init__(self, points_max: int = POINTS_MAX, *, in_order: bool = True) -> None:
+    def __init__(
+        self, points_max: int = POINTS_MAX, *, in_order: bool = True, joint: bool = True
+    ) -> None:
         self._points_max = points_max
         self._in_order = in_order
         self._numbers: dict[str, NumberBuilder] = {}
         self._categories: dict[str, CategoryBuilder] = {}
         self._sample: RowSample | None = RowSample()
-        self._joint: JointBuilder | None = JointBuilder(in_order=in_order)
+        self._joint = JointBuilder(in_order=in_order) if joint else None
         self.rows = 0
 
     def add(

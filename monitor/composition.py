@@ -22,6 +22,7 @@ from detectors.window import Windows, WindowSpec
 from monitor.change_settings import change_spec, measured_metric
 from monitor.changes import ChangeWatch
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
+from monitor.dependence import columns_read
 from monitor.drift_budget import drift_spec
 from monitor.engine import Engine
 from monitor.journal import StoreJournal
@@ -126,6 +127,7 @@ async def compose(settings: Settings) -> Parts:
         writer,
         metrics=metrics,
         registry=registry,
+        references=references,
         memory=remembered(snapshot.states),
     )
     view = DaemonView(settings, engine, deciding)
@@ -332,6 +334,7 @@ def _deciding(
     *,
     metrics: Metrics,
     registry: MlflowRegistry | None,
+    references: References,
     memory: Memory,
 ) -> Deciding:
     model, policy = settings.model, settings.rollback.policy
@@ -359,6 +362,8 @@ def _deciding(
             memory=memory,
             on_change=reporter.changed,
             on_memory=keep_memory,
+            # References belong to the thread that counts.
+            reads=lambda versions: writer.run(lambda: columns_read(references, versions)),
         ),
         reporter,
     )

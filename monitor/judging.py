@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from detectors.cause import Cause
 from detectors.change_kinds import LOSS_METRICS
 from detectors.drift_rule import Drift
 from detectors.kinds import COLUMN_DEFAULTS, measure
@@ -15,6 +16,8 @@ from detectors.performance_windows import ClosedPerformance
 from detectors.reference import Reference
 from detectors.rule import Judgement, RuleEvent, RuleSpec, RuleState, Verdict, advance, judge
 from detectors.window import ClosedWindow
+from monitor.circumstances import Look, Scene, Shadow, no_shadow
+from monitor.judging_cause import CauseJudging
 from monitor.judging_drift import GRAVITY, MEMORY, DriftJudging, drift_rows
 from monitor.store import WindowRow
 from rollback.observation import RuleReport
@@ -71,6 +74,7 @@ class RuleStanding:
     rule: RuleSpec
     state: RuleState
     last: Judgement | None
+    cause: Cause | None = None
 
 
 class Judge:
@@ -82,6 +86,8 @@ class Judge:
         Coverage of the bounds, in (0, 1).
     metrics
         What is measured of columns, besides what a rule names.
+    shadow
+        Whether another version answers a version's requests alike, for the causes of breaches.
     """
 
     def __init__(
@@ -91,6 +97,7 @@ class Judge:
         confidence: float,
         psi_bins: int,
         metrics: Collection[str] = COLUMN_DEFAULTS,
+        shadow: Shadow = no_shadow,
     ) -> None:
         self._rules = tuple(rules)
         self._confidence = confidence
@@ -99,6 +106,8 @@ class Judge:
         self._states: dict[tuple[str, str], RuleState] = {}
         self._judgements: dict[tuple[str, str], Judgement] = {}
         self._drift = DriftJudging(rules, confidence=confidence, psi_bins=psi_bins)
+        self._causes = CauseJudging(shadow)
+        self._look = Look(confidence=confidence, psi_bins=psi_bins)
 
     @property
     def rules(self) -> tuple[RuleSpec, ...]:
@@ -112,6 +121,7 @@ class Judge:
         }
         self._rules = tuple(rules)
         self._drift.replace_rules(rules, changed)
+        self._causes.replace_rules(changed)
         for states in (self._states, self._judgements):
             for key in [key for key in states if key[0] in changed]:
                 del states[key]
@@ -123,6 +133,7 @@ class Judge:
             key: RuleState.from_json(state) for key, state in states.items() if key[0] in names
         }
         self._drift.restore(states)
+        self._causes.restore(states)
 
     def forget(self, versions: Collection[str]) -> None:
         """Let go of where rules stand with versions that are not remembered any more."""
@@ -133,12 +144,18 @@ class Judge:
                 key: kept for key, kept in self._judgements.items() if key[1] not in gone
             }
             self._drift.forget(gone)
+            self._causes.forget(gone)
 
     def standings(self, version: str | None) -> list[RuleStanding]:
         """Where each rule stands with a version; a version never seen stands nowhere yet."""
         keys = [(rule, (rule.name, version or "")) for rule in self._rules]
         return [
-            RuleStanding(rule, self._states.get(key, RuleState()), self._judgements.get(key))
+            RuleStanding(
+                rule,
+                self._states.get(key, RuleState()),
+                self._judgements.get(key),
+                self._causes.of(key),
+            )
             for rule, key in keys
         ]
 
@@ -169,7 +186,10 @@ class Judge:
         )
         found.extend(sampled)
         drifts = self._drift.judge(window, reference, found, part)
-        reports, incidents, states = self._move(window, found, pane.events, drifts)
+        shares = {**events_by_version, window.version: pane.events}
+        scene = Scene(self._look, window, found, drifts, part)
+        self._causes.arrive(window.version, self._rules)
+        reports, incidents, states = self._move(window, found, pane.events, scene, shares)
         row = WindowRow(
             window=_window_row(window, rejected=rejected, late=late),
             measurements=[
@@ -177,7 +197,6 @@ class Judge:
                 *(_frame_row(window) | one for one in drift_rows(drifts)),
             ],
         )
-        shares = {**events_by_version, window.version: pane.events}
         return Judged(row, reports, incidents, states, shares)
 
     def conclude_labels(
@@ -189,7 +208,7 @@ class Judge:
     ) -> Judged:
         """Move on the rules of labelled predictions, by what was measured of a window of them."""
         pairs = window.counts.n
-        reports, incidents, states = self._move(window, found, pairs, None)
+        reports, incidents, states = self._move(window, found, pairs, None, events_by_version)
         row = WindowRow(
             window=_frame_row(window) | _LABELS | {"events": pairs},
             measurements=[self._measurement_row(window, one, pairs) for one in found],
@@ -201,7 +220,8 @@ class Judge:
         window: Frame,
         found: Sequence[Measurement],
         events: int,
-        drifts: Mapping[str, Drift] | None,
+        scene: Scene | None,
+        shares: Mapping[str, int],
     ) -> tuple[
         tuple[RuleReport, ...],
         tuple[Mapping[str, Any], ...],
@@ -209,9 +229,10 @@ class Judge:
     ]:
         """Judge a window by the rules of its kind; the others stand where they stood.
 
-        A window of labels has no `drifts`.
+        A window of labels has no `scene`.
         """
-        labelled = drifts is None
+        labelled = scene is None
+        drifts = {} if scene is None else scene.drifts
         reports, incidents, states = [], [], {}
         for rule in self._rules:
             key = (rule.name, window.version)
@@ -220,18 +241,28 @@ class Judge:
                 if before.state in ("suspect", "breach"):
                     reports.append(_standing_report(rule, self._judgements.get(key)))
                 continue
-            drift = drifts.get(rule.name) if drifts else None
+            drift = drifts.get(rule.name)
             judgement = judge(found, events, rule) if drift is None else drift.judgement
             state, event = advance(before, judgement, window.ends, rule)
             self._states[key], self._judgements[key] = state, judgement
-            states[key] = state.to_json()
+            pair = _pair(found, rule)
+            cause = self._causes.follow(
+                rule,
+                judgement,
+                state.state,
+                (window.version, window.begins, window.ends),
+                scene,
+                pair=pair.get("pair") or _pair_of(judgement, drift),
+                events_by_version=shares,
+            )
+            states[key] = state.to_json() | self._causes.state_of(key)
             if drift is not None and drift.memory is not None:
                 states[key][MEMORY] = drift.memory.to_json()
-            reports.append(_report(rule, state, judgement))
+            reports.append(_report(rule, state, judgement, cause))
             if event is not None:
                 incident = _incident(window, rule, judgement, event)
                 incident["evidence"] |= drift.evidence() if drift is not None else {}
-                incident["evidence"] |= _pair(found, rule)
+                incident["evidence"] |= pair | ({"cause": cause.to_json()} if cause else {})
                 incidents.append(incident)
         return tuple(reports), tuple(incidents), states
 
@@ -296,7 +327,9 @@ def _window_row(window: ClosedWindow, *, rejected: int, late: int) -> dict[str, 
     }
 
 
-def _report(rule: RuleSpec, state: RuleState, judgement: Judgement) -> RuleReport:
+def _report(
+    rule: RuleSpec, state: RuleState, judgement: Judgement, cause: Cause | None
+) -> RuleReport:
     return RuleReport(
         rule=rule.name,
         action=rule.action,
@@ -308,6 +341,7 @@ def _report(rule: RuleSpec, state: RuleState, judgement: Judgement) -> RuleRepor
         high=judgement.high,
         threshold=judgement.threshold,
         n=judgement.n,
+        cause=cause if state.state in ("suspect", "breach") else None,
     )
 
 
@@ -330,6 +364,12 @@ def _pair(found: Sequence[Measurement], rule: RuleSpec) -> dict[str, list[str]]:
     """Name the two columns that a rule of several columns is about."""
     pairs = [one.pair for one in found if one.metric == rule.metric and one.pair]
     return {"pair": list(pairs[0])} if pairs else {}
+
+
+def _pair_of(judgement: Judgement, drift: Drift | None) -> tuple[str, ...]:
+    """Return the two columns that the worst one of a rule of drift stands for, if it does."""
+    columns = () if drift is None else drift.columns
+    return next((one.pair for one in columns if one.column == judgement.column and one.pair), ())
 
 
 def _incident(

@@ -30,6 +30,7 @@ from monitor import logs
 from monitor.composition import Parts, compose, rule_specs
 from monitor.engine import RETRY_S
 from monitor.http_guard import Guard, Listening, listen
+from monitor.incidents import told
 from monitor.judging import Judged
 from monitor.settings import ConfigurationError, Settings, load
 from monitor.store import StoreUnavailable
@@ -188,6 +189,8 @@ class Daemon:
                 row["events"],
                 ", ".join(f"{report.rule} {report.state}" for report in one.reports) or "no rules",
             )
+            for incident in one.incidents:
+                log.info("%s", told(incident))
             await self._undecided.put(one)
 
     async def _decide(self) -> None:

@@ -33,12 +33,32 @@ _WINDOW = {
     **dict.fromkeys(("requests", "errors", "rejected", "late"), _COUNT_IF_KEPT),
     "resolution": {"enum": ["raw", "1h"]},
 }
+#: Where a breach is likely to come from.
+_CAUSE = {
+    "type": "object",
+    "properties": {
+        "origin": {"enum": ["world", "model", "data", "platform", "unknown"]},
+        "because": _TEXT,
+        "columns": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    **dict.fromkeys(("column", "fault"), _TEXT),
+                    "share": {"type": "number", "minimum": 0, "maximum": 1},
+                    "verdict": {"enum": ["ok", "breach", "unknown"]},
+                    "value": _NUMBER,
+                },
+            },
+        },
+    },
+}
 _INCIDENT = {
     "id": _COUNT,
     "at": _TIME,
     **dict.fromkeys(("kind", "model"), _TEXT),
     **dict.fromkeys(("version", "rule", "rollback"), _OPTIONAL),
-    "evidence": {"type": "object"},
+    "evidence": {"type": "object", "properties": {"cause": _CAUSE}},
 }
 _ROLLBACK = {
     **dict.fromkeys(("id", "model", "state", "from", "reason"), _TEXT),

@@ -60,6 +60,8 @@ class FirstEvents:
     events
         Rows to gather; the row that reaches the number is the last of the reference, wherever
         the log was cut into chunks.
+    joint
+        Whether correlations are learned.
     versions_max
         Versions that are followed at once. One past it takes the place of the one of which least
         was gathered, and never that of the first.
@@ -75,6 +77,7 @@ class FirstEvents:
         events: int,
         points_max: int,
         *,
+        joint: bool = True,
         versions_max: int = VERSIONS_MAX,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -88,6 +91,10 @@ class FirstEvents:
         self._gathered: set[str] = set()
         self._dirty = False
         self.evicted_versions = 0
+        self._joint = joint
+
+    def _new_builder(self) -> ReferenceBuilder:
+        return ReferenceBuilder(self._points_max, joint=self._joint)
 
     def of(self, version: str) -> Reference | None:
         """Return a version's own reference, or the first of all while it has none."""
@@ -141,7 +148,7 @@ class FirstEvents:
                     "a rule objects to the first events of version %s: they are gathered anew",
                     version,
                 )
-            followed.builder = ReferenceBuilder(self._points_max)
+            followed.builder = self._new_builder()
             followed.last_ts = -math.inf
             followed.restarts += 1
             self._gathered.add(version)
@@ -190,7 +197,7 @@ class FirstEvents:
     def _take(self, version: str, followed: _Followed) -> None:
         origin = f"first {self._events} events of version {version}"
         followed.reference = followed.builder.build(self._clock(), origin)
-        followed.builder = ReferenceBuilder(self._points_max)
+        followed.builder = self._new_builder()
         if self._eldest is None:
             self._eldest = version
         self._changed[f"{COLLECTING}-{followed.place}"] = None
@@ -205,7 +212,7 @@ class FirstEvents:
                 self._evict()
             places = {one.place for one in self._versions.values()}
             place = next(place for place in range(self._versions_max) if place not in places)
-            followed = _Followed(place, ReferenceBuilder(self._points_max))
+            followed = _Followed(place, self._new_builder())
             self._dirty = True
         self._versions[version] = followed
         return followed
@@ -225,9 +232,7 @@ class FirstEvents:
     def _restore(self, kept: _Kept, states: Mapping[str, bytes]) -> None:
         built = states.get(f"{COLLECTED}-{kept.place}")
         gathered = states.get(f"{COLLECTING}-{kept.place}")
-        builder = (
-            ReferenceBuilder.decode(gathered) if gathered else ReferenceBuilder(self._points_max)
-        )
+        builder = ReferenceBuilder.decode(gathered) if gathered else self._new_builder()
         followed = _Followed(kept.place, builder, None, kept.last_ts, kept.restarts)
         if built is not None:
             followed.reference = load(built)
@@ -239,7 +244,7 @@ class FirstEvents:
         """Take up the one reference of all versions that was kept before each had its own."""
         self._changed |= {name: None for name in (COLLECTING, COLLECTED) if name in states}
         if COLLECTED in states:
-            place = _Followed(0, ReferenceBuilder(self._points_max))
+            place = _Followed(0, self._new_builder())
             place.reference = load(states[COLLECTED])
             self._versions[""] = place
             self._eldest = ""

@@ -24,21 +24,21 @@ CACHE: Final = "reference-cache"
 
 def references_of(settings: Settings) -> References:
     """Make what serves the configured references."""
-    reference = settings.reference
+    reference, joint = settings.reference, settings.detectors.joint
     if reference.path:
         return FileReferences(reference.path)
     match reference.origin:
         case "first":
-            return FirstEvents(reference.events, reference.points_max)
+            return FirstEvents(reference.events, reference.points_max, joint=joint)
         case "registry":
-            return RegistryReferences(_cache(settings), versions_max=settings.limits.versions_max)
+            return RegistryReferences(cache_of(settings), versions_max=settings.limits.versions_max)
         case "trailing":
             spec = TrailingSpec(
                 *(reference.length_s, reference.gap_s, reference.refresh_s, reference.events),
                 season=reference.season or None,
                 zone=reference.timezone,
             )
-            return TrailingReferences(spec, reference.points_max)
+            return TrailingReferences(spec, reference.points_max, joint=joint)
         case _:
             return NoReference()
 
@@ -55,11 +55,12 @@ def fetching_of(
         registry,
         RegistryArtifacts(registry),
         references=references,
-        cache=_cache(settings),
+        cache=cache_of(settings),
         metrics=metrics,
     )
 
 
-def _cache(settings: Settings) -> ReferenceCache:
+def cache_of(settings: Settings) -> ReferenceCache:
+    """Return the folder of fetched references, beside the store or the configuration."""
     beside = sqlite_path(settings.store.url) or settings.path
     return ReferenceCache((beside.parent if beside else Path()) / CACHE)

@@ -110,6 +110,8 @@ class TrailingReferences:
         Which stretch.
     points_max
         Distinct values kept over all number columns together.
+    joint
+        Whether correlations are learned.
     chance
         Uniform in ``[0, 1)``: decides which runs are kept.
     clock
@@ -121,11 +123,13 @@ class TrailingReferences:
         spec: TrailingSpec,
         points_max: int,
         *,
+        joint: bool = True,
         chance: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._spec = spec
         self._points_max = points_max
+        self._joint = joint
         self._chance = chance
         self._clock = clock
         self._versions: dict[str, _Followed] = {}  # the one heard of last stands last
@@ -289,7 +293,7 @@ class TrailingReferences:
         )
 
     def _build(self, version: str, followed: _Followed, runs: list[Run]) -> None:
-        builder = ReferenceBuilder(self._points_max)
+        builder = ReferenceBuilder(self._points_max, joint=self._joint)
         kinds = kinds_of(runs)
         for run in runs:
             builder.add(

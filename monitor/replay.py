@@ -29,6 +29,10 @@ from monitor.metrics import Metrics
 from monitor.old_logs import OldLog, Reading
 from monitor.old_source import OldSource, Progress
 from monitor.pending import Held
+from monitor.reference_kinds import cache_of, references_of
+from monitor.references import References
+from monitor.replay_references import PastReferences
+from monitor.rollback_parts import registry_of
 from monitor.settings import Settings
 from monitor.store import Change, Snapshot, Store
 from monitor.streams import Stream
@@ -72,6 +76,8 @@ class Tally:
         Lines by reason.
     faults
         Why logs could not be read to their end.
+    references
+        By version, why it has no reference from the registry.
     """
 
     events: int = 0
@@ -79,6 +85,7 @@ class Tally:
     newest: float = -math.inf
     rejected: Counter[str] = field(default_factory=Counter)
     faults: Sequence[str] = ()
+    references: Mapping[str, str] = field(default_factory=dict)
     dropped: int = 0
 
     def write(self, source: str, rejections: Sequence[Rejection], now: float) -> None:  # noqa: ARG002 - as a quarantine
@@ -92,7 +99,8 @@ class Replay:
     Parameters
     ----------
     settings
-        The daemon's. Its sources, its store, its registry and its steps are left alone.
+        The daemon's. Its sources, its store and its steps are left alone; its registry is asked for
+        references, where they are there.
     logs
         What to read, as :func:`monitor.old_logs.old_logs` gives it.
     reading
@@ -100,6 +108,8 @@ class Replay:
     processes
         Processes that decode; by default one for every core, and none of their own for logs so
         small that they would come too late.
+    offline
+        Use the copies of references that are kept, and ask no registry.
     progress
         Told how far each log was read.
 
@@ -116,6 +126,7 @@ class Replay:
         *,
         reading: Reading,
         processes: int | None = None,
+        offline: bool = False,
         progress: Progress = lambda _log, _share: None,
     ) -> None:
         self.tally = Tally()
@@ -124,6 +135,7 @@ class Replay:
         self._reading = reading
         self._processes = _processes(logs) if processes is None else processes
         self._progress = progress
+        self._offline = offline
         self._silent_s = 0.0
 
     def windows(self) -> Iterator[Replayed]:
@@ -148,6 +160,10 @@ class Replay:
 
     def _composed(self, stack: ExitStack) -> tuple[Engine, OldSource]:
         settings, now = self._settings, time.time()
+        metrics = Metrics(
+            columns_max=settings.limits.columns_max, versions_max=settings.limits.versions_max
+        )
+        references = self._references(metrics, stack)
         format_ = FormatAhead(self._reading.make)
         pool = None
         if self._processes > 1:
@@ -170,9 +186,8 @@ class Replay:
         engine = engine_of(
             settings,
             _NoStore(settings, stack),
-            Metrics(
-                columns_max=settings.limits.columns_max, versions_max=settings.limits.versions_max
-            ),
+            metrics,
+            references=references,
             past=Past(
                 Stream(SOURCE, source, format_),
                 judge,
@@ -184,6 +199,21 @@ class Replay:
         self._judge = judges[0]
         engine.restore(_EMPTY)
         return engine, source
+
+    def _references(self, metrics: Metrics, stack: ExitStack) -> References:
+        settings = self._settings
+        if settings.reference.path or settings.reference.origin != "registry":
+            return references_of(settings)
+        past = PastReferences(
+            settings,
+            registry_of(settings),
+            cache_of(settings),
+            metrics=metrics,
+            offline=self._offline,
+            stack=stack,
+        )
+        self.tally.references = past.notes
+        return past
 
     def _recorded(self, judged: Sequence[Judged]) -> Iterator[Replayed]:
         for one in judged:

@@ -130,6 +130,7 @@ def _rule(standing: RuleStanding) -> dict[str, Any]:
         "action": rule.action,
         "state": state.state,
         "since": rfc3339(state.since),
+        "cause": standing.cause.to_json() if standing.cause else None,
         "column": last.column if last else None,
         "value": last.value if last else None,
         "low": last.low if last else None,

@@ -168,8 +168,8 @@ def _known(key: str, value: object, model: str) -> object:
     if key == "model" and isinstance(value, str) and value != model:
         raise Unusable("wrong_model")
     if key not in KEYS or KEYS[key] is msgspec.Raw:
-        # The label is looked at where labels are joined; of others, only that they are there.
-        return value if key == "label" else INVALID
+        # Label and segment are looked at where they are asked for; of others, that they are there.
+        return value if key in ("label", "segment") else INVALID
     try:
         converted = msgspec.convert(value, KEYS[key])
     except msgspec.ValidationError as error:

@@ -90,6 +90,7 @@ class Vocabulary:
         self.texts: dict[str | None, str | None] = {}  # strings of few values, one object each
         self.joins_labels = False  # whether what labels join on is handed out, too
         self.dimensions = dict(schema.dimensions)
+        self.segment_keys: tuple[str, ...] = ()  # keys of segments that are handed out, too
         for name, kind in schema.columns.items():
             if is_prediction(name):
                 self.prediction[name] = kind
@@ -189,6 +190,8 @@ class EventTypes:
         # A literal, so that another model's event fails to decode and is looked at alone.
         keys["model"] = Literal[model] | None
         keys["features"] = self.features | None
+        if vocabulary.segment_keys:
+            keys["segment"] = Any  # of a wrong shape it is no segment, and the event stands
         keys |= dict.fromkeys(vocabulary.ignored_keys, msgspec.Raw)
         self.keys = list(keys)
         self.event = _struct("Event", keys, strict=len(vocabulary.ignored_keys) < IGNORED_NAMES_MAX)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.cli.screen import texts
+from monitor.incidents import told_cause
 
 #: Colours only repeat what the word says.
 _STYLES: Final = {"ok": "green", "suspect": "yellow", "breach": "bold red", "unknown": "dim"}
@@ -37,6 +38,9 @@ def headlines(status: Mapping[str, Any]) -> Iterator[str]:
         elif one.get("blessed_at"):
             why = f": {one['reason']}" if one.get("reason") else ""
             yield f"version {one['version']} blessed {one['blessed_at']}{why}{_by(one)}"
+    for rule in status["rules"]:
+        if rule.get("cause"):
+            yield f"{rule['name']}: {told_cause(rule['cause'])}"
 
 
 def _by(said: Mapping[str, Any]) -> str:
