@@ -20,6 +20,7 @@ from detectors.performance import Reading
 from detectors.performance_windows import PerformanceWindows
 from detectors.rule import RuleSpec
 from detectors.window import Windows, WindowSpec
+from monitor.alerts import Alerts
 from monitor.change_settings import change_spec, measured_metric
 from monitor.changes import ChangeWatch
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
@@ -88,6 +89,7 @@ class Parts:
     deciding: Deciding
     sampling: Sampling
     fetching: ReferenceFetching | None
+    alerts: Alerts
     web: Web
     registry: MlflowRegistry | None
     changes_allowed: bool
@@ -134,6 +136,7 @@ async def compose(settings: Settings) -> Parts:
         memory=remembered(snapshot.states),
     )
     view = DaemonView(settings, engine, deciding)
+    alerts = Alerts(settings.model.name, settings.alerts, metrics, deciding.alerted)
     web = Web(
         model=settings.model.name,
         view=view,
@@ -141,6 +144,7 @@ async def compose(settings: Settings) -> Parts:
         metrics=metrics,
         token=_token(settings),
         max_body_bytes=settings.http.max_body_bytes,
+        alerts=alerts,
         sources=[s.source for s in engine.streams if isinstance(s.source, SpoolSource)],
         ingest_apart=settings.http.ingest_address is not None,
     )
@@ -152,6 +156,7 @@ async def compose(settings: Settings) -> Parts:
         deciding,
         sampling,
         fetching_of(settings, references, registry, metrics),
+        alerts,
         web,
         registry,
         changes_allowed=settings.http.token is not None,

@@ -117,11 +117,13 @@ class Daemon:
                 pruning = tasks.create_task(self._prune(), name="pruning")
                 sampling = tasks.create_task(self._sample(), name="sampling")
                 fetching = tasks.create_task(self._fetch(), name="fetching references")
+                alerting = tasks.create_task(self._parts.alerts.run(), name="telling of alerts")
                 await self._stopped_or(counting)
                 # Counting and deciding end by themselves, each behind the step it is in.
                 pruning.cancel()
                 sampling.cancel()
                 fetching.cancel()
+                alerting.cancel()
         finally:
             await asyncio.wait_for(self._let_go(listening), STOP_TIMEOUT_S)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+from monitor.alert_settings import AlertSettings
 from monitor.quantities import EventSpan, Quorum, Span, TimeSpan
 from monitor.reference_settings import ReferenceSettings
 from monitor.secret import Secret, SecretUnreadableError
@@ -126,6 +127,9 @@ class Settings:
 
     rollback: RollbackSettings = field(default_factory=RollbackSettings)
     """What is done about it."""
+
+    alerts: AlertSettings = field(default_factory=AlertSettings)
+    """What is made of the alerts of others."""
 
     path: Path | None = field(default=None, metadata={"no_key": True})
     """The file that it was read from."""
