@@ -20,8 +20,8 @@ def costs_of(
     versions: Versions,
     comparing: Comparing,
     streams: Streams,
-    quarantine: Rejected,
     *,
+    quarantine: Rejected,
     labels: LabelJoin | None,
     shadow: ShadowWatch | None,
 ) -> Mapping[str, int]:

@@ -380,7 +380,9 @@ class Engine:
 
     def _export_limits(self) -> None:
         parts = (self._windows, self._changes, self._versions, self._comparing, self._streams)
-        costs = costs_of(*parts, self._quarantine, labels=self._labels, shadow=self._shadow)
+        costs = costs_of(
+            *parts, quarantine=self._quarantine, labels=self._labels, shadow=self._shadow
+        )
         self._publisher.follow(costs, self._committed)
         self._publisher.set_backlogs(self._unread)
 

@@ -97,9 +97,7 @@ class Publisher:
         for kind, number in standing["waiting"].items():
             metrics.labels_waiting.labels(kind).set(number)
 
-    def follow(
-        self, costs: Mapping[str, int], committed: Committed, *, count: bool = True
-    ) -> None:
+    def follow(self, costs: Mapping[str, int], committed: Committed, *, count: bool = True) -> None:
         """Bring counters up to where things stand; at a start, only note where."""
         for limit, cost in costs.items():
             self.follow_limit(limit, cost)
