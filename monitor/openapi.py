@@ -17,6 +17,8 @@ _MEASUREMENT = {
     **dict.fromkeys(("window_start", "window_end"), _TIME),
     **dict.fromkeys(("model", "version", "metric"), _TEXT),
     "column": _OPTIONAL,
+    # Of a shadow, in the place of a column: the version that it is compared with.
+    "live": _TEXT,
     **dict.fromkeys(("value", "low", "high", "p_value", "threshold"), _NUMBER),
     "n": _COUNT,
     "verdict": {"enum": ["ok", "breach", "unknown"]},

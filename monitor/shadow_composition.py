@@ -61,6 +61,7 @@ def process_of(settings: Settings, uri: str) -> ShadowProcess:
             poll_s=POLL_S,
             drain_s=DRAIN_S,
             request_timeout_s=shadow.timeout_s,
+            allowed_sources=shadow.allow_sources,
         ),
         tracking.environment() if model.tracking_uri else {},
         start_timeout_s=shadow.start_timeout_s,
