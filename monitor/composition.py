@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from collectors.kinds import FORMATS, METERS, options_of
 from collectors.labels import JoinsLabels
@@ -29,6 +29,7 @@ from monitor.drift_budget import drift_spec
 from monitor.engine import Engine
 from monitor.journal import StoreJournal
 from monitor.judging import Judge
+from monitor.judging_shadow import other_rules
 from monitor.keeping import Keeper, Rejected
 from monitor.label_settling import JoinSpec
 from monitor.labels import LabelJoin
@@ -53,6 +54,9 @@ from monitor.web import Web
 from monitor.writer import Writer
 from rollback.controller import Controller, record_id
 from rollback.memory import Memory
+
+if TYPE_CHECKING:
+    from monitor.shadow_composition import ShadowParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ class Parts:
     web: Web
     registry: MlflowRegistry | None
     changes_allowed: bool
+    shadow: ShadowParts | None = None
 
     async def close(self) -> None:
         """Let everything go, the store last."""
@@ -124,7 +129,8 @@ async def compose(settings: Settings) -> Parts:
     registry = registry_of(settings)
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
-    engine = engine_of(settings, store, metrics, sampling, references=references)
+    shadow = _shadow(settings)
+    engine = engine_of(settings, store, metrics, sampling, references=references, shadow=shadow)
     await writer.run(lambda: engine.restore(snapshot))
     deciding = _deciding(
         settings,
@@ -160,7 +166,16 @@ async def compose(settings: Settings) -> Parts:
         web,
         registry,
         changes_allowed=settings.http.token is not None,
+        shadow=shadow,
     )
+
+
+def _shadow(settings: Settings) -> ShadowParts | None:
+    if not settings.shadow.scores and not settings.shadow.recent_max:
+        return None
+    from monitor.shadow_composition import shadow_of  # noqa: PLC0415 - the scoring server's modules
+
+    return shadow_of(settings, window_spec(settings), rule_specs(settings))
 
 
 def rule_specs(settings: Settings) -> tuple[RuleSpec, ...]:
@@ -231,6 +246,7 @@ def engine_of(
     *,
     references: References | None = None,
     past: Past | None = None,
+    shadow: ShadowParts | None = None,
 ) -> Engine:
     """Return the counting, of the configured sources or of the past."""
     references = references_of(settings) if references is None else references
@@ -240,7 +256,8 @@ def engine_of(
     labels = _labels(settings, monotonic)
     segments = Segments(settings.segments.keys, limits.segments_max)
     for stream in streams:
-        if labels is not None and isinstance(stream.format, JoinsLabels):
+        joins = labels is not None or shadow is not None
+        if joins and isinstance(stream.format, JoinsLabels):
             stream.format.join_labels()
         if segments.event_keys and isinstance(stream.format, ReadsSegments):
             stream.format.read_segments(segments.event_keys)
@@ -260,7 +277,7 @@ def engine_of(
         references=references,
         segments=segments,
         judge=judge(
-            rules=rule_specs(settings),
+            rules=other_rules(rule_specs(settings)),
             confidence=settings.detectors.confidence,
             psi_bins=settings.detectors.psi_bins,
             metrics=settings.detectors.metrics,
@@ -272,6 +289,7 @@ def engine_of(
         idle_s=settings.windows.idle_s,
         sampler=sampling,
         labels=labels,
+        shadow=None if shadow is None else shadow.watch,
         changes=ChangeWatch(
             rule_specs(settings),
             metrics,

@@ -35,6 +35,7 @@ from monitor.settings_tables import (
     StoreSettings,
     WindowSettings,
 )
+from monitor.shadow_settings import ShadowSettings
 
 __all__ = [
     "ConfigurationError",
@@ -53,6 +54,7 @@ __all__ = [
     "SecretUnreadableError",
     "SegmentSettings",
     "Settings",
+    "ShadowSettings",
     "SourceSettings",
     "Span",
     "StepSettings",
@@ -124,6 +126,9 @@ class Settings:
 
     rules: tuple[RuleSettings, ...] = ()
     """When a measurement is a breach."""
+
+    shadow: ShadowSettings = field(default_factory=ShadowSettings)
+    """Which version answers the same requests, unseen."""
 
     rollback: RollbackSettings = field(default_factory=RollbackSettings)
     """What is done about it."""
