@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from collectors.batch import CategoryColumn, PredictionBatch
+from collectors.batch import CategoryColumn, Column, Ints, PredictionBatch
 from detectors.population import population, split
 
 log = logging.getLogger("kedge.segments")
@@ -67,9 +67,17 @@ class Segments:
 
     def parts(self, batch: PredictionBatch) -> Iterator[PredictionBatch]:
         """Yield the rows of each segment, as a batch of that population."""
+        for segment, at in self.rows(batch.columns, batch.segments):
+            part = batch if at.size == batch.rows else batch.pick(at)
+            yield replace(part, version=population(batch.version, segment))
+
+    def rows(
+        self, columns: Mapping[str, Column], segments: Mapping[str, Sequence[str | None]]
+    ) -> Iterator[tuple[str, Ints]]:
+        """Yield which rows are of which segment, of those that have these columns and values."""
         for key, known in self._values.items():
             found: dict[str, list[int]] = {}
-            for row, value in enumerate(_values(batch, key)):
+            for row, value in enumerate(_values(columns, segments, key)):
                 if value is not None:
                     found.setdefault(value, []).append(row)
             rows: dict[str, list[int]] = {}
@@ -77,8 +85,7 @@ class Segments:
                 rows.setdefault(known.get(value) or self._named(key, value, len(at)), []).extend(at)
             for segment, at in rows.items():
                 # Several values of one segment: in the order of the log again.
-                part = batch if len(at) == batch.rows else batch.pick(np.array(sorted(at)))
-                yield replace(part, version=population(batch.version, segment))
+                yield segment, np.array(sorted(at))
 
     def restore(self, states: Mapping[str, bytes]) -> None:
         """Go on with the values that had segments of their own."""
@@ -119,8 +126,10 @@ def _segment(key: str, value: str) -> str:
     return f"{key}={value}"
 
 
-def _values(batch: PredictionBatch, key: str) -> Sequence[str | None]:
+def _values(
+    columns: Mapping[str, Column], segments: Mapping[str, Sequence[str | None]], key: str
+) -> Sequence[str | None]:
     if not key.startswith(FEATURE):
-        return batch.segments.get(key, ())
-    column = batch.columns.get(key.removeprefix(FEATURE))
+        return segments.get(key, ())
+    column = columns.get(key.removeprefix(FEATURE))
     return column.values if isinstance(column, CategoryColumn) else ()

@@ -15,7 +15,10 @@ from monitor.store import Totals
 from monitor.version import VERSION
 from rollback.observation import Word
 
-_TIMES = ("until", "since", "healthy_at", "blessed_at", "quarantined_until")
+_TIMES = (
+    *("until", "since", "healthy_at", "healthy_since", "breached_at"),
+    *("blessed_at", "quarantined_until"),
+)
 
 #: A turn that takes longer than this is taken for a daemon that hangs: it is to be restarted.
 HANGING_S = 120.0
