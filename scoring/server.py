@@ -23,11 +23,11 @@ from scoring.metrics import ScoringMetrics
 from scoring.prediction_log import PredictionLog
 from scoring.protocol import JSON_TYPE, MediaType, ScoringError, media_type
 from scoring.score import Answer, refusal
-from scoring.scorer import BATCH_ROWS_MAX, REQUEST_TIMEOUT_S, Scorer
+from scoring.scorer import Scorer
+from scoring.settings import BATCH_ROWS_MAX, BODY_BYTES_MAX, REQUEST_TIMEOUT_S
 from scoring.v2 import in_v2
 from scoring.v2_routes import V2Routes
 
-BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 RETRY_AFTER_S: Final = 1
 SERVER_NAME: Final = "kedge"
 
@@ -82,6 +82,8 @@ class ScoringServer:
         self._metrics = metrics
         self.ledger = Ledger(metrics, log)
         self._gate = gate
+        #: Whether each answer is the last of its connection.
+        self.leaving = False
         self._body_bytes_max = body_bytes_max
         self._scorer = Scorer(batch_rows_max=batch_rows_max, timeout_s=request_timeout_s)
         metrics.build_info.labels(_version_of("kedge") or "unknown").set(1)
@@ -216,6 +218,9 @@ class ScoringServer:
             given = request.headers.get("X-Request-Id")
             response.headers["X-Request-Id"] = self.ledger.request_id(given)
         response.headers["Server"] = SERVER_NAME
+        if self.leaving:
+            response.headers["Connection"] = "close"
+            response.force_close()
 
 
 @dataclass(frozen=True, slots=True)
