@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from detectors.correlation import Correlations
     from detectors.drift_spec import DriftSpec
     from detectors.measurement import Measurement
+    from detectors.profile import Profile
     from detectors.reference import Reference
 
 Look: TypeAlias = Literal["window", "evidence"]
@@ -248,7 +249,8 @@ class DriftRule:
     def _columns(
         self, watch: Watch, window: DriftWindow, evidence: Evidence
     ) -> tuple[ColumnDrift, ...]:
-        profiles, counts = watch.profiles, window.columns
+        profiles: Mapping[str, Profile] = watch.profiles
+        counts = window.columns
         cuts = dict(zip(profiles, watch.bins, strict=True))
         if window.part is not None:
             part, counts = window.part

@@ -5,8 +5,9 @@ Parquet is read here; CSV by :mod:`monitor.reference_csv`, JSON lines by
 
 A column of a table becomes what the same values in a prediction log would become, because that
 is what they are compared with: numbers are numbers, strings and booleans are categories
-(``"true"``, ``"false"``), an infinite number counts as a wrong value. Columns that a log cannot
-hold (times, lists, bytes) are left out, and named in the notes.
+(``"true"``, ``"false"``), an infinite number counts as a wrong value, lists of numbers are
+vectors. Columns that a log cannot hold (times, lists of anything else, bytes) are left out, and
+named in the notes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from monitor.reference_lists import is_vectors, vector_column
 from monitor.settings_faults import nearest
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Rows held in memory at a time: 50 MB with 100 columns of numbers.
 ROWS_AT_ONCE: Final = 65_536
+#: The same of a table with lists: as much with lists of 1,600 numbers.
+ROWS_AT_ONCE_WITH_VECTORS: Final = 4_096
 
 TableKind: TypeAlias = Literal["parquet", "csv", "jsonl"]
 
@@ -225,14 +229,18 @@ def _parquet_pieces(
             require_columns(path, [*columns, *timed], file.schema_arrow.names)
             rows, read = max(1, file.metadata.num_rows), 0
             wanted = [*columns, *timed] if columns else None
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=wanted):
+            dimensions: dict[str, int] = {}
+            at_once = ROWS_AT_ONCE
+            if any(is_vectors(one.type) for one in file.schema_arrow):
+                at_once = ROWS_AT_ONCE_WITH_VECTORS
+            for batch in file.iter_batches(at_once, columns=wanted):
                 read += batch.num_rows
                 names = batch.schema.names
                 converted = {
                     name: column
                     for name, array in zip(names, batch.columns, strict=True)
                     if name != time_column
-                    and (column := _arrow_column(name, array, notes)) is not None
+                    and (column := _arrow_column(name, array, notes, dimensions)) is not None
                 }
                 times = batch.column(time_column).to_pandas() if time_column else None
                 ts = None if times is None else times_of(path, time_column, times)
@@ -241,7 +249,12 @@ def _parquet_pieces(
         raise TableError(f"cannot read {path} as Parquet: {error}") from error
 
 
-def _arrow_column(name: str, array: Any, notes: Notes) -> Column | None:  # noqa: ANN401 - untyped library
+def _arrow_column(
+    name: str,
+    array: Any,  # noqa: ANN401 - untyped library
+    notes: Notes,
+    dimensions: dict[str, int],
+) -> Column | None:
     import pyarrow as pa  # noqa: PLC0415 - it costs 50 MB
 
     from collectors.formats.event_columns import categories  # noqa: PLC0415 - it brings in numpy
@@ -255,5 +268,7 @@ def _arrow_column(name: str, array: Any, notes: Notes) -> Column | None:  # noqa
         return number_column(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
     if pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return categories(array.to_pylist())
+    if is_vectors(kind):
+        return vector_column(name, array, dimensions)
     notes.left_out[name] = str(kind)
     return None

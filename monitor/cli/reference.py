@@ -244,8 +244,10 @@ def _season(season: Season) -> str:
 
 def _columns(reference: Reference) -> str:
     kinds = [profile.kind for profile in reference.columns.values()]
-    numbers = kinds.count("number")
-    return f"{len(kinds)} columns ({numbers} of numbers, {len(kinds) - numbers} of categories)"
+    found = [f"{kinds.count('number')} of numbers", f"{kinds.count('category')} of categories"]
+    if "vector" in kinds:
+        found.append(f"{kinds.count('vector')} of vectors")
+    return f"{len(kinds)} columns ({', '.join(found)})"
 
 
 @command.command("show")
