@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 from detectors.cause import Cause, CauseColumn, Origin
+from detectors.correlation import CORRELATION
 from rollback.better import Outcome, ShadowComparison, better_on_shadow
 from rollback.command import Command, Precheck, ReadRegistry
 from rollback.memory import Memory, VersionMarks
@@ -91,6 +92,16 @@ def test_a_target_that_does_not_depend_on_what_drifted_may_be_gone_to(
     world.breach(WORLD)
 
     assert bool(world.acts) == passes
+
+
+def test_correlations_are_no_column_that_a_target_could_do_without() -> None:
+    changed = Cause(
+        "world", "(correlation) drifted", (CauseColumn(CORRELATION, 1.0, "breach", 3.8),)
+    )
+
+    gate, _ = refusal(Known(reads={"1": frozenset({"age", "fare"})}).breach(changed))
+
+    assert gate == "world_or_model"
 
 
 def test_a_target_that_is_in_breach_itself_is_no_way_out() -> None:
