@@ -34,6 +34,7 @@ from benchmarks.peers import PINNED, PeerMissing, environment, last_line
 from collectors.batch import NumberColumn, Schema
 from detectors.kinds import COLUMN_DEFAULTS, COLUMN_METRICS, measure
 from detectors.pane import Pane
+from detectors.profile import NumberProfile
 
 ROWS, NUMBERS = 100_000, 20
 LEVELS = (3, 8, 20, 50, 200)
@@ -141,7 +142,9 @@ def defaults(columns: int = 100, rows: int = 10_000, reference_rows: int = 100_0
     total, counting = min(times)
     print(f"\nall default metrics, {columns} columns of numbers, {rows:,} rows, CPU ms")
     print(f"{'whole':<22}{1e3 * total:>8.1f}\n{'of it counting':<22}{1e3 * counting:>8.1f}")
-    print(f"\na metric, per column of {reference.columns['x0'].counts.size:,} points, CPU ms")
+    profile = reference.columns["x0"]
+    assert isinstance(profile, NumberProfile)
+    print(f"\na metric, per column of {profile.counts.size:,} points, CPU ms")
     for metric in COLUMN_METRICS:
         best = float("inf")
         for _ in range(RUNS):

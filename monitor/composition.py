@@ -12,6 +12,7 @@ from collectors.kinds import FORMATS, METERS, options_of
 from collectors.labels import JoinsLabels
 from collectors.quarantine import Quarantine
 from collectors.registry import MlflowRegistry
+from collectors.segments import ReadsSegments
 from collectors.source import Source
 from collectors.spool_source import SpoolSettings, SpoolSource
 from collectors.tap_settings import MirrorSettings, ProxySettings
@@ -39,6 +40,8 @@ from monitor.references import References
 from monitor.remembering import change_of, remembered
 from monitor.rollback_parts import actuators_of, registry_of
 from monitor.sampling import Sampling, Target
+from monitor.segment_settings import looked_at, segment_of
+from monitor.segments import Segments
 from monitor.settings import EventSpan, RuleSettings, Settings, SourceSettings, TimeSpan
 from monitor.settings_rules import DRIFT
 from monitor.store import Store, sqlite_path
@@ -161,7 +164,10 @@ def rule_specs(settings: Settings) -> tuple[RuleSpec, ...]:
 
 
 def _rule_spec(rule: RuleSettings, settings: Settings) -> RuleSpec:
-    drift = drift_spec(rule, settings.windows) if rule.metric == DRIFT else None
+    drift = None
+    if rule.metric == DRIFT:
+        populations = looked_at(rule, settings.segments, settings.limits.segments_max)
+        drift = drift_spec(rule, settings.windows, populations=populations)
     return RuleSpec(
         name=rule.name,
         metric=measured_metric(rule),
@@ -176,6 +182,7 @@ def _rule_spec(rule: RuleSettings, settings: Settings) -> RuleSpec:
         action=rule.action,
         change=change_spec(rule),
         drift=drift,
+        segment=segment_of(rule),
     )
 
 
@@ -226,9 +233,12 @@ def engine_of(
     monotonic = time.monotonic if past is None else past.monotonic
     streams = [past.stream] if past is not None else _streams(settings, references)
     labels = _labels(settings, monotonic)
+    segments = Segments(settings.segments.keys, limits.segments_max)
     for stream in streams:
         if labels is not None and isinstance(stream.format, JoinsLabels):
             stream.format.join_labels()
+        if segments.event_keys and isinstance(stream.format, ReadsSegments):
+            stream.format.read_segments(segments.event_keys)
     spec = window_spec(settings)
     judge, windows = (Judge, Windows) if past is None else (past.judge, past.windows)
     quarantine = Quarantine(_quarantine_path(settings), limits.quarantine_bytes)
@@ -240,8 +250,10 @@ def engine_of(
             settings.model.name,
             joint=settings.detectors.joint,
             versions_max=limits.versions_max,
+            segments_max=len(settings.segments.keys) * (limits.segments_max + 1),
         ),
         references=references,
+        segments=segments,
         judge=judge(
             rules=rule_specs(settings),
             confidence=settings.detectors.confidence,

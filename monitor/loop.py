@@ -184,14 +184,15 @@ class Daemon:
             row = one.row.window
             log.info(
                 "window of %s closed: version %s, %d events, %s",
-                "labels" if one.labelled else "traffic",
+                _told_kind(one),
                 row["version"],
                 row["events"],
                 ", ".join(f"{report.rule} {report.state}" for report in one.reports) or "no rules",
             )
             for incident in one.incidents:
                 log.info("%s", told(incident))
-            await self._undecided.put(one)
+            if one.live is None:  # what a shadow answers decides about nothing that serves
+                await self._undecided.put(one)
 
     async def _decide(self) -> None:
         deciding = self._parts.deciding
@@ -258,3 +259,12 @@ class Daemon:
             return
         await self._parts.writer.run(lambda: self._parts.engine.replace_rules(rules))
         log.info("%d rules are in force", len(rules))
+
+
+def _told_kind(judged: Judged) -> str:
+    """Say what a window is of."""
+    if judged.labelled:
+        return "labels"
+    if judged.live is not None:
+        return "pairs"
+    return str(judged.row.window["segment"] or "traffic")

@@ -7,7 +7,7 @@ except for ``prediction``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,7 +48,11 @@ def is_event(line: Mapping[str, Any]) -> bool:
 
 
 def jsonl_pieces(
-    path: Path, columns: Collection[str], notes: Notes, time_column: str = ""
+    path: Path,
+    columns: Collection[str],
+    notes: Notes,
+    time_column: str = "",
+    segment_keys: Sequence[str] = (),
 ) -> Iterator[Piece]:
     """Read JSON lines piece by piece; lines that cannot be used are counted in `notes`.
 
@@ -68,6 +72,10 @@ def jsonl_pieces(
     )
     timed = events or bool(time_column)
     log_format.join_labels()
+    if events:
+        log_format.read_segments(segment_keys)
+    elif columns:
+        columns = [*columns, *segment_keys]
     pieces_read, size = 0, max(1, path.stat().st_size)
     with path.open("rb") as file:
         while lines := file.readlines(BLOCK_BYTES):
@@ -106,6 +114,7 @@ def _live(
             share_read,
             batch.joins.labels if batch.joins is not None else None,
             batch.ts if timed else None,
+            batch.segments,
         )
 
 

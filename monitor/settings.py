@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from monitor.quantities import EventSpan, Quorum, Span, TimeSpan
 from monitor.reference_settings import ReferenceSettings
 from monitor.secret import Secret, SecretUnreadableError
+from monitor.segment_settings import SegmentSettings
 from monitor.settings_checks import cross_faults
 from monitor.settings_faults import Fault, dotted
 from monitor.settings_kinds import SOURCES, SourceSettings, StepSettings
@@ -49,6 +50,7 @@ __all__ = [
     "RuleSettings",
     "Secret",
     "SecretUnreadableError",
+    "SegmentSettings",
     "Settings",
     "SourceSettings",
     "Span",
@@ -103,6 +105,9 @@ class Settings:
 
     detectors: DetectorSettings = field(default_factory=DetectorSettings)
     """How they are measured."""
+
+    segments: SegmentSettings = field(default_factory=SegmentSettings)
+    """Which parts are watched by themselves."""
 
     labels: LabelSettings = field(default_factory=LabelSettings)
     """How labels join their predictions."""

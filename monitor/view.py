@@ -8,8 +8,8 @@ from typing import Any
 
 from monitor.deciding import Deciding
 from monitor.engine import Engine
-from monitor.judging import RuleStanding
 from monitor.queries import rfc3339
+from monitor.rule_standings import RuleStanding
 from monitor.settings import Settings
 from monitor.store import Totals
 from monitor.version import VERSION
@@ -134,6 +134,7 @@ def _rule(standing: RuleStanding) -> dict[str, Any]:
         "state": state.state,
         "since": rfc3339(state.since),
         "cause": standing.cause.to_json() if standing.cause else None,
+        "segment": standing.segment or None,
         "column": last.column if last else None,
         "value": last.value if last else None,
         "low": last.low if last else None,

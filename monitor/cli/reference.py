@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from monitor.reference_tables import Notes
 
 
+#: Segments that are named in a sentence.
+_NAMED = 5
+
+
 @click.group("reference")
 def command() -> None:
     """Build or show a reference.
@@ -94,6 +98,19 @@ def command() -> None:
     help="Column of a table with its rows' times.  [default: those of prediction events]",
 )
 @click.option(
+    "--segments",
+    metavar="KEYS",
+    multiple=True,
+    help="Keep a reference of each segment too, by these keys of [segments].",
+)
+@click.option(
+    "--max-segments",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Values of one key that have a reference of their own, those that come first.",
+)
+@click.option(
     "--progress/--no-progress",
     default=None,
     help="Show a progress bar.  [default: on a terminal]",
@@ -113,6 +130,8 @@ def build(
     season: SeasonKind | None,
     timezone: str,
     time_column: str,
+    segments: tuple[str, ...],
+    max_segments: int,
     progress: bool | None,
     force: bool,
 ) -> None:
@@ -159,6 +178,8 @@ def build(
             zone=timezone,
             time_column=time_column,
             label=label,
+            segments=[key for part in segments for key in part.split(",") if key],
+            segments_max=max_segments,
         )
         reference = build_reference(building, notes, advance)
     from detectors.reference_file import dump  # noqa: PLC0415 - it brings in numpy
@@ -170,6 +191,8 @@ def build(
         click.echo(f"wrote {out}: {reference.rows:,} rows, {_columns(reference)}")
     if shelf is not None:
         click.echo(f"stored {shelf(data)}: {reference.rows:,} rows, {_columns(reference)}")
+    if reference.segments:
+        click.echo(f"{len(reference.segments)} segments have a reference of their own", err=True)
     if reference.season is not None:
         click.echo(_season(reference.season), err=True)
     if names := varying(reference):
@@ -201,6 +224,12 @@ def _tell(notes: Notes) -> None:
         click.echo(f"left out {lines:,} lines: {reason}", err=True)
     if notes.shadow:
         click.echo(f"left out {notes.shadow:,} rows: answers of a shadow", err=True)
+    if notes.small_segments:
+        names = ", ".join(notes.small_segments[:_NAMED])
+        more = " and others" if len(notes.small_segments) > _NAMED else ""
+        click.echo(f"too few rows for a reference of {names}{more}", err=True)
+    if notes.folded:
+        click.echo(f"{notes.folded:,} rows are of segments past --max-segments", err=True)
 
 
 def _season(season: Season) -> str:
@@ -215,8 +244,10 @@ def _season(season: Season) -> str:
 
 def _columns(reference: Reference) -> str:
     kinds = [profile.kind for profile in reference.columns.values()]
-    numbers = kinds.count("number")
-    return f"{len(kinds)} columns ({numbers} of numbers, {len(kinds) - numbers} of categories)"
+    found = [f"{kinds.count('number')} of numbers", f"{kinds.count('category')} of categories"]
+    if "vector" in kinds:
+        found.append(f"{kinds.count('vector')} of vectors")
+    return f"{len(kinds)} columns ({', '.join(found)})"
 
 
 @command.command("show")

@@ -100,6 +100,7 @@ def _rules(rules: list[Mapping[str, Any]]) -> Table:
     )
     for one in rules:
         column = f" of {one['column']}" if one["column"] else ""
+        column += f" in {one['segment']}" if one.get("segment") else ""
         bounds = f"{_figure(one['value'])} [{_figure(one['low'])}, {_figure(one['high'])}]"
         name, since, *rest = texts(
             *(one["name"], one["since"], f"{one['metric']}{column}", bounds),

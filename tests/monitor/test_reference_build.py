@@ -112,8 +112,10 @@ def test_the_same_rows_make_the_same_profiles_from_every_format(
 def test_several_files_add_up(tmp_path: Path) -> None:
     reference = built(tmp_path, parquet(tmp_path / "a.parquet"), events(tmp_path / "b.jsonl"))
 
+    age = reference.columns["age"]
+    assert isinstance(age, NumberProfile)
     assert reference.rows == 10
-    assert reference.columns["age"].counts.sum() == 8
+    assert age.counts.sum() == 8
     assert reference.origin == "a.parquet, b.jsonl"
 
 
