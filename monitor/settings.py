@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+from monitor.alert_settings import AlertSettings
 from monitor.quantities import EventSpan, Quorum, Span, TimeSpan
 from monitor.reference_settings import ReferenceSettings
 from monitor.secret import Secret, SecretUnreadableError
@@ -34,6 +35,7 @@ from monitor.settings_tables import (
     StoreSettings,
     WindowSettings,
 )
+from monitor.shadow_settings import ShadowSettings
 
 __all__ = [
     "ConfigurationError",
@@ -52,6 +54,7 @@ __all__ = [
     "SecretUnreadableError",
     "SegmentSettings",
     "Settings",
+    "ShadowSettings",
     "SourceSettings",
     "Span",
     "StepSettings",
@@ -124,8 +127,14 @@ class Settings:
     rules: tuple[RuleSettings, ...] = ()
     """When a measurement is a breach."""
 
+    shadow: ShadowSettings = field(default_factory=ShadowSettings)
+    """Which version answers the same requests, unseen."""
+
     rollback: RollbackSettings = field(default_factory=RollbackSettings)
     """What is done about it."""
+
+    alerts: AlertSettings = field(default_factory=AlertSettings)
+    """What is made of the alerts of others."""
 
     path: Path | None = field(default=None, metadata={"no_key": True})
     """The file that it was read from."""
