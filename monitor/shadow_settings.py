@@ -47,8 +47,8 @@ class ShadowSettings:
     """Requests that may wait for the shadow. Beyond it the oldest are dropped, and counted."""
 
     allow_sources: tuple[Text, ...] = ()
-    """Folders and beginnings of addresses that versions may be loaded from: loading a model runs its
-    code. None given: any."""
+    """Folders and beginnings of addresses that versions may be loaded from: loading a model runs
+    its code. None given: any."""
 
     recent: Annotated[int, Holds("a whole number of at least 0", lambda n: n >= 0)] | None = None
     """Live requests of each version that are kept in memory, so that a rollback can score them with
