@@ -50,6 +50,13 @@ class ClosedPairs:
     begins: float
     ends: float
     counts: PairedAnswers
+    #: Pairs are of all traffic: they are not cut into segments.
+    segment: str = ""
+
+    @property
+    def population(self) -> str:
+        """Return the shadow's version."""
+        return self.version
 
 
 class _Standing(msgspec.Struct, array_like=True):

@@ -12,6 +12,7 @@ from collectors.kinds import FORMATS, METERS, options_of
 from collectors.labels import JoinsLabels
 from collectors.quarantine import Quarantine
 from collectors.registry import MlflowRegistry
+from collectors.segments import ReadsSegments
 from collectors.source import Source
 from collectors.spool_source import SpoolSettings, SpoolSource
 from collectors.tap_settings import MirrorSettings, ProxySettings
@@ -19,9 +20,11 @@ from detectors.performance import Reading
 from detectors.performance_windows import PerformanceWindows
 from detectors.rule import RuleSpec
 from detectors.window import Windows, WindowSpec
+from monitor.alerts import Alerts
 from monitor.change_settings import change_spec, measured_metric
 from monitor.changes import ChangeWatch
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
+from monitor.dependence import columns_read
 from monitor.drift_budget import drift_spec
 from monitor.engine import Engine
 from monitor.journal import StoreJournal
@@ -37,7 +40,10 @@ from monitor.reference_fetching import ReferenceFetching
 from monitor.reference_kinds import fetching_of, references_of
 from monitor.references import References
 from monitor.remembering import change_of, remembered
+from monitor.rollback_parts import actuators_of, registry_of
 from monitor.sampling import Sampling, Target
+from monitor.segment_settings import looked_at, segment_of
+from monitor.segments import Segments
 from monitor.settings import EventSpan, RuleSettings, Settings, SourceSettings, TimeSpan
 from monitor.settings_rules import DRIFT
 from monitor.store import Store, sqlite_path
@@ -48,7 +54,6 @@ from monitor.web import Web
 from monitor.writer import Writer
 from rollback.controller import Controller, record_id
 from rollback.memory import Memory
-from rollback.mlflow_alias import MlflowAliasSettings
 
 if TYPE_CHECKING:
     from monitor.shadow_composition import ShadowParts
@@ -88,6 +93,7 @@ class Parts:
     deciding: Deciding
     sampling: Sampling
     fetching: ReferenceFetching | None
+    alerts: Alerts
     web: Web
     registry: MlflowRegistry | None
     changes_allowed: bool
@@ -120,7 +126,7 @@ async def compose(settings: Settings) -> Parts:
         columns_max=settings.limits.columns_max, versions_max=settings.limits.versions_max
     )
     metrics.build.labels(VERSION).set(1)
-    registry = _registry(settings)
+    registry = registry_of(settings)
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
     shadow = _shadow(settings)
@@ -132,9 +138,11 @@ async def compose(settings: Settings) -> Parts:
         writer,
         metrics=metrics,
         registry=registry,
+        references=references,
         memory=remembered(snapshot.states),
     )
     view = DaemonView(settings, engine, deciding)
+    alerts = Alerts(settings.model.name, settings.alerts, metrics, deciding.alerted)
     web = Web(
         model=settings.model.name,
         view=view,
@@ -142,6 +150,7 @@ async def compose(settings: Settings) -> Parts:
         metrics=metrics,
         token=_token(settings),
         max_body_bytes=settings.http.max_body_bytes,
+        alerts=alerts,
         sources=[s.source for s in engine.streams if isinstance(s.source, SpoolSource)],
         ingest_apart=settings.http.ingest_address is not None,
     )
@@ -153,6 +162,7 @@ async def compose(settings: Settings) -> Parts:
         deciding,
         sampling,
         fetching_of(settings, references, registry, metrics),
+        alerts,
         web,
         registry,
         changes_allowed=settings.http.token is not None,
@@ -174,7 +184,10 @@ def rule_specs(settings: Settings) -> tuple[RuleSpec, ...]:
 
 
 def _rule_spec(rule: RuleSettings, settings: Settings) -> RuleSpec:
-    drift = drift_spec(rule, settings.windows) if rule.metric == DRIFT else None
+    drift = None
+    if rule.metric == DRIFT:
+        populations = looked_at(rule, settings.segments, settings.limits.segments_max)
+        drift = drift_spec(rule, settings.windows, populations=populations)
     return RuleSpec(
         name=rule.name,
         metric=measured_metric(rule),
@@ -189,6 +202,7 @@ def _rule_spec(rule: RuleSettings, settings: Settings) -> RuleSpec:
         action=rule.action,
         change=change_spec(rule),
         drift=drift,
+        segment=segment_of(rule),
     )
 
 
@@ -240,10 +254,13 @@ def engine_of(
     monotonic = time.monotonic if past is None else past.monotonic
     streams = [past.stream] if past is not None else _streams(settings, references)
     labels = _labels(settings, monotonic)
+    segments = Segments(settings.segments.keys, limits.segments_max)
     for stream in streams:
         joins = labels is not None or shadow is not None
         if joins and isinstance(stream.format, JoinsLabels):
             stream.format.join_labels()
+        if segments.event_keys and isinstance(stream.format, ReadsSegments):
+            stream.format.read_segments(segments.event_keys)
     spec = window_spec(settings)
     judge, windows = (Judge, Windows) if past is None else (past.judge, past.windows)
     quarantine = Quarantine(_quarantine_path(settings), limits.quarantine_bytes)
@@ -255,8 +272,10 @@ def engine_of(
             settings.model.name,
             joint=settings.detectors.joint,
             versions_max=limits.versions_max,
+            segments_max=len(settings.segments.keys) * (limits.segments_max + 1),
         ),
         references=references,
+        segments=segments,
         judge=judge(
             rules=other_rules(rule_specs(settings)),
             confidence=settings.detectors.confidence,
@@ -343,18 +362,6 @@ def _quarantine_path(settings: Settings) -> Path:
     return (beside.parent if beside else Path()) / "quarantine.jsonl"
 
 
-def _registry(settings: Settings) -> MlflowRegistry | None:
-    model = settings.model
-    if not model.tracking_uri:
-        return None
-    return MlflowRegistry(
-        model.tracking_uri,
-        token=model.token.reveal() if model.token else None,
-        username=model.username or None,
-        password=model.password.reveal() if model.password else None,
-    )
-
-
 def _deciding(
     settings: Settings,
     store: Store,
@@ -362,6 +369,7 @@ def _deciding(
     *,
     metrics: Metrics,
     registry: MlflowRegistry | None,
+    references: References,
     memory: Memory,
 ) -> Deciding:
     model, policy = settings.model, settings.rollback.policy
@@ -375,8 +383,6 @@ def _deciding(
         change = change_of(memory)
         await writer.run(lambda: store.commit(change))
 
-    # A dry run without steps rehearses the one step that a model in a registry always has.
-    steps = [step.settings for step in settings.rollback.steps] or [MlflowAliasSettings()]
     reporter = Reporter(model.name, metrics, keep_incidents)
     return Decision(
         Controller(
@@ -385,14 +391,14 @@ def _deciding(
             policy,
             journal=StoreJournal(store, writer),
             registry=registry,
-            actuators=[
-                step.build(model=model.name, alias=model.alias, registry=registry) for step in steps
-            ],
+            actuators=actuators_of(settings, registry),
             now=time.time,
             new_id=lambda: record_id(time.time()),
             memory=memory,
             on_change=reporter.changed,
             on_memory=keep_memory,
+            # References belong to the thread that counts.
+            reads=lambda versions: writer.run(lambda: columns_read(references, versions)),
         ),
         reporter,
     )

@@ -9,18 +9,20 @@ from monitor.changes import ChangeWatch
 from monitor.comparing import Comparing
 from monitor.keeping import Rejected
 from monitor.labels import LabelJoin
+from monitor.segments import Segments
 from monitor.shadow_watch import ShadowWatch
 from monitor.streams import Streams
 from monitor.versions import Versions
 
 
 def costs_of(
+    *,
     windows: Windows,
     changes: ChangeWatch,
     versions: Versions,
     comparing: Comparing,
+    segments: Segments,
     streams: Streams,
-    *,
     quarantine: Rejected,
     labels: LabelJoin | None,
     shadow: ShadowWatch | None,
@@ -33,6 +35,7 @@ def costs_of(
         "evicted_change_versions": changes.evicted,
         "forgotten_versions": versions.forgotten,
         "evicted_references": comparing.evicted,
+        "folded_segments": segments.folded,
         "unkept_rejections": quarantine.dropped,
     }
     if labels is not None:

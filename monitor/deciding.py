@@ -12,7 +12,7 @@ from monitor.metrics import Metrics
 from monitor.remembering import ACTIONS, incident_of
 from monitor.store_errors import StoreUnavailable
 from rollback.controller import Controller
-from rollback.observation import WindowsClosed, Word
+from rollback.observation import Alerted, WindowsClosed, Word
 from rollback.record import PHASES, RollbackRecord, Transition
 
 log = logging.getLogger("kedge.rollback")
@@ -47,6 +47,9 @@ class Deciding(Protocol):
 
     async def say(self, word: Word) -> None:
         """Take what a person says into account; returns when it is written down."""
+
+    async def alerted(self, alert: Alerted) -> None:
+        """Take somebody else's alert into account."""
 
     def status(self) -> Mapping[str, Any]:
         """Mode, state and last rollback, for the API."""
@@ -93,6 +96,9 @@ class Bystander:
             Always.
         """
         raise NotSteerableError(NO_REGISTRY)
+
+    async def alerted(self, alert: Alerted) -> None:
+        """Do nothing."""
 
     def status(self) -> Mapping[str, Any]:
         """Mode and state, with nothing done."""
@@ -162,8 +168,10 @@ class Decision:
         self._show()
 
     async def observe(self, judged: Judged) -> None:
-        """Take a judged window into account."""
+        """Take a judged window into account; one of a segment says nothing of the whole."""
         window = judged.row.window
+        if window["segment"]:
+            return
         await self._controller.observe(
             WindowsClosed(
                 version=window["version"],
@@ -191,6 +199,11 @@ class Decision:
         await self._controller.say(word)
         self._show()
         await self._reporter.said(word)
+
+    async def alerted(self, alert: Alerted) -> None:
+        """Take somebody else's alert into account."""
+        await self._controller.observe(alert)
+        self._show()
 
     def status(self) -> Mapping[str, Any]:
         """Mode, state and last rollback, for the API."""

@@ -15,12 +15,12 @@ from dataclasses import replace
 from collectors.batch import Decoded, PredictionBatch, Rejection
 from collectors.portions import portions
 from collectors.source import Chunk
-from detectors.pane import PaneError
 from detectors.rule import RuleSpec
-from detectors.window import ClosedWindow, Windows, WindowStateError
+from detectors.window import ClosedWindow, Windows
 from monitor.changes import ChangeWatch
 from monitor.comparing import Comparing
 from monitor.costs import costs_of
+from monitor.counting import WINDOWS, Counting
 from monitor.event_time import EventTime
 from monitor.forward_clock import ForwardClock
 from monitor.judging import Judge, Judged
@@ -32,6 +32,7 @@ from monitor.publishing import Publisher
 from monitor.recent_traffic import RecentTraffic
 from monitor.references import References
 from monitor.sampler import Sampler, sampled
+from monitor.segments import Segments
 from monitor.shadow_watch import ShadowWatch
 from monitor.store import Change, Snapshot, StoreUnavailable, Totals
 from monitor.streams import Stream, Streams
@@ -49,7 +50,7 @@ MEASUREMENTS_MAX = 5_000
 #: After a commit that failed, the next try comes so much later.
 RETRY_S = 1.0
 
-WINDOWS, LABELS, SHADOW = "windows", "labels", "shadow"
+LABELS, SHADOW = "labels", "shadow"
 
 
 class Engine:
@@ -68,6 +69,8 @@ class Engine:
         Has live requests scored by another version; None where none is.
     sampler
         Measures windows by something else than their events; None without any.
+    segments
+        Cuts the traffic into parts that are watched by themselves; by default into none.
     changes
         Watches the rows one by one, for the rules that count changes; by default for none.
     wall, monotonic
@@ -90,13 +93,13 @@ class Engine:
         changes: ChangeWatch | None = None,
         labels: LabelJoin | None = None,
         sampler: Sampler | None = None,
+        segments: Segments | None = None,
         shadow: ShadowWatch | None = None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
         self._streams = Streams(streams, metrics)
-        self._windows = windows
         self._references = references
         self._judge = judge
         self._store = store
@@ -126,7 +129,16 @@ class Engine:
         self._recent = RecentTraffic()
         # Measured in the last window. Before any, it is taken for a large one.
         self._measurements = MEASUREMENTS_MAX
-        self._comparing = Comparing(references, self._publisher)
+        self._segments = segments or Segments((), 0)
+        self._counting = Counting(
+            model,
+            windows,
+            references=references,
+            changes=self._changes,
+            segments=self._segments,
+            recent=self._recent,
+        )
+        self._comparing = Comparing(references, self._publisher, self._segments)
         self._trouble: str | None = None
         self._last_turn = monotonic()
         self._committed = self._standing()
@@ -135,6 +147,10 @@ class Engine:
     def streams(self) -> Iterable[Stream]:
         """The sources that are read."""
         return self._streams
+
+    @property
+    def _windows(self) -> Windows:
+        return self._counting.windows
 
     @property
     def committed(self) -> Committed:
@@ -159,35 +175,16 @@ class Engine:
         self._totals |= snapshot.totals
         self._versions.restore(row for row in snapshot.versions if row["model"] == self._model)
         self._streams.restore(snapshot, self._references.schema())
-        self._restore_windows(snapshot)
+        dropped = self._counting.restore(snapshot, self._versions)
+        self._event_time.restart(self._windows.watermark)
+        self._pending.change.dropped_panes.extend(dropped)
+        self._pending.dirty |= bool(dropped)
         if self._labels is not None:
             self._labels.restore(snapshot.states.get(LABELS), snapshot.performance_panes)
         if self._shadow is not None:
             self._shadow.restore(snapshot.states.get(SHADOW), snapshot.rules)
         self._committed = self._standing()
         self._publisher.follow({}, self._committed, count=False)
-
-    def _restore_windows(self, snapshot: Snapshot) -> None:
-        if WINDOWS not in snapshot.states:
-            return
-        names = {*self._versions, *(version for version, _ in snapshot.panes)}
-        try:
-            self._windows = Windows.decode(
-                self._windows.spec,
-                self._model,
-                snapshot.states[WINDOWS],
-                panes=snapshot.panes,
-                references={name: self._references.of(name) for name in names},
-                joint=self._windows.joint,
-            )
-            self._event_time.restart(self._windows.watermark)
-            for version, moment, rows in self._windows.counted():
-                self._recent.note(moment, version, rows)
-        except (WindowStateError, PaneError) as error:
-            # Windows are cut otherwise than before: what was open cannot be counted on.
-            log.warning("open windows are dropped, closed ones stay: %s", error)
-            self._pending.change.dropped_panes.extend(snapshot.panes)
-            self._pending.dirty = True
 
     def turn(self) -> Turn:
         """Read what has arrived, count it, and commit when it is time.
@@ -307,20 +304,16 @@ class Engine:
         if batch.role != "live":
             return Totals(events=batch.rows)
         self._versions.see(batch)
-        self._recent.add(batch)
-        rest = batch if batch.requests_only else self._references.collect(batch)
-        late = 0
-        if rest is not None:
-            if rest is not batch:
-                self._fix_schema()
-            reference = self._references.of(batch.version)
-            added = self._windows.add(rest, reference, self._wall(), advance=False)
-            late = added.late
-            self._changes.take(rest, reference, self._wall())
-            if part is not None:
-                self._event_time.note(stream.name, part, added.newest)
-            self._publisher.count_untimely(stream.name, late=added.late, ahead=added.ahead)
-        return Totals(events=batch.rows, late=late)
+        counted = self._counting.add(batch, self._wall())
+        if counted.added is None:
+            return Totals(events=batch.rows)
+        if counted.completed:
+            self._fix_schema()
+        added = counted.added
+        if part is not None:
+            self._event_time.note(stream.name, part, added.newest)
+        self._publisher.count_untimely(stream.name, late=added.late, ahead=added.ahead)
+        return Totals(events=batch.rows, late=added.late)
 
     def _fix_schema(self) -> None:
         """Watch the columns of the reference that has just come or been completed."""
@@ -330,8 +323,12 @@ class Engine:
             self._streams.fix(schema)
 
     def _conclude(self, window: ClosedWindow) -> None:
-        since, self._since_window = self._since_window, Totals()
         events = self._recent.between(window.begins, window.ends)
+        since, sampling = Totals(), []
+        if not window.segment:
+            since, self._since_window = self._since_window, since
+            sampling = [*sampled(self._sampler, window, events), *self._changes.of_window(window)]
+            self._versions.conclude(window.version, window.ends)
         judged = self._judge.conclude(
             window,
             # What it was counted against: the version's reference may be another by now.
@@ -340,11 +337,10 @@ class Engine:
             rejected=since.rejected,
             late=since.late,
             events_by_version=events,
-            sampled=(*sampled(self._sampler, window, events), *self._changes.of_window(window)),
+            sampled=sampling,
         )
         self._pending.conclude(judged)
         self._measurements = max(1, len(judged.row.measurements))
-        self._versions.conclude(window.version, window.ends)
         self._comparing.learn(window, judged)
 
     def _commit(self) -> Sequence[Judged]:
@@ -379,9 +375,16 @@ class Engine:
         return pending.judged
 
     def _export_limits(self) -> None:
-        parts = (self._windows, self._changes, self._versions, self._comparing, self._streams)
         costs = costs_of(
-            *parts, quarantine=self._quarantine, labels=self._labels, shadow=self._shadow
+            windows=self._windows,
+            changes=self._changes,
+            versions=self._versions,
+            comparing=self._comparing,
+            segments=self._segments,
+            streams=self._streams,
+            quarantine=self._quarantine,
+            labels=self._labels,
+            shadow=self._shadow,
         )
         self._publisher.follow(costs, self._committed)
         self._publisher.set_backlogs(self._unread)
@@ -410,6 +413,7 @@ class Engine:
         change.panes.update(self._windows.dirty_panes())
         change.dropped_panes.extend(self._windows.dropped_panes())
         change.states.update(self._references.changed())
+        change.states.update(self._segments.changed())
         change.totals.update(self._totals)
         rows, gone = self._versions.changes(self._model)
         change.versions.extend(rows)

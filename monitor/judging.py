@@ -15,12 +15,14 @@ from detectors.paired_comparison import SHADOW_METRICS
 from detectors.paired_windows import ClosedPairs
 from detectors.performance import PERFORMANCE_METRICS
 from detectors.performance_windows import ClosedPerformance
+from detectors.population import split
 from detectors.reference import Reference
 from detectors.rule import Judgement, RuleEvent, RuleSpec, RuleState, Verdict, advance, judge
 from detectors.window import ClosedWindow
 from monitor.circumstances import Look, Scene, Shadow, no_shadow
 from monitor.judging_cause import CauseJudging
 from monitor.judging_drift import GRAVITY, MEMORY, DriftJudging, drift_rows
+from monitor.rule_standings import RuleStanding, standing
 from monitor.store import WindowRow
 from rollback.observation import RuleReport
 
@@ -38,7 +40,7 @@ class Judged:
     incidents
         Breaches that opened, were confirmed or cleared, as rows of the store.
     rule_states
-        Changed states, by (rule, version).
+        Changed states, by rule and population (:mod:`detectors.population`).
     events_by_version
         Events of every version between the window's ends.
     labelled
@@ -66,20 +68,16 @@ class Frame(Protocol):
     def version(self) -> str: ...  # noqa: D102
 
     @property
+    def segment(self) -> str: ...  # noqa: D102
+
+    @property
+    def population(self) -> str: ...  # noqa: D102
+
+    @property
     def begins(self) -> float: ...  # noqa: D102
 
     @property
     def ends(self) -> float: ...  # noqa: D102
-
-
-@dataclass(frozen=True, slots=True)
-class RuleStanding:
-    """A rule, where it stands with the live version, and what it compared last."""
-
-    rule: RuleSpec
-    state: RuleState
-    last: Judgement | None
-    cause: Cause | None = None
 
 
 class Judge:
@@ -133,9 +131,11 @@ class Judge:
 
     def restore(self, states: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
         """Take up the states of the rules that are still configured."""
-        names = {rule.name for rule in self._rules}
+        looking = {rule.name: rule for rule in self._rules}
         self._states = {
-            key: RuleState.from_json(state) for key, state in states.items() if key[0] in names
+            (name, population): RuleState.from_json(state)
+            for (name, population), state in states.items()
+            if name in looking and looking[name].watches(split(population)[1])
         }
         self._drift.restore(states)
         self._causes.restore(states)
@@ -144,25 +144,21 @@ class Judge:
         """Let go of where rules stand with versions that are not remembered any more."""
         gone = set(versions)
         if gone:
-            self._states = {key: kept for key, kept in self._states.items() if key[1] not in gone}
-            self._judgements = {
-                key: kept for key, kept in self._judgements.items() if key[1] not in gone
-            }
-            self._drift.forget(gone)
-            self._causes.forget(gone)
+            populations = {key[1] for key in self._states if split(key[1])[0] in gone} | gone
+            for states in (self._states, self._judgements):
+                for key in [key for key in states if key[1] in populations]:
+                    del states[key]
+            self._drift.forget(populations)
+            self._causes.forget(populations)
 
     def standings(self, version: str | None) -> list[RuleStanding]:
         """Where each rule stands with a version; a version never seen stands nowhere yet."""
-        keys = [(rule, (rule.name, version or "")) for rule in self._rules]
-        return [
-            RuleStanding(
-                rule,
-                self._states.get(key, RuleState()),
-                self._judgements.get(key),
-                self._causes.of(key),
-            )
-            for rule, key in keys
-        ]
+        where = (version or "", self._states, self._judgements)
+        return [standing(rule, *where, self._causes.of) for rule in self._rules]
+
+    def judgements(self, population: str) -> Mapping[str, Judgement]:
+        """Return what each rule made of the last window of a population that it looked at."""
+        return {key[0]: last for key, last in self._judgements.items() if key[1] == population}
 
     def conclude(
         self,
@@ -240,7 +236,9 @@ class Judge:
         drifts = {} if scene is None else scene.drifts
         reports, incidents, states = [], [], {}
         for rule in self._rules:
-            key = (rule.name, window.version)
+            if not rule.watches(window.segment):
+                continue
+            key = (rule.name, window.population)
             before = self._states.get(key, RuleState())
             if (rule.metric in _LABEL_METRICS) != labelled:
                 if before.state in ("suspect", "breach"):
@@ -255,7 +253,7 @@ class Judge:
                 rule,
                 judgement,
                 state.state,
-                (window.version, window.begins, window.ends),
+                (window.population, window.begins, window.ends),
                 scene,
                 pair=pair.get("pair") or _pair_of(judgement, drift),
                 events_by_version=shares,
@@ -272,7 +270,7 @@ class Judge:
         return tuple(reports), tuple(incidents), states
 
     def _measurement_row(self, window: Frame, one: Measurement, events: int) -> dict[str, Any]:
-        threshold, verdict = self._verdict(one, events)
+        threshold, verdict = self._verdict(one, events, window.segment)
         return _frame_row(window) | {
             "column": one.column,
             "metric": one.metric,
@@ -285,7 +283,7 @@ class Judge:
             "verdict": verdict,
         }
 
-    def _verdict(self, one: Measurement, events: int) -> tuple[float | None, Verdict]:
+    def _verdict(self, one: Measurement, events: int, segment: str) -> tuple[float | None, Verdict]:
         """Judge one measurement by the rules that look at it; the gravest verdict wins.
 
         Without a rule there is nothing to judge by: no threshold, and unknown.
@@ -293,7 +291,7 @@ class Judge:
         judged = [
             (judgement.threshold, judgement.verdict)
             for rule in self._rules
-            if rule.covers(one)
+            if rule.watches(segment) and rule.covers(one)
             for judgement in (judge([one], events, rule),)
         ]
         return min(judged, key=lambda pair: GRAVITY[pair[1]], default=(None, "unknown"))
@@ -316,6 +314,7 @@ def _frame_row(window: Frame) -> dict[str, Any]:
     return {
         "model": window.model,
         "version": window.version,
+        "segment": window.segment,
         "begins": window.begins,
         "ends": window.ends,
     }
@@ -385,6 +384,7 @@ def _incident(
         "kind": event.kind,
         "model": window.model,
         "version": window.version,
+        "segment": window.segment,
         "rule": rule.name,
         "rollback": None,
         "evidence": {

@@ -14,7 +14,8 @@ from detectors.measurement import Measurement
 from detectors.paired_comparison import SHADOW_METRICS
 from detectors.paired_windows import ClosedPairs
 from detectors.rule import RuleSpec
-from monitor.judging import Judge, Judged, RuleStanding
+from monitor.judging import Judge, Judged
+from monitor.rule_standings import RuleStanding
 
 
 def shadow_rules(rules: Sequence[RuleSpec]) -> list[RuleSpec]:

@@ -118,12 +118,14 @@ class Daemon:
                 pruning = tasks.create_task(self._prune(), name="pruning")
                 sampling = tasks.create_task(self._sample(), name="sampling")
                 fetching = tasks.create_task(self._fetch(), name="fetching references")
+                alerting = tasks.create_task(self._parts.alerts.run(), name="telling of alerts")
                 shadow = tasks.create_task(self._shadow(), name="shadow")
                 await self._stopped_or(counting)
                 # Counting and deciding end by themselves, each behind the step it is in.
                 pruning.cancel()
                 sampling.cancel()
                 fetching.cancel()
+                alerting.cancel()
                 shadow.cancel()
         finally:
             await asyncio.wait_for(self._let_go(listening), STOP_TIMEOUT_S)
@@ -187,7 +189,7 @@ class Daemon:
             row = one.row.window
             log.info(
                 "window of %s closed: version %s, %d events, %s",
-                "labels" if one.labelled else "traffic" if one.live is None else "pairs",
+                _told_kind(one),
                 row["version"],
                 row["events"],
                 ", ".join(f"{report.rule} {report.state}" for report in one.reports) or "no rules",
@@ -267,3 +269,12 @@ class Daemon:
             return
         await self._parts.writer.run(lambda: self._parts.engine.replace_rules(rules))
         log.info("%d rules are in force", len(rules))
+
+
+def _told_kind(judged: Judged) -> str:
+    """Say what a window is of."""
+    if judged.labelled:
+        return "labels"
+    if judged.live is not None:
+        return "pairs"
+    return str(judged.row.window["segment"] or "traffic")

@@ -104,6 +104,11 @@ class Metrics:
             "What a rule compares the bound with.",
             *("model", "column", "metric"),
         )
+        self.segment = self._gauge(
+            "kedge_segment_drift_statistic",
+            "What a rule looks at in the last closed window of a segment of the traffic.",
+            *("model", "version", "segment", "column", "metric"),
+        )
         self.reference_rows = self._gauge(
             "kedge_reference_rows",
             "Rows of the reference of a version; 0 where it has none, and its drift is unknown.",
@@ -195,6 +200,12 @@ class Metrics:
             "kedge_operator_actions",
             "What people have said, by action (hold, resume, bless, quarantine).",
             *("model", "action"),
+        )
+        self.alerts = self._counter(
+            "kedge_alerts",
+            "Alerts of others that were posted, by what they were (hint, evidence, over, repeated, "
+            "other_model, no_data, shed).",
+            *("model", "outcome"),
         )
         self.rollback_duration = prometheus.Histogram(
             "kedge_rollback_duration_seconds",

@@ -16,7 +16,8 @@ _OPTIONAL = {"type": ["string", "null"]}
 _MEASUREMENT = {
     **dict.fromkeys(("window_start", "window_end"), _TIME),
     **dict.fromkeys(("model", "version", "metric"), _TEXT),
-    "column": _OPTIONAL,
+    # Null for all traffic of the version.
+    **dict.fromkeys(("column", "segment"), _OPTIONAL),
     # Of a shadow, in the place of a column: the version that it is compared with.
     "live": _TEXT,
     **dict.fromkeys(("value", "low", "high", "p_value", "threshold"), _NUMBER),
@@ -29,6 +30,7 @@ _MEASUREMENT = {
 _WINDOW = {
     **dict.fromkeys(("window_start", "window_end"), _TIME),
     **dict.fromkeys(("model", "version"), _TEXT),
+    "segment": _OPTIONAL,
     # Of an hour, which is what is left of windows that retention has taken: the mean number of
     # events in a window, or null, and no other counts; with it comes the number of windows.
     "events": _NUMBER,
@@ -57,6 +59,7 @@ _CAUSE = {
 }
 _INCIDENT = {
     "id": _COUNT,
+    "segment": _OPTIONAL,
     "at": _TIME,
     **dict.fromkeys(("kind", "model"), _TEXT),
     **dict.fromkeys(("version", "rule", "rollback"), _OPTIONAL),
@@ -89,15 +92,16 @@ def description() -> dict[str, Any]:
                 }
             },
             "/api/v1/measurements": _list(
-                "measurements", _MEASUREMENT, "model", "version", "column", "metric"
+                "measurements", _MEASUREMENT, "model", "version", "segment", "column", "metric"
             ),
-            "/api/v1/windows": _list("windows", _WINDOW, "model", "version"),
-            "/api/v1/incidents": _list("incidents", _INCIDENT, "model", "version"),
+            "/api/v1/windows": _list("windows", _WINDOW, "model", "version", "segment"),
+            "/api/v1/incidents": _list("incidents", _INCIDENT, "model", "version", "segment"),
             "/api/v1/rollbacks": {
                 **_list("rollbacks", _ROLLBACK, "model"),
                 "post": _request_rollback(),
             },
             **steering(),
+            "/api/v1/alerts": {"post": _alerts()},
             "/api/v1/predictions": _ingest(
                 "Send prediction events: one a line, or an array of them",
                 {"application/x-ndjson": _TEXT, "application/json": _EVENTS},
@@ -196,6 +200,13 @@ def steering() -> dict[str, Any]:
             "post": _change("Call a version unfit", unfit, made={**of_version, "until": _TIME})
         },
     }
+
+
+def _alerts() -> dict[str, Any]:
+    body = _object({"alerts": {"type": "array", "items": _EVENT}})
+    counts = _object({"alerts": {"type": "object", "additionalProperties": _COUNT}})
+    summary = "Send the webhook of Alertmanager (version 4) or Grafana (version 1)"
+    return _change(summary, body, "202", counts)
 
 
 def _change(

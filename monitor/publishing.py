@@ -133,6 +133,8 @@ class Publisher:
         row = judged.row
         if judged.live is not None:
             self._shadow.show(row.window, judged.live, row.measurements)
+        elif row.window["segment"]:
+            self.set_segment(row.window, row.measurements)
         elif judged.labelled:
             self.set_performance(judged.row.window, judged.row.measurements)
         else:
@@ -149,6 +151,16 @@ class Publisher:
                 self._set_whole(model, version, one)
             else:
                 self._set_column(model, version, one)
+
+    def set_segment(self, row: Mapping[str, Any], measured: Sequence[Mapping[str, Any]]) -> None:
+        """Export what rules look at in a closed window of a segment, and nothing else of it."""
+        metrics = self._metrics
+        labels = (row["model"], metrics.version(row["version"]), row["segment"])
+        for one in measured:
+            if one["threshold"] is not None:
+                column = "" if one["column"] is None else metrics.column(one["column"])
+                gauge = metrics.segment.labels(*labels, column, one["metric"])
+                gauge.set(_number(one["value"]))
 
     def set_performance(
         self, row: Mapping[str, Any], measured: Sequence[Mapping[str, Any]]

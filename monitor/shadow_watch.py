@@ -22,8 +22,9 @@ from detectors.paired_answers import PairedAnswer, PairedStateError
 from detectors.paired_comparison import measure_paired
 from detectors.paired_windows import ClosedPairs, PairedWindows
 from detectors.rule import RuleSpec
-from monitor.judging import Judged, RuleStanding
+from monitor.judging import Judged
 from monitor.judging_shadow import ShadowJudging
+from monitor.rule_standings import RuleStanding
 from monitor.shadow_queue import OUTCOMES, Answered, ShadowQueue, sampled_requests
 from monitor.shadow_recent import RecentRequests
 from monitor.turn import Pending

@@ -15,6 +15,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
@@ -23,11 +24,13 @@ from aiohttp import web
 
 from collectors.spool_source import SpoolSource
 from monitor import openapi
+from monitor.alerts import Alerts
 from monitor.metrics import Metrics
 from monitor.queries import LIMIT_DEFAULT, LIMIT_MAX, Filter, Queries
 from monitor.request_body import BODY_TIMEOUT_S, Bodies
 from monitor.secret import SecretUnreadableError
 from monitor.store_errors import StoreUnavailable
+from monitor.web_alerts import AlertRoute
 from monitor.web_ingest import Ingest
 from monitor.web_operate import Operating, Operator
 
@@ -66,6 +69,8 @@ class Web:
         a file that is rotated); None where no token is configured.
     max_body_bytes
         Longest request body; more is 413.
+    alerts
+        What posted alerts go to.
     sources
         What posted events go to.
     body_timeout_s
@@ -90,6 +95,7 @@ class Web:
         metrics: Metrics,
         token: Callable[[], str | None],
         max_body_bytes: int,
+        alerts: Alerts,
         sources: Sequence[SpoolSource] = (),
         body_timeout_s: float = BODY_TIMEOUT_S,
         ingest_apart: bool = False,
@@ -101,6 +107,9 @@ class Web:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="kedge-reader")
         self._bodies = Bodies(max_body_bytes, timeout_s=body_timeout_s, refused=self.count_refused)
         operating = Operating(model, view, bodies=self._bodies, authorize=self._authorize)
+        alerting = AlertRoute(
+            alerts, alerts.settings, bodies=self._bodies, authorize=self._authorize
+        )
         ingest = Ingest(sources, bodies=self._bodies, metrics=metrics, authorize=self._authorize)
         self.app = web.Application(client_max_size=max_body_bytes, middlewares=[problems])
         self.app.router.add_routes(
@@ -117,6 +126,7 @@ class Web:
                 web.get("/api/v1/rollbacks/{id}", self._rollback),
                 web.get("/api/v1/holds", self._holds),
                 *operating.routes(),
+                *alerting.routes(),
                 web.get("/api/v1/openapi.json", self._openapi),
             ]
         )
@@ -155,15 +165,15 @@ class Web:
         return _json(self._view.status())
 
     async def _measurements(self, request: web.Request) -> web.Response:
-        wanted = filter_of(request.query, "model", "version", "column", "metric")
+        wanted = _of_segment(request, "model", "version", "column", "metric")
         return _json({"measurements": await self._read(lambda: self._queries.measurements(wanted))})
 
     async def _windows(self, request: web.Request) -> web.Response:
-        wanted = filter_of(request.query, "model", "version")
+        wanted = _of_segment(request, "model", "version")
         return _json({"windows": await self._read(lambda: self._queries.windows(wanted))})
 
     async def _incidents(self, request: web.Request) -> web.Response:
-        wanted = filter_of(request.query, "model", "version")
+        wanted = _of_segment(request, "model", "version", unsaid="*")
         return _json({"incidents": await self._read(lambda: self._queries.incidents(wanted))})
 
     async def _rollbacks(self, request: web.Request) -> web.Response:
@@ -225,6 +235,13 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
             problem["detail"] = error.text
         kept = {k: v for k, v in error.headers.items() if k in _KEPT_HEADERS}
         return _json(problem, error.status, "application/problem+json", kept)
+
+
+def _of_segment(request: web.Request, *names: str, unsaid: str = "") -> Filter:
+    """Read a filter of one segment, of any (``*``), or of all traffic (nothing)."""
+    wanted = filter_of(request.query, *names, "segment")
+    segment = unsaid if wanted.segment is None else wanted.segment
+    return replace(wanted, segment=None if segment == "*" else segment)
 
 
 def filter_of(query: Mapping[str, str], *names: str) -> Filter:

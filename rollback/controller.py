@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from collectors.registry import (
     ModelVersion,
@@ -20,6 +20,7 @@ from collectors.registry import (
     RegistryTransientError,
 )
 from rollback.actuator import Actuator, CheckUnavailableError, Done, HeldHere
+from rollback.better import ShadowComparison
 from rollback.command import Act, Call, Notify, Precheck, ReadRegistry, WriteTransition
 from rollback.decision import step
 from rollback.journal import Journal
@@ -40,9 +41,15 @@ from rollback.policy import Policy
 from rollback.record import JsonObject, RollbackRecord, Transition
 from rollback.request import remembered_of
 from rollback.state import State
+from rollback.world_or_model import needs_columns
 
 OnChange: TypeAlias = Callable[[Transition, RollbackRecord | None], Awaitable[None]]
 OnMemory: TypeAlias = Callable[[Memory], Awaitable[None]]
+Reads: TypeAlias = Callable[[Sequence[str]], Awaitable[Mapping[str, frozenset[str]]]]
+Compare: TypeAlias = Callable[[str, str], Awaitable[ShadowComparison | None]]
+
+#: Versions, the newest, of which it is asked what they depend on: one of them is the target.
+TARGETS_ASKED_MAX: Final = 10
 
 
 class RegistryReader(Protocol):
@@ -84,6 +91,11 @@ class Controller:
         Told of every transition, after it was written, with its record if it has one.
     on_memory
         Told what to remember, whenever that has changed.
+    reads
+        Tells which input columns versions depend on, of those of which it is known.
+    compare
+        Tells what a shadow found of a target, given the version that serves and the target; None
+        where it has not compared them. It must answer at once: nothing else goes on meanwhile.
 
     Raises
     ------
@@ -105,6 +117,8 @@ class Controller:
         memory: Memory | None = None,
         on_change: OnChange | None = None,
         on_memory: OnMemory | None = None,
+        reads: Reads | None = None,
+        compare: Compare | None = None,
     ) -> None:
         self._model = model
         self._alias = alias
@@ -121,6 +135,8 @@ class Controller:
         self._new_id = new_id
         self._on_change = on_change
         self._on_memory = on_memory
+        self._reads = reads
+        self._compare = compare
         self._state = self._blank(memory or Memory())
         self._kept = self._state.memory
         self._lock = asyncio.Lock()
@@ -280,7 +296,20 @@ class Controller:
         except RegistryError as error:
             return RegistryFailed(str(error), transient=isinstance(error, RegistryTransientError))
         undone = await self._undone(self._state.record)
-        return RegistryRead(model.aliases.get(self._alias), tuple(versions), undone)
+        reads = await self._columns_read(self._state.record, versions)
+        return RegistryRead(model.aliases.get(self._alias), tuple(versions), undone, reads)
+
+    async def _columns_read(
+        self, record: RollbackRecord | None, versions: Sequence[ModelVersion]
+    ) -> Mapping[str, frozenset[str]]:
+        """Ask what the versions that may be gone to depend on, where a gate needs to know."""
+        if self._reads is None or record is None or not record.undecided:
+            return {}
+        if record.manual or not needs_columns(record.evidence):
+            return {}
+        fit = [one for one in versions if one.ready and one.version != record.from_version]
+        fit.sort(key=lambda one: one.number, reverse=True)
+        return await self._reads([one.version for one in fit[:TARGETS_ASKED_MAX]])
 
     async def _undone(self, record: RollbackRecord | None) -> tuple[str, ...]:
         if record is None or record.state != "VERIFYING":
@@ -304,7 +333,9 @@ class Controller:
                 held |= any(isinstance(problem, HeldHere) for problem in found)
         except (CheckUnavailableError, RegistryTransientError) as error:
             return RegistryFailed(str(error), transient=True)
-        return Prechecked(command.record_id, tuple(problems), held)
+        asked = self._compare if self._policy.gates.better_on_shadow != "off" else None
+        shadow = await asked(command.from_version, command.to_version) if asked else None
+        return Prechecked(command.record_id, tuple(problems), held, shadow)
 
     async def _act(self, command: Act) -> Observation:
         name = command.step

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from collectors.registry_answers import ModelVersion
 from detectors.cause import Cause
+from rollback.better import ShadowComparison
 from rollback.record import RollbackRecord
 
 RuleState: TypeAlias = Literal["ok", "suspect", "breach", "unknown"]
@@ -72,11 +73,15 @@ class RegistryRead:
     ----------
     undone
         Steps that were done, and that somebody else took back; looked for while verifying.
+    reads
+        Input columns that versions depend on, as far as they are known; asked for where a breach
+        comes from the inputs.
     """
 
     alias_version: str | None
     versions: tuple[ModelVersion, ...] = ()
     undone: tuple[str, ...] = ()
+    reads: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +100,14 @@ class Prechecked:
     ----------
     held
         Whether one of the problems is that a person stopped us, at the object of a step.
+    shadow
+        What a shadow found of the target on the same requests; None where none was asked.
     """
 
     record_id: str
     problems: tuple[str, ...] = ()
     held: bool = False
+    shadow: ShadowComparison | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +198,32 @@ Word: TypeAlias = HoldSet | HoldCleared | VersionBlessed | VersionQuarantined
 
 
 @dataclass(frozen=True, slots=True)
+class Alerted:
+    """Somebody else's alert fires, or is over.
+
+    Parameters
+    ----------
+    name, key
+        What it is called, and what tells it from every other one.
+    version
+        The version that it is about; None where it does not say.
+    starts_at
+        When it began to fire, seconds since the epoch.
+    confirms
+        Whether the configuration takes it as evidence of a breach.
+    """
+
+    name: str
+    key: str
+    firing: bool
+    starts_at: float
+    version: str | None = None
+    summary: str = ""
+    confirms: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Resumed:
     """Kedge starts, and the journal says what was open and what happened lately."""
 
@@ -210,5 +244,6 @@ Observation: TypeAlias = (
     | HoldCleared
     | VersionBlessed
     | VersionQuarantined
+    | Alerted
     | Resumed
 )

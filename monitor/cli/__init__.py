@@ -64,6 +64,8 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
         "resume": ("monitor.cli.resume", "Let automatic action go on."),
         "bless": ("monitor.cli.bless", "Call a version a fit target."),
         "quarantine": ("monitor.cli.quarantine", "Call a version unfit for a while."),
+        "drill": ("monitor.cli.drill", "Rehearse the rollback path without changing anything."),
+        "gate": ("monitor.cli.gate", "Say whether a challenger may be promoted."),
         "db": ("monitor.cli.db", "Bring the store's schema up to date."),
         "dashboards": ("monitor.cli.dashboards", "Write the Grafana dashboards."),
     },

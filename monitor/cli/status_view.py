@@ -63,21 +63,35 @@ def _by(said: Mapping[str, Any]) -> str:
 def tables(status: Mapping[str, Any]) -> Iterator[Table]:
     """Return the tables that have rows: versions, rules, rollbacks."""
     filled = (
-        _versions(status["versions"]),
+        _versions(status["versions"], status["rollback"].get("versions", [])),
         _rules(status["rules"]),
         _rollbacks(status.get("rollbacks", [])),
     )
     yield from (table for table in filled if table.row_count)
 
 
-def _versions(versions: list[Mapping[str, Any]]) -> Table:
-    table = _table("version", "events", "last window", "reference", right=("events",))
+def _versions(versions: list[Mapping[str, Any]], marks: list[Mapping[str, Any]]) -> Table:
+    history = {one["version"]: one for one in marks}
+    table = _table(
+        *("version", "events", "last window", "healthy windows", "reference"), right=("events",)
+    )
     for one in versions:
         reference = _reference(one.get("reference"))
         table.add_row(
-            *texts(one["version"], f"{one['events']:,}", one["last_window_end"], reference)
+            *texts(one["version"], f"{one['events']:,}", one["last_window_end"]),
+            *texts(_history(history.get(one["version"])), reference),
         )
     return table
+
+
+def _history(history: Mapping[str, Any] | None) -> str:
+    """Say how a version did by the rules that roll back."""
+    if history is None:
+        return "-"
+    if history["healthy_windows"]:
+        return f"{history['healthy_windows']:,}, last {history['healthy_at']}"
+    breached = history.get("breached_at")
+    return "0" if breached is None else f"0, in breach {breached}"
 
 
 def _reference(reference: Mapping[str, Any] | None) -> str:
@@ -99,6 +113,7 @@ def _rules(rules: list[Mapping[str, Any]]) -> Table:
     )
     for one in rules:
         column = f" of {one['column']}" if one["column"] else ""
+        column += f" in {one['segment']}" if one.get("segment") else ""
         bounds = f"{_figure(one['value'])} [{_figure(one['low'])}, {_figure(one['high'])}]"
         name, since, *rest = texts(
             *(one["name"], one["since"], f"{one['metric']}{column}", bounds),
