@@ -33,6 +33,7 @@ from monitor.label_settling import JoinSpec
 from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
 from monitor.model_age import ModelAge
+from monitor.notifying import Notifier
 from monitor.queries import Queries
 from monitor.reference_fetching import ReferenceFetching
 from monitor.reference_kinds import fetching_of, references_of
@@ -87,6 +88,7 @@ class Parts:
     sampling: Sampling
     fetching: ReferenceFetching | None
     alerts: Alerts
+    notifier: Notifier
     web: Web
     registry: MlflowRegistry | None
     changes_allowed: bool
@@ -123,6 +125,7 @@ async def compose(settings: Settings) -> Parts:
     references = references_of(settings)
     engine = engine_of(settings, store, metrics, sampling, references=references)
     await writer.run(lambda: engine.restore(snapshot))
+    notifier = Notifier(settings.notify, metrics)
     deciding = _deciding(
         settings,
         store,
@@ -131,6 +134,7 @@ async def compose(settings: Settings) -> Parts:
         registry=registry,
         references=references,
         memory=remembered(snapshot.states),
+        notifier=notifier,
     )
     view = DaemonView(settings, engine, deciding)
     alerts = Alerts(settings.model.name, settings.alerts, metrics, deciding.alerted)
@@ -154,6 +158,7 @@ async def compose(settings: Settings) -> Parts:
         sampling,
         fetching_of(settings, references, registry, metrics),
         alerts,
+        notifier,
         web,
         registry,
         changes_allowed=settings.http.token is not None,
@@ -341,6 +346,7 @@ def _deciding(
     registry: MlflowRegistry | None,
     references: References,
     memory: Memory,
+    notifier: Notifier,
 ) -> Deciding:
     model, policy = settings.model, settings.rollback.policy
     if registry is None:
@@ -353,7 +359,7 @@ def _deciding(
         change = change_of(memory)
         await writer.run(lambda: store.commit(change))
 
-    reporter = Reporter(model.name, metrics, keep_incidents)
+    reporter = Reporter(model.name, metrics, keep_incidents, tell=notifier.tell)
     return Decision(
         Controller(
             model.name,
