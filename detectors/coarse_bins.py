@@ -10,7 +10,7 @@ import numpy as np
 from detectors.ascending import distinct
 from detectors.category_counts import CategoryCounts
 from detectors.number_counts import NumberCounts
-from detectors.profile import CategoryProfile, NumberProfile, Profile
+from detectors.profile import CategoryProfile, NumberProfile, ScalarProfile
 
 if TYPE_CHECKING:
     from collectors.batch import Ints
@@ -60,7 +60,7 @@ class CoarseBins:
         return np.diff(upto[self.ends], prepend=0)
 
 
-def coarse_bins(profile: Profile) -> CoarseBins:
+def coarse_bins(profile: ScalarProfile) -> CoarseBins:
     """Cut a column into about :data:`PARTS` bins, and one for missing values.
 
     Numbers are cut at quantiles of the reference, half-open ``(a, b]``, open at both ends; a

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from collectors.kinds import FORMATS, METERS, options_of
 from collectors.labels import JoinsLabels
 from collectors.quarantine import Quarantine
 from collectors.registry import MlflowRegistry
+from collectors.segments import ReadsSegments
 from collectors.source import Source
 from collectors.spool_source import SpoolSettings, SpoolSource
 from collectors.tap_settings import MirrorSettings, ProxySettings
@@ -28,6 +29,7 @@ from monitor.drift_budget import drift_spec
 from monitor.engine import Engine
 from monitor.journal import StoreJournal
 from monitor.judging import Judge
+from monitor.judging_shadow import other_rules
 from monitor.keeping import Keeper, Rejected
 from monitor.label_settling import JoinSpec
 from monitor.labels import LabelJoin
@@ -41,6 +43,8 @@ from monitor.references import References
 from monitor.remembering import change_of, remembered
 from monitor.rollback_parts import actuators_of, registry_of
 from monitor.sampling import Sampling, Target
+from monitor.segment_settings import looked_at, segment_of
+from monitor.segments import Segments
 from monitor.settings import EventSpan, RuleSettings, Settings, SourceSettings, TimeSpan
 from monitor.settings_rules import DRIFT
 from monitor.store import Store, sqlite_path
@@ -51,6 +55,9 @@ from monitor.web import Web
 from monitor.writer import Writer
 from rollback.controller import Controller, record_id
 from rollback.memory import Memory
+
+if TYPE_CHECKING:
+    from monitor.shadow_composition import ShadowParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,7 @@ class Parts:
     web: Web
     registry: MlflowRegistry | None
     changes_allowed: bool
+    shadow: ShadowParts | None = None
 
     async def close(self) -> None:
         """Let everything go, the store last."""
@@ -123,7 +131,8 @@ async def compose(settings: Settings) -> Parts:
     registry = registry_of(settings)
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
-    engine = engine_of(settings, store, metrics, sampling, references=references)
+    shadow = _shadow(settings)
+    engine = engine_of(settings, store, metrics, sampling, references=references, shadow=shadow)
     await writer.run(lambda: engine.restore(snapshot))
     notifier = Notifier(settings.notify, metrics)
     deciding = _deciding(
@@ -162,7 +171,16 @@ async def compose(settings: Settings) -> Parts:
         web,
         registry,
         changes_allowed=settings.http.token is not None,
+        shadow=shadow,
     )
+
+
+def _shadow(settings: Settings) -> ShadowParts | None:
+    if not settings.shadow.scores and not settings.shadow.recent_max:
+        return None
+    from monitor.shadow_composition import shadow_of  # noqa: PLC0415 - the scoring server's modules
+
+    return shadow_of(settings, window_spec(settings), rule_specs(settings))
 
 
 def rule_specs(settings: Settings) -> tuple[RuleSpec, ...]:
@@ -171,7 +189,10 @@ def rule_specs(settings: Settings) -> tuple[RuleSpec, ...]:
 
 
 def _rule_spec(rule: RuleSettings, settings: Settings) -> RuleSpec:
-    drift = drift_spec(rule, settings.windows) if rule.metric == DRIFT else None
+    drift = None
+    if rule.metric == DRIFT:
+        populations = looked_at(rule, settings.segments, settings.limits.segments_max)
+        drift = drift_spec(rule, settings.windows, populations=populations)
     return RuleSpec(
         name=rule.name,
         metric=measured_metric(rule),
@@ -186,6 +207,7 @@ def _rule_spec(rule: RuleSettings, settings: Settings) -> RuleSpec:
         action=rule.action,
         change=change_spec(rule),
         drift=drift,
+        segment=segment_of(rule),
     )
 
 
@@ -229,6 +251,7 @@ def engine_of(
     *,
     references: References | None = None,
     past: Past | None = None,
+    shadow: ShadowParts | None = None,
 ) -> Engine:
     """Return the counting, of the configured sources or of the past."""
     references = references_of(settings) if references is None else references
@@ -236,9 +259,13 @@ def engine_of(
     monotonic = time.monotonic if past is None else past.monotonic
     streams = [past.stream] if past is not None else _streams(settings, references)
     labels = _labels(settings, monotonic)
+    segments = Segments(settings.segments.keys, limits.segments_max)
     for stream in streams:
-        if labels is not None and isinstance(stream.format, JoinsLabels):
+        joins = labels is not None or shadow is not None
+        if joins and isinstance(stream.format, JoinsLabels):
             stream.format.join_labels()
+        if segments.event_keys and isinstance(stream.format, ReadsSegments):
+            stream.format.read_segments(segments.event_keys)
     spec = window_spec(settings)
     judge, windows = (Judge, Windows) if past is None else (past.judge, past.windows)
     quarantine = Quarantine(_quarantine_path(settings), limits.quarantine_bytes)
@@ -250,10 +277,12 @@ def engine_of(
             settings.model.name,
             joint=settings.detectors.joint,
             versions_max=limits.versions_max,
+            segments_max=len(settings.segments.keys) * (limits.segments_max + 1),
         ),
         references=references,
+        segments=segments,
         judge=judge(
-            rules=rule_specs(settings),
+            rules=other_rules(rule_specs(settings)),
             confidence=settings.detectors.confidence,
             psi_bins=settings.detectors.psi_bins,
             metrics=settings.detectors.metrics,
@@ -265,6 +294,7 @@ def engine_of(
         idle_s=settings.windows.idle_s,
         sampler=sampling,
         labels=labels,
+        shadow=None if shadow is None else shadow.watch,
         changes=ChangeWatch(
             rule_specs(settings),
             metrics,

@@ -174,8 +174,10 @@ class Decision:
         self._show()
 
     async def observe(self, judged: Judged) -> None:
-        """Take a judged window into account."""
+        """Take a judged window into account; one of a segment says nothing of the whole."""
         window = judged.row.window
+        if window["segment"]:
+            return
         await self._controller.observe(
             WindowsClosed(
                 version=window["version"],

@@ -11,14 +11,18 @@ from detectors.change_kinds import LOSS_METRICS
 from detectors.drift_rule import Drift
 from detectors.kinds import COLUMN_DEFAULTS, measure
 from detectors.measurement import Measurement
+from detectors.paired_comparison import SHADOW_METRICS
+from detectors.paired_windows import ClosedPairs
 from detectors.performance import PERFORMANCE_METRICS
 from detectors.performance_windows import ClosedPerformance
+from detectors.population import split
 from detectors.reference import Reference
 from detectors.rule import Judgement, RuleEvent, RuleSpec, RuleState, Verdict, advance, judge
 from detectors.window import ClosedWindow
 from monitor.circumstances import Look, Scene, Shadow, no_shadow
 from monitor.judging_cause import CauseJudging
 from monitor.judging_drift import GRAVITY, MEMORY, DriftJudging, drift_rows
+from monitor.rule_standings import RuleStanding, standing
 from monitor.store import WindowRow
 from rollback.observation import RuleReport
 
@@ -36,11 +40,13 @@ class Judged:
     incidents
         Breaches that opened, were confirmed or cleared, as rows of the store.
     rule_states
-        Changed states, by (rule, version).
+        Changed states, by rule and population (:mod:`detectors.population`).
     events_by_version
         Events of every version between the window's ends.
     labelled
         Whether the window is one of predictions and their labels, and not of traffic.
+    live
+        Of a window of a shadow, the version that it is compared with.
     """
 
     row: WindowRow
@@ -49,6 +55,7 @@ class Judged:
     rule_states: Mapping[tuple[str, str], Mapping[str, Any]]
     events_by_version: Mapping[str, int]
     labelled: bool = False
+    live: str | None = None
 
 
 class Frame(Protocol):
@@ -61,20 +68,16 @@ class Frame(Protocol):
     def version(self) -> str: ...  # noqa: D102
 
     @property
+    def segment(self) -> str: ...  # noqa: D102
+
+    @property
+    def population(self) -> str: ...  # noqa: D102
+
+    @property
     def begins(self) -> float: ...  # noqa: D102
 
     @property
     def ends(self) -> float: ...  # noqa: D102
-
-
-@dataclass(frozen=True, slots=True)
-class RuleStanding:
-    """A rule, where it stands with the live version, and what it compared last."""
-
-    rule: RuleSpec
-    state: RuleState
-    last: Judgement | None
-    cause: Cause | None = None
 
 
 class Judge:
@@ -128,9 +131,11 @@ class Judge:
 
     def restore(self, states: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
         """Take up the states of the rules that are still configured."""
-        names = {rule.name for rule in self._rules}
+        looking = {rule.name: rule for rule in self._rules}
         self._states = {
-            key: RuleState.from_json(state) for key, state in states.items() if key[0] in names
+            (name, population): RuleState.from_json(state)
+            for (name, population), state in states.items()
+            if name in looking and looking[name].watches(split(population)[1])
         }
         self._drift.restore(states)
         self._causes.restore(states)
@@ -139,25 +144,21 @@ class Judge:
         """Let go of where rules stand with versions that are not remembered any more."""
         gone = set(versions)
         if gone:
-            self._states = {key: kept for key, kept in self._states.items() if key[1] not in gone}
-            self._judgements = {
-                key: kept for key, kept in self._judgements.items() if key[1] not in gone
-            }
-            self._drift.forget(gone)
-            self._causes.forget(gone)
+            populations = {key[1] for key in self._states if split(key[1])[0] in gone} | gone
+            for states in (self._states, self._judgements):
+                for key in [key for key in states if key[1] in populations]:
+                    del states[key]
+            self._drift.forget(populations)
+            self._causes.forget(populations)
 
     def standings(self, version: str | None) -> list[RuleStanding]:
         """Where each rule stands with a version; a version never seen stands nowhere yet."""
-        keys = [(rule, (rule.name, version or "")) for rule in self._rules]
-        return [
-            RuleStanding(
-                rule,
-                self._states.get(key, RuleState()),
-                self._judgements.get(key),
-                self._causes.of(key),
-            )
-            for rule, key in keys
-        ]
+        where = (version or "", self._states, self._judgements)
+        return [standing(rule, *where, self._causes.of) for rule in self._rules]
+
+    def judgements(self, population: str) -> Mapping[str, Judgement]:
+        """Return what each rule made of the last window of a population that it looked at."""
+        return {key[0]: last for key, last in self._judgements.items() if key[1] == population}
 
     def conclude(
         self,
@@ -201,12 +202,12 @@ class Judge:
 
     def conclude_labels(
         self,
-        window: ClosedPerformance,
+        window: ClosedPerformance | ClosedPairs,
         found: Sequence[Measurement],
         *,
         events_by_version: Mapping[str, int],
     ) -> Judged:
-        """Move on the rules of labelled predictions, by what was measured of a window of them."""
+        """Move on the rules of labelled predictions, or of pairs of them, by a window of such."""
         pairs = window.counts.n
         reports, incidents, states = self._move(window, found, pairs, None, events_by_version)
         row = WindowRow(
@@ -235,7 +236,9 @@ class Judge:
         drifts = {} if scene is None else scene.drifts
         reports, incidents, states = [], [], {}
         for rule in self._rules:
-            key = (rule.name, window.version)
+            if not rule.watches(window.segment):
+                continue
+            key = (rule.name, window.population)
             before = self._states.get(key, RuleState())
             if (rule.metric in _LABEL_METRICS) != labelled:
                 if before.state in ("suspect", "breach"):
@@ -250,7 +253,7 @@ class Judge:
                 rule,
                 judgement,
                 state.state,
-                (window.version, window.begins, window.ends),
+                (window.population, window.begins, window.ends),
                 scene,
                 pair=pair.get("pair") or _pair_of(judgement, drift),
                 events_by_version=shares,
@@ -267,7 +270,7 @@ class Judge:
         return tuple(reports), tuple(incidents), states
 
     def _measurement_row(self, window: Frame, one: Measurement, events: int) -> dict[str, Any]:
-        threshold, verdict = self._verdict(one, events)
+        threshold, verdict = self._verdict(one, events, window.segment)
         return _frame_row(window) | {
             "column": one.column,
             "metric": one.metric,
@@ -280,7 +283,7 @@ class Judge:
             "verdict": verdict,
         }
 
-    def _verdict(self, one: Measurement, events: int) -> tuple[float | None, Verdict]:
+    def _verdict(self, one: Measurement, events: int, segment: str) -> tuple[float | None, Verdict]:
         """Judge one measurement by the rules that look at it; the gravest verdict wins.
 
         Without a rule there is nothing to judge by: no threshold, and unknown.
@@ -288,14 +291,14 @@ class Judge:
         judged = [
             (judgement.threshold, judgement.verdict)
             for rule in self._rules
-            if rule.covers(one)
+            if rule.watches(segment) and rule.covers(one)
             for judgement in (judge([one], events, rule),)
         ]
         return min(judged, key=lambda pair: GRAVITY[pair[1]], default=(None, "unknown"))
 
 
-#: What is measured in windows of labelled predictions.
-_LABEL_METRICS = PERFORMANCE_METRICS | LOSS_METRICS
+#: What is measured in windows of labelled predictions, or of pairs; never in those of traffic.
+_LABEL_METRICS = PERFORMANCE_METRICS | LOSS_METRICS | SHADOW_METRICS
 
 
 def measured_for(rules: Iterable[RuleSpec]) -> frozenset[str]:
@@ -311,6 +314,7 @@ def _frame_row(window: Frame) -> dict[str, Any]:
     return {
         "model": window.model,
         "version": window.version,
+        "segment": window.segment,
         "begins": window.begins,
         "ends": window.ends,
     }
@@ -380,6 +384,7 @@ def _incident(
         "kind": event.kind,
         "model": window.model,
         "version": window.version,
+        "segment": window.segment,
         "rule": rule.name,
         "rollback": None,
         "evidence": {

@@ -8,6 +8,7 @@ from typing import Any
 
 from detectors.cause import Cause, Circumstances, cause_of
 from detectors.judgement import Judgement, RuleSpec, Verdict
+from detectors.population import split
 from detectors.rule import State
 from monitor.circumstances import Scene, Shadow, no_shadow, symptom_of
 from monitor.onset import ONSET, Onset
@@ -35,13 +36,13 @@ class CauseJudging:
 
     def restore(self, states: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
         """Take up what was kept with the states of rules."""
-        self._seen = {version for _, version in states}
+        self._seen = {split(population)[0] for _, population in states}
         for key, state in states.items():
             if ONSET in state:
                 try:
                     self._onsets[key] = Onset.from_json(state[ONSET])
                 except ValueError as error:
-                    log.warning("rule %s counts windows of version %s anew: %s", *key, error)
+                    log.warning("rule %s counts windows of %s anew: %s", *key, error)
 
     def replace_rules(self, changed: Collection[str]) -> None:
         """Let go of what rules that `changed` saw."""
@@ -49,11 +50,11 @@ class CauseJudging:
             for key in [key for key in kept if key[0] in changed]:
                 del kept[key]
 
-    def forget(self, versions: Collection[str]) -> None:
-        """Let go of versions."""
-        self._seen.difference_update(versions)
+    def forget(self, populations: Collection[str]) -> None:
+        """Let go of versions, and of segments of them."""
+        self._seen.difference_update(populations)
         for kept in (self._onsets, self._latest):
-            for key in [key for key in kept if key[1] in versions]:
+            for key in [key for key in kept if key[1] in populations]:
                 del kept[key]
 
     def arrive(self, version: str, rules: Sequence[RuleSpec]) -> None:
@@ -85,12 +86,13 @@ class CauseJudging:
         state
             Where the rule stands after the window.
         frame
-            The window's version, beginning and end.
+            The window's population (a version, or a segment of one), beginning and end.
         scene
             What else the window shows; None of a window of labels.
         """
-        version, begins, ends = frame
-        key = (rule.name, version)
+        population, begins, ends = frame
+        version = split(population)[0]
+        key = (rule.name, population)
         before = self._onsets.get(key, Onset())
         if scene is None or _enough(rule, events_by_version.get(version, 0)):
             self._latest[key] = ends, judgement.verdict
@@ -135,16 +137,22 @@ class CauseJudging:
         Windows of several versions close one after another. The last one of another version
         counts if it ends no earlier than this one, or if most of it lies within the breach.
         """
-        version, begins, ends = frame
-        others = {name for name, events in events_by_version.items() if _enough(rule, events)}
-        # Of a backlog it is not known who answered when, but by the windows themselves.
+        here, begins, ends = frame
+        segment = split(here)[1]
+        # How many requests of a segment another version answers, only its windows tell.
+        others = (
+            set()
+            if segment
+            else {name for name, events in events_by_version.items() if _enough(rule, events)}
+        )
+        # Of a backlog, too, it is not known who answered when, but by the windows themselves.
         others.update(
             name
             for (of, name), (ended, _) in self._latest.items()
-            if of == rule.name and ended >= begins
+            if of == rule.name and ended >= begins and split(name)[1] == segment
         )
         verdicts: set[Verdict] = set()
-        for name in others - {version}:
+        for name in others - {here}:
             ended, verdict = self._latest.get((rule.name, name), (-1.0, "unknown"))
             inside = ended >= ends or ended - since >= OVERLAP_MIN * (ends - begins)
             verdicts.add(verdict if inside else "unknown")

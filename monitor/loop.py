@@ -1,12 +1,13 @@
 """The daemon. Start reading here.
 
-Five things go on at once, and one thread writes:
+Six things go on at once, and one thread writes:
 
 * *counting* (:mod:`monitor.engine`): a turn reads what has arrived, counts it, closes windows,
   judges them and commits; turns follow one another on the writer's thread;
 * *deciding* (:mod:`monitor.deciding`): takes the judged windows, in order, after their commit;
 * *sampling* (:mod:`monitor.sampling`): looks at what serves, for windows to ask about;
 * *fetching* (:mod:`monitor.reference_fetching`): gets references that the registry keeps;
+* *shadow* (:mod:`monitor.shadow_running`): has another version answer the same requests;
 * *answering* (:mod:`monitor.web`): pages, metrics and the API, from what was committed.
 
 Bad data is counted and passed over. Bad weather (a locked database, a full disk, a registry that
@@ -119,12 +120,14 @@ class Daemon:
                 sampling = tasks.create_task(self._sample(), name="sampling")
                 fetching = tasks.create_task(self._fetch(), name="fetching references")
                 alerting = tasks.create_task(self._parts.alerts.run(), name="telling of alerts")
+                shadow = tasks.create_task(self._shadow(), name="shadow")
                 await self._stopped_or(counting)
                 # Counting and deciding end by themselves, each behind the step it is in.
                 pruning.cancel()
                 sampling.cancel()
                 fetching.cancel()
                 alerting.cancel()
+                shadow.cancel()
         finally:
             notifying.cancel()
             await asyncio.wait_for(self._let_go(listening), STOP_TIMEOUT_S)
@@ -189,14 +192,15 @@ class Daemon:
             row = one.row.window
             log.info(
                 "window of %s closed: version %s, %d events, %s",
-                "labels" if one.labelled else "traffic",
+                _told_kind(one),
                 row["version"],
                 row["events"],
                 ", ".join(f"{report.rule} {report.state}" for report in one.reports) or "no rules",
             )
             for incident in one.incidents:
                 log.info("%s", told(incident))
-            await self._undecided.put(one)
+            if one.live is None:  # what a shadow answers decides about nothing that serves
+                await self._undecided.put(one)
 
     async def _decide(self) -> None:
         deciding = self._parts.deciding
@@ -222,6 +226,11 @@ class Daemon:
     async def _fetch(self) -> None:
         if self._parts.fetching is not None:
             await self._parts.fetching.run()
+
+    async def _shadow(self) -> None:
+        parts = self._parts.shadow
+        if parts is not None and parts.running is not None:
+            await parts.running.run()
 
     async def _prune(self) -> None:
         while True:
@@ -263,3 +272,12 @@ class Daemon:
             return
         await self._parts.writer.run(lambda: self._parts.engine.replace_rules(rules))
         log.info("%d rules are in force", len(rules))
+
+
+def _told_kind(judged: Judged) -> str:
+    """Say what a window is of."""
+    if judged.labelled:
+        return "labels"
+    if judged.live is not None:
+        return "pairs"
+    return str(judged.row.window["segment"] or "traffic")

@@ -16,7 +16,10 @@ _OPTIONAL = {"type": ["string", "null"]}
 _MEASUREMENT = {
     **dict.fromkeys(("window_start", "window_end"), _TIME),
     **dict.fromkeys(("model", "version", "metric"), _TEXT),
-    "column": _OPTIONAL,
+    # Null for all traffic of the version.
+    **dict.fromkeys(("column", "segment"), _OPTIONAL),
+    # Of a shadow, in the place of a column: the version that it is compared with.
+    "live": _TEXT,
     **dict.fromkeys(("value", "low", "high", "p_value", "threshold"), _NUMBER),
     "n": _COUNT,
     "verdict": {"enum": ["ok", "breach", "unknown"]},
@@ -27,6 +30,7 @@ _MEASUREMENT = {
 _WINDOW = {
     **dict.fromkeys(("window_start", "window_end"), _TIME),
     **dict.fromkeys(("model", "version"), _TEXT),
+    "segment": _OPTIONAL,
     # Of an hour, which is what is left of windows that retention has taken: the mean number of
     # events in a window, or null, and no other counts; with it comes the number of windows.
     "events": _NUMBER,
@@ -55,6 +59,7 @@ _CAUSE = {
 }
 _INCIDENT = {
     "id": _COUNT,
+    "segment": _OPTIONAL,
     "at": _TIME,
     **dict.fromkeys(("kind", "model"), _TEXT),
     **dict.fromkeys(("version", "rule", "rollback"), _OPTIONAL),
@@ -87,10 +92,10 @@ def description() -> dict[str, Any]:
                 }
             },
             "/api/v1/measurements": _list(
-                "measurements", _MEASUREMENT, "model", "version", "column", "metric"
+                "measurements", _MEASUREMENT, "model", "version", "segment", "column", "metric"
             ),
-            "/api/v1/windows": _list("windows", _WINDOW, "model", "version"),
-            "/api/v1/incidents": _list("incidents", _INCIDENT, "model", "version"),
+            "/api/v1/windows": _list("windows", _WINDOW, "model", "version", "segment"),
+            "/api/v1/incidents": _list("incidents", _INCIDENT, "model", "version", "segment"),
             "/api/v1/rollbacks": {
                 **_list("rollbacks", _ROLLBACK, "model"),
                 "post": _request_rollback(),

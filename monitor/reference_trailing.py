@@ -20,7 +20,7 @@ import msgspec
 
 from collectors.batch import PredictionBatch
 from detectors.packing import PackingError
-from detectors.profile import Profile
+from detectors.profile import Profile, VectorProfile
 from detectors.reference import Reference, ReferenceBuilder
 from detectors.reference_file import ReferenceError as BadReference
 from detectors.reference_file import dump, load
@@ -373,7 +373,7 @@ def _within_runs(reference: Reference, run_rows: int) -> Reference:
 
     def cut(profile: Profile) -> Profile:
         known = profile.dispersion
-        if known is None:
+        if known is None or isinstance(profile, VectorProfile):
             return profile
         scales = tuple(scale for scale in known.scales if scale.rows <= run_rows)
         return replace(profile, dispersion=replace(known, scales=scales))

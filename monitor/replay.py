@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from collectors.batch import Rejection
 from detectors.pane_store import PaneKey
+from detectors.population import population
 from detectors.rule import Judgement, RuleSpec, Verdict
 from detectors.window import Windows
 from monitor.composition import Past, engine_of, window_spec
@@ -265,14 +266,13 @@ class RecordingJudge(Judge):
         return judged
 
     def _write_down(self, judged: Judged) -> None:
-        version = judged.row.window["version"]
+        of = population(judged.row.window["version"], judged.row.window["segment"])
         verdicts: dict[str, Verdict] = {}
-        for standing in self.standings(version):
-            key, last = (standing.rule.name, version), standing.last
+        for rule, last in self.judgements(of).items():
             # A rule that passes over this window stands where it stood.
-            if last is not None and last is not self._before.get(key):
-                self._before[key] = last
-                verdicts[standing.rule.name] = last.verdict
+            if last is not self._before.get((rule, of)):
+                self._before[rule, of] = last
+                verdicts[rule] = last.verdict
         self.verdicts.append(verdicts)
 
 

@@ -20,6 +20,7 @@ from monitor.notify_settings import NOTICES, NoticeSettings
 from monitor.quantities import EventSpan, Quorum, Span, TimeSpan
 from monitor.reference_settings import ReferenceSettings
 from monitor.secret import Secret, SecretUnreadableError
+from monitor.segment_settings import SegmentSettings
 from monitor.settings_checks import cross_faults
 from monitor.settings_faults import Fault, dotted
 from monitor.settings_kinds import SOURCES, SourceSettings, StepSettings
@@ -35,6 +36,7 @@ from monitor.settings_tables import (
     StoreSettings,
     WindowSettings,
 )
+from monitor.shadow_settings import ShadowSettings
 
 __all__ = [
     "ConfigurationError",
@@ -51,7 +53,9 @@ __all__ = [
     "RuleSettings",
     "Secret",
     "SecretUnreadableError",
+    "SegmentSettings",
     "Settings",
+    "ShadowSettings",
     "SourceSettings",
     "Span",
     "StepSettings",
@@ -106,6 +110,9 @@ class Settings:
     detectors: DetectorSettings = field(default_factory=DetectorSettings)
     """How they are measured."""
 
+    segments: SegmentSettings = field(default_factory=SegmentSettings)
+    """Which parts are watched by themselves."""
+
     labels: LabelSettings = field(default_factory=LabelSettings)
     """How labels join their predictions."""
 
@@ -120,6 +127,9 @@ class Settings:
 
     rules: tuple[RuleSettings, ...] = ()
     """When a measurement is a breach."""
+
+    shadow: ShadowSettings = field(default_factory=ShadowSettings)
+    """Which version answers the same requests, unseen."""
 
     rollback: RollbackSettings = field(default_factory=RollbackSettings)
     """What is done about it."""

@@ -8,14 +8,17 @@ from typing import Any
 
 from monitor.deciding import Deciding
 from monitor.engine import Engine
-from monitor.judging import RuleStanding
 from monitor.queries import rfc3339
+from monitor.rule_standings import RuleStanding
 from monitor.settings import Settings
 from monitor.store import Totals
 from monitor.version import VERSION
 from rollback.observation import Word
 
-_TIMES = ("until", "since", "healthy_at", "blessed_at", "quarantined_until")
+_TIMES = (
+    *("until", "since", "healthy_at", "healthy_since", "breached_at"),
+    *("blessed_at", "quarantined_until"),
+)
 
 #: A turn that takes longer than this is taken for a daemon that hangs: it is to be restarted.
 HANGING_S = 120.0
@@ -97,10 +100,21 @@ class DaemonView:
                 for source, counts in totals.items()
             },
             **({"labels": committed.labels} if committed.labels is not None else {}),
+            **({"shadow": _shadow(committed.shadow)} if committed.shadow is not None else {}),
             "ready": self.ready() or "ok",
             "started": rfc3339(self._started),
             "kedge_version": VERSION,
         }
+
+
+def _shadow(standing: Mapping[str, Any]) -> Mapping[str, Any]:
+    shown = {key: value for key, value in standing.items() if key != "by_version"}
+    measured = shown["measurements"]
+    return {
+        **shown,
+        "window_end": rfc3339(shown["window_end"]),
+        "disagreement": measured.get("disagreement"),
+    }
 
 
 def _reference(standing: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -131,6 +145,7 @@ def _rule(standing: RuleStanding) -> dict[str, Any]:
         "state": state.state,
         "since": rfc3339(state.since),
         "cause": standing.cause.to_json() if standing.cause else None,
+        "segment": standing.segment or None,
         "column": last.column if last else None,
         "value": last.value if last else None,
         "low": last.low if last else None,

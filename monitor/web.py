@@ -15,6 +15,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
@@ -164,15 +165,15 @@ class Web:
         return _json(self._view.status())
 
     async def _measurements(self, request: web.Request) -> web.Response:
-        wanted = filter_of(request.query, "model", "version", "column", "metric")
+        wanted = _of_segment(request, "model", "version", "column", "metric")
         return _json({"measurements": await self._read(lambda: self._queries.measurements(wanted))})
 
     async def _windows(self, request: web.Request) -> web.Response:
-        wanted = filter_of(request.query, "model", "version")
+        wanted = _of_segment(request, "model", "version")
         return _json({"windows": await self._read(lambda: self._queries.windows(wanted))})
 
     async def _incidents(self, request: web.Request) -> web.Response:
-        wanted = filter_of(request.query, "model", "version")
+        wanted = _of_segment(request, "model", "version", unsaid="*")
         return _json({"incidents": await self._read(lambda: self._queries.incidents(wanted))})
 
     async def _rollbacks(self, request: web.Request) -> web.Response:
@@ -234,6 +235,13 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
             problem["detail"] = error.text
         kept = {k: v for k, v in error.headers.items() if k in _KEPT_HEADERS}
         return _json(problem, error.status, "application/problem+json", kept)
+
+
+def _of_segment(request: web.Request, *names: str, unsaid: str = "") -> Filter:
+    """Read a filter of one segment, of any (``*``), or of all traffic (nothing)."""
+    wanted = filter_of(request.query, *names, "segment")
+    segment = unsaid if wanted.segment is None else wanted.segment
+    return replace(wanted, segment=None if segment == "*" else segment)
 
 
 def filter_of(query: Mapping[str, str], *names: str) -> Filter:

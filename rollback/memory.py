@@ -86,7 +86,8 @@ class VersionMarks:
         """
         last = "" if self.healthy_at is None else f", last at {_utc(self.healthy_at)}"
         plural = "" if self.healthy_windows == 1 else "s"
-        said = [f"{self.healthy_windows} healthy window{plural}{last}"]
+        windows = f"{self.healthy_windows} healthy window{plural}{last}"
+        said = [windows if self.healthy_windows else "no healthy window seen"]
         if self.breached_at is not None:
             said.append(f"last in breach at {_utc(self.breached_at)}")
         if self.blessed_at is not None:

@@ -1,4 +1,4 @@
-"""Fixtures that several folders of tests use: real servers and models, shared by the session."""
+"""For all folders of tests: real servers, shared by the session, and laws without a clock."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from monitor.demo.mlflow_server import mlflow_server
 
 ROOT = Path(__file__).parents[1]
+
+# How long an example takes is the machine's to say, and no law is broken by it.
+settings.register_profile("kedge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kedge")
 
 
 @pytest.fixture(scope="session")

@@ -96,8 +96,9 @@ class AutoFormat:
     def read_segments(self, keys: Sequence[str]) -> None:
         """From now on hand out segments, once it is known that this format has any."""
         self._segment_keys = keys
-        if isinstance(self._inner, ReadsSegments):
-            self._inner.read_segments(keys)
+        inner = self._inner
+        if inner is not None and isinstance(inner, ReadsSegments):
+            inner.read_segments(keys)
 
     def decode(self, lines: bytes) -> Decoded:
         """Make columns of whole lines, once it is known what they are."""

@@ -216,7 +216,8 @@ def test_what_was_seen_of_versions_survives_being_written_and_read() -> None:
     assert Memory.from_json(memory.to_json()) == memory
     assert memory.marks("1").in_breach
     assert memory.marks("1").told() == (
-        "0 healthy windows; last in breach at 2027-01-15T08:00:01Z; blessed at 2027-01-15T08:00:00Z"
+        "no healthy window seen; last in breach at 2027-01-15T08:00:01Z; "
+        "blessed at 2027-01-15T08:00:00Z"
     )
     assert not memory.seen_healthy("1", START + 2).marks("1").in_breach
 
