@@ -64,8 +64,13 @@ def write_tables(path: Path) -> None:
     np.savez(path, **arrays)  # type: ignore[arg-type]  # arrays only
 
 
-def whole(command: Sequence[str]) -> tuple[float, dict[str, float]]:
+def whole(command: Sequence[str], bytecode: Path) -> tuple[float, dict[str, float]]:
     """CPU seconds of a whole process, the least of some runs, and what it printed.
+
+    Parameters
+    ----------
+    bytecode
+        Where Python keeps what it compiled: compiling is of the first run only, on every side.
 
     Raises
     ------
@@ -73,6 +78,8 @@ def whole(command: Sequence[str]) -> tuple[float, dict[str, float]]:
         It does not run.
     """
     best, told = float("inf"), {}
+    environment = os.environ | ONE_THREAD | {"PYTHONPYCACHEPREFIX": str(bytecode)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     for _ in range(RUNS):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         ran = subprocess.run(
@@ -80,7 +87,7 @@ def whole(command: Sequence[str]) -> tuple[float, dict[str, float]]:
             capture_output=True,
             text=True,
             check=False,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=environment,
         )
         if ran.returncode:
             raise PeerMissing(f"it does not run: {last_line(ran.stderr)}")
@@ -93,21 +100,21 @@ def whole(command: Sequence[str]) -> tuple[float, dict[str, float]]:
 
 def compared(environments: Path | None) -> None:
     with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "tables.npz"
+        path, bytecode = Path(name) / "tables.npz", Path(name) / "bytecode"
         write_tables(path)
         command = [sys.executable, "-m", "benchmarks.kedge_statistics", str(path)]
-        ours, told = whole(command)
+        ours, told = whole(command, bytecode)
         print(f"{ROWS:,} rows against {ROWS:,}, {NUMBERS} numbers and {len(LEVELS)} categories")
         print(f"{'':<18}{'CPU s, whole':>14}{'computing':>12}{'statistics':>12}{'of Kedge':>10}")
         show("Kedge", ours, told, ours)
         print(f"{'':<18}of it the window alone, the reference kept: {told['window']:.3f} s")
-        seconds, found = whole([*command, "joint"])
+        seconds, found = whole([*command, "joint"], bytecode)
         show("correlations, too", seconds, found, ours)
         for peer in PEERS if environments else ("pandas",):
             try:
                 python = environment(peer, environments, PEERS[peer]) if environments else None
                 seconds, found = whole(
-                    [str(python or sys.executable), str(SCRIPT), peer, str(path)]
+                    [str(python or sys.executable), str(SCRIPT), peer, str(path)], bytecode
                 )
                 show(peer if peer != "pandas" else "scipy by hand", seconds, found, ours)
             except (PeerMissing, OSError, subprocess.SubprocessError) as error:

@@ -356,19 +356,19 @@ class Windows:
         return self._versions[name]
 
     def _make_room(self) -> None:
-        """Let the version that is idle for longest go where there are too many, segments and all.
+        """Let versions that are idle for longest go while there are too many, segments and all.
 
         Segments of a version are not so many that they need a limit of their own here.
         """
         whole = [name for name in self._versions if not is_segment(name)]
-        if len(whole) < self._versions_max:
-            return
-        gone = split(min(whole, key=lambda name: self._versions[name].last_ts))[0]
-        for name in [name for name in self._versions if split(name)[0] == gone]:
+        whole.sort(key=lambda name: self._versions[name].last_ts)
+        gone = set(whole[: max(0, len(whole) + 1 - self._versions_max)])
+        for name in [name for name in self._versions if split(name)[0] in gone]:
             del self._versions[name]
             self._references.pop(name, None)
-        self._panes.drop(lambda key: split(key[0])[0] == gone)
-        self.evicted_versions += 1
+        if gone:
+            self._panes.drop(lambda key: split(key[0])[0] in gone)
+        self.evicted_versions += len(gone)
 
     def _refer(self, version: str, reference: Reference | None) -> None:
         before = self._references.get(version)

@@ -21,6 +21,7 @@ from detectors.estimators import ESTIMATED_METRICS, explained_shift
 from detectors.judgement import Judgement, RuleSpec, Verdict
 from detectors.measurement import Estimate, Measurement
 from detectors.number_counts import NumberCounts
+from detectors.out_of_range import out_of_range_ratio
 from detectors.performance import PERFORMANCE_METRICS
 from detectors.profile import CategoryProfile, NumberProfile, Profile
 from detectors.ratio import ratio
@@ -31,7 +32,9 @@ from detectors.window import ClosedWindow
 FAULT_MIN: Final = 0.05
 #: Columns can be told not to matter only by a model that explains so much of the prediction: what
 #: it leaves may be an effect of several columns together.
-RULED_OUT_MIN: Final = 0.8
+RULED_OUT_MIN: Final = 0.7
+#: A column with a larger share of values that the reference does not know may matter.
+UNSEEN_MAX: Final = 0.01
 #: Windows that the look at the inputs is wrong about in the mean, where no rule of drift says it.
 _FALSE_ALARMS, _WINDOWS = 1, 1_000
 
@@ -124,8 +127,7 @@ class Scene:
     def inputs(self) -> Sequence[InputDrift]:
         """Every input column that can be judged; none without a reference."""
         if self._inputs is None:
-            reference = self._window.pane.reference
-            importances = {} if reference is None else importances_of(reference)
+            importances = self._importances()
             faults = self._faults()
             self._inputs = [
                 InputDrift(
@@ -167,6 +169,23 @@ class Scene:
             self._columns = dict(sorted(ruled.items()))
         return self._columns
 
+    def _importances(self) -> Mapping[str, float]:
+        """Share of columns in the effects on the prediction, of those of which it is known.
+
+        What a column does beyond the values of the reference is not known, however little it does
+        there.
+        """
+        reference = self._window.pane.reference
+        model = reference and reference.estimators and reference.estimators.prediction
+        if not reference or not model or model.explained < RULED_OUT_MIN:
+            return {}
+        columns = self._window.pane.columns
+        return {
+            name: importance
+            for name, importance in model.importances(reference.columns).items()
+            if name in columns and _unseen(columns[name], reference.columns[name]) <= UNSEEN_MAX
+        }
+
     def _faults(self) -> Mapping[str, str]:
         """Say what broke, by column."""
         reference = self._part or self._window.pane.reference
@@ -182,12 +201,14 @@ class Scene:
         return {name: fault for name, fault in told.items() if fault}
 
 
-def importances_of(reference: Reference) -> Mapping[str, float]:
-    """Share of columns in the effects on the prediction; empty where that is not known."""
-    model = reference.estimators and reference.estimators.prediction
-    if not model or model.explained < RULED_OUT_MIN:
-        return {}
-    return model.importances(reference.columns)
+def _unseen(counts: ColumnCounts, profile: Profile) -> float:
+    """Share of rows whose value is none that the reference has, or is beyond its range."""
+    match counts, profile:
+        case NumberCounts(), NumberProfile():
+            return out_of_range_ratio(profile, counts.cells(), confidence=0.5).value or 0.0
+        case CategoryCounts(), CategoryProfile():
+            return counts.other / counts.rows if counts.rows else 0.0
+    return 1.0
 
 
 def _fault(counts: ColumnCounts, profile: Profile, confidence: float) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from collectors.kinds import FORMATS, METERS, options_of
 from collectors.labels import JoinsLabels
@@ -20,6 +20,7 @@ from detectors.performance import Reading
 from detectors.performance_windows import PerformanceWindows
 from detectors.rule import RuleSpec
 from detectors.window import Windows, WindowSpec
+from monitor.alerts import Alerts
 from monitor.change_settings import change_spec, measured_metric
 from monitor.changes import ChangeWatch
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
@@ -28,11 +29,13 @@ from monitor.drift_budget import drift_spec
 from monitor.engine import Engine
 from monitor.journal import StoreJournal
 from monitor.judging import Judge
+from monitor.judging_shadow import other_rules
 from monitor.keeping import Keeper, Rejected
 from monitor.label_settling import JoinSpec
 from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
 from monitor.model_age import ModelAge
+from monitor.notifying import Notifier
 from monitor.queries import Queries
 from monitor.reference_fetching import ReferenceFetching
 from monitor.reference_kinds import fetching_of, references_of
@@ -52,6 +55,9 @@ from monitor.web import Web
 from monitor.writer import Writer
 from rollback.controller import Controller, record_id
 from rollback.memory import Memory
+
+if TYPE_CHECKING:
+    from monitor.shadow_composition import ShadowParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +94,12 @@ class Parts:
     deciding: Deciding
     sampling: Sampling
     fetching: ReferenceFetching | None
+    alerts: Alerts
+    notifier: Notifier
     web: Web
     registry: MlflowRegistry | None
     changes_allowed: bool
+    shadow: ShadowParts | None = None
 
     async def close(self) -> None:
         """Let everything go, the store last."""
@@ -122,8 +131,10 @@ async def compose(settings: Settings) -> Parts:
     registry = registry_of(settings)
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
-    engine = engine_of(settings, store, metrics, sampling, references=references)
+    shadow = _shadow(settings)
+    engine = engine_of(settings, store, metrics, sampling, references=references, shadow=shadow)
     await writer.run(lambda: engine.restore(snapshot))
+    notifier = Notifier(settings.notify, metrics)
     deciding = _deciding(
         settings,
         store,
@@ -132,8 +143,10 @@ async def compose(settings: Settings) -> Parts:
         registry=registry,
         references=references,
         memory=remembered(snapshot.states),
+        notifier=notifier,
     )
     view = DaemonView(settings, engine, deciding)
+    alerts = Alerts(settings.model.name, settings.alerts, metrics, deciding.alerted)
     web = Web(
         model=settings.model.name,
         view=view,
@@ -141,6 +154,7 @@ async def compose(settings: Settings) -> Parts:
         metrics=metrics,
         token=_token(settings),
         max_body_bytes=settings.http.max_body_bytes,
+        alerts=alerts,
         sources=[s.source for s in engine.streams if isinstance(s.source, SpoolSource)],
         ingest_apart=settings.http.ingest_address is not None,
     )
@@ -152,10 +166,21 @@ async def compose(settings: Settings) -> Parts:
         deciding,
         sampling,
         fetching_of(settings, references, registry, metrics),
+        alerts,
+        notifier,
         web,
         registry,
         changes_allowed=settings.http.token is not None,
+        shadow=shadow,
     )
+
+
+def _shadow(settings: Settings) -> ShadowParts | None:
+    if not settings.shadow.scores and not settings.shadow.recent_max:
+        return None
+    from monitor.shadow_composition import shadow_of  # noqa: PLC0415 - the scoring server's modules
+
+    return shadow_of(settings, window_spec(settings), rule_specs(settings))
 
 
 def rule_specs(settings: Settings) -> tuple[RuleSpec, ...]:
@@ -226,6 +251,7 @@ def engine_of(
     *,
     references: References | None = None,
     past: Past | None = None,
+    shadow: ShadowParts | None = None,
 ) -> Engine:
     """Return the counting, of the configured sources or of the past."""
     references = references_of(settings) if references is None else references
@@ -235,7 +261,8 @@ def engine_of(
     labels = _labels(settings, monotonic)
     segments = Segments(settings.segments.keys, limits.segments_max)
     for stream in streams:
-        if labels is not None and isinstance(stream.format, JoinsLabels):
+        joins = labels is not None or shadow is not None
+        if joins and isinstance(stream.format, JoinsLabels):
             stream.format.join_labels()
         if segments.event_keys and isinstance(stream.format, ReadsSegments):
             stream.format.read_segments(segments.event_keys)
@@ -255,7 +282,7 @@ def engine_of(
         references=references,
         segments=segments,
         judge=judge(
-            rules=rule_specs(settings),
+            rules=other_rules(rule_specs(settings)),
             confidence=settings.detectors.confidence,
             psi_bins=settings.detectors.psi_bins,
             metrics=settings.detectors.metrics,
@@ -267,6 +294,7 @@ def engine_of(
         idle_s=settings.windows.idle_s,
         sampler=sampling,
         labels=labels,
+        shadow=None if shadow is None else shadow.watch,
         changes=ChangeWatch(
             rule_specs(settings),
             metrics,
@@ -348,6 +376,7 @@ def _deciding(
     registry: MlflowRegistry | None,
     references: References,
     memory: Memory,
+    notifier: Notifier,
 ) -> Deciding:
     model, policy = settings.model, settings.rollback.policy
     if registry is None:
@@ -360,7 +389,7 @@ def _deciding(
         change = change_of(memory)
         await writer.run(lambda: store.commit(change))
 
-    reporter = Reporter(model.name, metrics, keep_incidents)
+    reporter = Reporter(model.name, metrics, keep_incidents, tell=notifier.tell)
     return Decision(
         Controller(
             model.name,

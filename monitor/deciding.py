@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 from monitor.judging import Judged
 from monitor.metrics import Metrics
+from monitor.notices import Notice, notice_of, notice_of_word
 from monitor.remembering import ACTIONS, incident_of
 from monitor.store_errors import StoreUnavailable
 from rollback.controller import Controller
-from rollback.observation import WindowsClosed, Word
+from rollback.observation import Alerted, WindowsClosed, Word
 from rollback.record import PHASES, RollbackRecord, Transition
 
 log = logging.getLogger("kedge.rollback")
@@ -47,6 +48,9 @@ class Deciding(Protocol):
 
     async def say(self, word: Word) -> None:
         """Take what a person says into account; returns when it is written down."""
+
+    async def alerted(self, alert: Alerted) -> None:
+        """Take somebody else's alert into account."""
 
     def status(self) -> Mapping[str, Any]:
         """Mode, state and last rollback, for the API."""
@@ -94,6 +98,9 @@ class Bystander:
         """
         raise NotSteerableError(NO_REGISTRY)
 
+    async def alerted(self, alert: Alerted) -> None:
+        """Do nothing."""
+
     def status(self) -> Mapping[str, Any]:
         """Mode and state, with nothing done."""
         return {"mode": self._mode, "state": "WATCHING", "hold": None, "last": None}
@@ -108,7 +115,10 @@ class Reporter:
         metrics: Metrics,
         incidents: Incidents,
         now: Callable[[], float] = time.time,
+        *,
+        tell: Callable[[Notice | None], None] = lambda _notice: None,
     ) -> None:
+        self._tell = tell
         self._model = model
         self._now = now
         self._metrics = metrics
@@ -120,6 +130,7 @@ class Reporter:
             self._metrics.refusals.labels(self._model, transition.gate).inc()
         if transition.repeated:
             return
+        self._tell(notice_of(transition, record))
         log.info("%s -> %s: %s", transition.before, transition.after, transition.why)
         if record is not None:
             self._count(record)
@@ -128,6 +139,7 @@ class Reporter:
     async def said(self, word: Word) -> None:
         """Report what a person has said; it is in force already."""
         self._metrics.said.labels(self._model, ACTIONS[type(word)]).inc()
+        self._tell(notice_of_word(self._model, word, self._now()))
         log.info("%s: %s", word.by or "a person", word)
         try:
             await self._incidents([incident_of(self._model, word, self._now())])
@@ -193,6 +205,11 @@ class Decision:
         await self._controller.say(word)
         self._show()
         await self._reporter.said(word)
+
+    async def alerted(self, alert: Alerted) -> None:
+        """Take somebody else's alert into account."""
+        await self._controller.observe(alert)
+        self._show()
 
     def status(self) -> Mapping[str, Any]:
         """Mode, state and last rollback, for the API."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from collectors.formats.event_types import is_prediction
-from detectors.cause import IMPORTANCE_MIN
 from detectors.reference import Reference
-from monitor.circumstances import importances_of
 from monitor.references import References
 
 
@@ -22,10 +20,8 @@ def columns_read(references: References, versions: Sequence[str]) -> dict[str, f
 
 
 def _columns(reference: Reference) -> frozenset[str]:
-    """Every input of the reference, but those that are known to have no effect."""
-    importances = importances_of(reference)
-    return frozenset(
-        name
-        for name in reference.columns
-        if not is_prediction(name) and importances.get(name, 1.0) >= IMPORTANCE_MIN
-    )
+    """Every input of the reference.
+
+    Also those that have no effect there: out of its range they may have one.
+    """
+    return frozenset(name for name in reference.columns if not is_prediction(name))

@@ -201,6 +201,17 @@ class Metrics:
             "What people have said, by action (hold, resume, bless, quarantine).",
             *("model", "action"),
         )
+        self.notifications = self._counter(
+            "kedge_notifications",
+            "What became of notifications, by channel (sent, retried, failed, dropped).",
+            *("channel", "outcome"),
+        )
+        self.alerts = self._counter(
+            "kedge_alerts",
+            "Alerts of others that were posted, by what they were (hint, evidence, over, repeated, "
+            "other_model, no_data, shed).",
+            *("model", "outcome"),
+        )
         self.rollback_duration = prometheus.Histogram(
             "kedge_rollback_duration_seconds",
             "From the confirmed breach to the verified recovery.",

@@ -18,6 +18,8 @@ _MEASUREMENT = {
     **dict.fromkeys(("model", "version", "metric"), _TEXT),
     # Null for all traffic of the version.
     **dict.fromkeys(("column", "segment"), _OPTIONAL),
+    # Of a shadow, in the place of a column: the version that it is compared with.
+    "live": _TEXT,
     **dict.fromkeys(("value", "low", "high", "p_value", "threshold"), _NUMBER),
     "n": _COUNT,
     "verdict": {"enum": ["ok", "breach", "unknown"]},
@@ -99,6 +101,7 @@ def description() -> dict[str, Any]:
                 "post": _request_rollback(),
             },
             **steering(),
+            "/api/v1/alerts": {"post": _alerts()},
             "/api/v1/predictions": _ingest(
                 "Send prediction events: one a line, or an array of them",
                 {"application/x-ndjson": _TEXT, "application/json": _EVENTS},
@@ -197,6 +200,13 @@ def steering() -> dict[str, Any]:
             "post": _change("Call a version unfit", unfit, made={**of_version, "until": _TIME})
         },
     }
+
+
+def _alerts() -> dict[str, Any]:
+    body = _object({"alerts": {"type": "array", "items": _EVENT}})
+    counts = _object({"alerts": {"type": "object", "additionalProperties": _COUNT}})
+    summary = "Send the webhook of Alertmanager (version 4) or Grafana (version 1)"
+    return _change(summary, body, "202", counts)
 
 
 def _change(

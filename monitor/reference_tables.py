@@ -52,6 +52,8 @@ class Notes:
         Segments that have too few rows for a reference.
     folded
         Rows of segments past the limit.
+    failed
+        Rows whose request failed: the daemon's windows are without them, too.
     """
 
     left_out: dict[str, str] = field(default_factory=dict)
@@ -59,6 +61,7 @@ class Notes:
     shadow: int = 0
     small_segments: Sequence[str] = ()
     folded: int = 0
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,10 @@ from monitor.store import Totals
 from monitor.version import VERSION
 from rollback.observation import Word
 
-_TIMES = ("until", "since", "healthy_at", "blessed_at", "quarantined_until")
+_TIMES = (
+    *("until", "since", "healthy_at", "healthy_since", "breached_at"),
+    *("blessed_at", "quarantined_until"),
+)
 
 #: A turn that takes longer than this is taken for a daemon that hangs: it is to be restarted.
 HANGING_S = 120.0
@@ -97,10 +100,24 @@ class DaemonView:
                 for source, counts in totals.items()
             },
             **({"labels": committed.labels} if committed.labels is not None else {}),
+            **({"shadow": _shadow(committed.shadow)} if committed.shadow is not None else {}),
             "ready": self.ready() or "ok",
             "started": rfc3339(self._started),
             "kedge_version": VERSION,
         }
+
+
+def _shadow(standing: Mapping[str, Any]) -> Mapping[str, Any]:
+    shown = {key: value for key, value in standing.items() if key not in ("by_version", "process")}
+    process, measured = standing["process"], shown["measurements"]
+    return {
+        **shown,
+        "version": process.version or shown["version"],
+        "state": process.state,
+        "why": process.why,
+        "window_end": rfc3339(shown["window_end"]),
+        "disagreement": measured.get("disagreement"),
+    }
 
 
 def _reference(standing: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -24,11 +24,13 @@ from aiohttp import web
 
 from collectors.spool_source import SpoolSource
 from monitor import openapi
+from monitor.alerts import Alerts
 from monitor.metrics import Metrics
 from monitor.queries import LIMIT_DEFAULT, LIMIT_MAX, Filter, Queries
 from monitor.request_body import BODY_TIMEOUT_S, Bodies
 from monitor.secret import SecretUnreadableError
 from monitor.store_errors import StoreUnavailable
+from monitor.web_alerts import AlertRoute
 from monitor.web_ingest import Ingest
 from monitor.web_operate import Operating, Operator
 
@@ -67,6 +69,8 @@ class Web:
         a file that is rotated); None where no token is configured.
     max_body_bytes
         Longest request body; more is 413.
+    alerts
+        What posted alerts go to.
     sources
         What posted events go to.
     body_timeout_s
@@ -91,6 +95,7 @@ class Web:
         metrics: Metrics,
         token: Callable[[], str | None],
         max_body_bytes: int,
+        alerts: Alerts,
         sources: Sequence[SpoolSource] = (),
         body_timeout_s: float = BODY_TIMEOUT_S,
         ingest_apart: bool = False,
@@ -102,6 +107,9 @@ class Web:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="kedge-reader")
         self._bodies = Bodies(max_body_bytes, timeout_s=body_timeout_s, refused=self.count_refused)
         operating = Operating(model, view, bodies=self._bodies, authorize=self._authorize)
+        alerting = AlertRoute(
+            alerts, alerts.settings, bodies=self._bodies, authorize=self._authorize
+        )
         ingest = Ingest(sources, bodies=self._bodies, metrics=metrics, authorize=self._authorize)
         self.app = web.Application(client_max_size=max_body_bytes, middlewares=[problems])
         self.app.router.add_routes(
@@ -118,6 +126,7 @@ class Web:
                 web.get("/api/v1/rollbacks/{id}", self._rollback),
                 web.get("/api/v1/holds", self._holds),
                 *operating.routes(),
+                *alerting.routes(),
                 web.get("/api/v1/openapi.json", self._openapi),
             ]
         )

@@ -86,7 +86,6 @@ def _cleared(suspects: Sequence[str], rules: Sequence[RuleReport]) -> bool:
 
 
 def _confirm(turn: Turn, window: WindowsClosed, breached: Sequence[RuleReport]) -> None:
-    """Open a rollback for a breach, unless a gate refuses it at once."""
     names = tuple(rule.rule for rule in breached)
     turn.set(about=window.version, suspects=names, window_ends=window.ends)
     record = replace(
@@ -94,8 +93,13 @@ def _confirm(turn: Turn, window: WindowsClosed, breached: Sequence[RuleReport]) 
         reason=f"version {window.version}: {', '.join(names)} in breach",
         from_version=window.version,
         dry_run=turn.policy.mode != "act",
-        evidence=_evidence(window, breached),
+        evidence=evidence_of(window, breached),
     )
+    open_rollback(turn, record)
+
+
+def open_rollback(turn: Turn, record: RollbackRecord) -> None:
+    """Open a rollback for a breach, unless a gate refuses it at once."""
     gates = ask_before_reading(turn.case(record))
     if not gates[-1].passed:
         turn.refuse(record, gates)
@@ -119,14 +123,15 @@ def _confirm_again(
     if breached:
         turn.set(
             window_ends=window.ends,
-            record=replace(record, evidence=_evidence(window, breached)),
+            record=replace(record, evidence=evidence_of(window, breached)),
         )
-    elif _cleared(record.evidence.get("breached", ()), rules):
+    elif "alert" not in record.evidence and _cleared(record.evidence.get("breached", ()), rules):
         cleared = GateResult("evidence", passed=False, detail="the breach cleared while waiting")
         turn.refuse(record, (*record.gates, cleared))
 
 
-def _evidence(window: WindowsClosed, breached: Sequence[RuleReport]) -> JsonObject:
+def evidence_of(window: WindowsClosed, breached: Sequence[RuleReport]) -> JsonObject:
+    """Return what is written down of rules in breach."""
     cause = overall(rule.cause for rule in breached)
     return {
         **({} if cause is None else {"cause": cause.to_json()}),

@@ -198,6 +198,32 @@ Word: TypeAlias = HoldSet | HoldCleared | VersionBlessed | VersionQuarantined
 
 
 @dataclass(frozen=True, slots=True)
+class Alerted:
+    """Somebody else's alert fires, or is over.
+
+    Parameters
+    ----------
+    name, key
+        What it is called, and what tells it from every other one.
+    version
+        The version that it is about; None where it does not say.
+    starts_at
+        When it began to fire, seconds since the epoch.
+    confirms
+        Whether the configuration takes it as evidence of a breach.
+    """
+
+    name: str
+    key: str
+    firing: bool
+    starts_at: float
+    version: str | None = None
+    summary: str = ""
+    confirms: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Resumed:
     """Kedge starts, and the journal says what was open and what happened lately."""
 
@@ -218,5 +244,6 @@ Observation: TypeAlias = (
     | HoldCleared
     | VersionBlessed
     | VersionQuarantined
+    | Alerted
     | Resumed
 )

@@ -17,6 +17,7 @@ from monitor.cli.reference_shelf import shelf_of
 if TYPE_CHECKING:
     from detectors.reference import Reference
     from detectors.season import Season, SeasonKind
+    from monitor.reference_building import Building
     from monitor.reference_tables import Notes
 
 
@@ -138,8 +139,9 @@ def build(
     """Build a reference from tables or prediction logs.
 
     Reads Parquet, CSV with a header line, and JSON lines (prediction events, or flat objects).
-    Numbers are compared as numbers, strings and booleans as categories. A table of features needs
-    a column "prediction" for the model's answers.
+    Rows whose request failed are left out, as in windows. Numbers are compared as numbers, strings
+    and booleans as categories. A table of features needs a column "prediction" for the model's
+    answers.
 
     With --model it becomes an artifact of that version, and `kedge run` with [reference]
     from = "registry" fetches it when the version is seen.
@@ -156,9 +158,7 @@ def build(
       kedge reference build --from training.parquet --model models:/flight-delay/7
       kedge reference build --from logs/*.jsonl --out reference.kedge --season hour-of-week
     """  # noqa: D301 - \b is click's mark
-    from monitor.cli.reference_view import varying  # noqa: PLC0415 - not to print help
-    from monitor.reference_building import Building, build_reference  # noqa: PLC0415 - the same
-    from monitor.reference_tables import Notes  # noqa: PLC0415 - the same
+    from monitor.reference_building import Building  # noqa: PLC0415 - not to print help
 
     paths = [*first, *more]
     wanted = [name for part in columns for name in part.split(",") if name]
@@ -167,23 +167,33 @@ def build(
     if out is not None:
         refuse_existing(out, force=force)
     shelf = None if model is None else shelf_of(model, tracking_uri, force=force)
-    notes = Notes()
-    with _progress(paths, shown=sys.stderr.isatty() if progress is None else progress) as advance:
-        building = Building(
-            paths,
-            wanted,
-            points_max,
-            in_order=not any_order,
-            season=season,
-            zone=timezone,
-            time_column=time_column,
-            label=label,
-            segments=[key for part in segments for key in part.split(",") if key],
-            segments_max=max_segments,
-        )
-        reference = build_reference(building, notes, advance)
-    from detectors.reference_file import dump  # noqa: PLC0415 - it brings in numpy
+    building = Building(
+        paths,
+        wanted,
+        points_max,
+        in_order=not any_order,
+        season=season,
+        zone=timezone,
+        time_column=time_column,
+        label=label,
+        segments=[key for part in segments for key in part.split(",") if key],
+        segments_max=max_segments,
+    )
+    _build(building, out, shelf, shown=sys.stderr.isatty() if progress is None else progress)
 
+
+def _build(
+    building: Building, out: Path | None, shelf: Callable[[bytes], str] | None, *, shown: bool
+) -> None:
+    """Build a reference, put it where it belongs, and tell what it is like."""
+    from detectors.reference_file import dump  # noqa: PLC0415 - it brings in numpy
+    from monitor.cli.reference_view import varying  # noqa: PLC0415 - not to print help
+    from monitor.reference_building import build_reference  # noqa: PLC0415 - the same
+    from monitor.reference_tables import Notes  # noqa: PLC0415 - the same
+
+    notes = Notes()
+    with _progress(building.paths, shown=shown) as advance:
+        reference = build_reference(building, notes, advance)
     data = dump(reference)
     _tell(notes)
     if out is not None:
@@ -222,6 +232,8 @@ def _tell(notes: Notes) -> None:
         click.echo(f"left out column {name}: a prediction log holds no {kind}", err=True)
     for reason, lines in notes.rejected.items():
         click.echo(f"left out {lines:,} lines: {reason}", err=True)
+    if notes.failed:
+        click.echo(f"left out {notes.failed:,} rows: their requests failed", err=True)
     if notes.shadow:
         click.echo(f"left out {notes.shadow:,} rows: answers of a shadow", err=True)
     if notes.small_segments:

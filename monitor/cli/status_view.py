@@ -38,9 +38,22 @@ def headlines(status: Mapping[str, Any]) -> Iterator[str]:
         elif one.get("blessed_at"):
             why = f": {one['reason']}" if one.get("reason") else ""
             yield f"version {one['version']} blessed {one['blessed_at']}{why}{_by(one)}"
+    if status.get("shadow"):
+        yield _shadow(status["shadow"])
     for rule in status["rules"]:
         if rule.get("cause"):
             yield f"{rule['name']}: {told_cause(rule['cause'])}"
+
+
+def _shadow(shadow: Mapping[str, Any]) -> str:
+    version = shadow["version"] or "unknown"
+    asked = ", ".join(f"{count:,} {name}" for name, count in shadow["requests"].items() if count)
+    text = f"shadow: version {version}, {shadow['state']}; {asked or 'nothing asked yet'}"
+    found = shadow["disagreement"]
+    if found and found["value"] is not None:
+        bounds = f"[{found['low']:.1%}, {found['high']:.1%}]"
+        text += f"; differs from {shadow['live']} on {found['value']:.1%} {bounds}"
+    return f"{text} ({shadow['why']})" if shadow["why"] else text
 
 
 def _by(said: Mapping[str, Any]) -> str:
@@ -50,21 +63,35 @@ def _by(said: Mapping[str, Any]) -> str:
 def tables(status: Mapping[str, Any]) -> Iterator[Table]:
     """Return the tables that have rows: versions, rules, rollbacks."""
     filled = (
-        _versions(status["versions"]),
+        _versions(status["versions"], status["rollback"].get("versions", [])),
         _rules(status["rules"]),
         _rollbacks(status.get("rollbacks", [])),
     )
     yield from (table for table in filled if table.row_count)
 
 
-def _versions(versions: list[Mapping[str, Any]]) -> Table:
-    table = _table("version", "events", "last window", "reference", right=("events",))
+def _versions(versions: list[Mapping[str, Any]], marks: list[Mapping[str, Any]]) -> Table:
+    history = {one["version"]: one for one in marks}
+    table = _table(
+        *("version", "events", "last window", "healthy windows", "reference"), right=("events",)
+    )
     for one in versions:
         reference = _reference(one.get("reference"))
         table.add_row(
-            *texts(one["version"], f"{one['events']:,}", one["last_window_end"], reference)
+            *texts(one["version"], f"{one['events']:,}", one["last_window_end"]),
+            *texts(_history(history.get(one["version"])), reference),
         )
     return table
+
+
+def _history(history: Mapping[str, Any] | None) -> str:
+    """Say how a version did by the rules that roll back."""
+    if history is None:
+        return "-"
+    if history["healthy_windows"]:
+        return f"{history['healthy_windows']:,}, last {history['healthy_at']}"
+    breached = history.get("breached_at")
+    return "0" if breached is None else f"0, in breach {breached}"
 
 
 def _reference(reference: Mapping[str, Any] | None) -> str:

@@ -32,6 +32,7 @@ RECORD: Mapping[str, Any] = {
     "reason": "prediction-drift: psi of prediction above 0.25 in 2 of 3 windows",
     "dry_run": False,
     "detail": "",
+    "evidence": {"cause": {"origin": "world", "because": "car_value drifted", "columns": []}},
     "gates": [{"gate": "target", "passed": True, "detail": "version 1 is READY"}],
     "steps": [{"step": "mlflow-alias", "state": "done", "attempts": 1, "detail": ""}],
     "timings": {"confirmed": 105.0, "acting": 105.2, "verifying": 105.5, "resolved": 112.0},
@@ -111,6 +112,7 @@ def test_a_phase_is_told_with_what_is_known_of_it() -> None:
     rollback = record()
 
     assert "psi of prediction above 0.25" in tell_phase("confirmed", rollback)
+    assert "likely the world: car_value drifted" in tell_phase("confirmed", rollback)
     assert "target: passed (version 1 is READY)" in tell_phase("gated", rollback)
     assert tell_phase("intended", rollback) == (
         "intended: version 2 -> 1, written to the journal as 01J"

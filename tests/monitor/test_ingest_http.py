@@ -22,6 +22,7 @@ from monitor.metrics import Metrics
 from monitor.queries import Queries
 from monitor.store import Change, Store
 from monitor.web import Web
+from tests.monitor.alerts_heard import Heard, alerts_to
 from tests.monitor.test_web import TOKEN, Daemon
 
 EVENT = {"id": "a", "ts": 1.0, "prediction": 0.5}
@@ -77,6 +78,7 @@ async def served(tmp_path: Path, formats: tuple[str, ...]) -> AsyncIterator[Serv
         queries=queries,
         metrics=metrics,
         token=lambda: TOKEN,
+        alerts=alerts_to(Heard()),
         max_body_bytes=MAX_BODY,
         sources=sources,
         body_timeout_s=0.5,

@@ -30,10 +30,15 @@ DRIFT_RULE = RuleSpec("any", "drift", ("*",), above=DRIFT.tolerance, min_events=
 
 
 def rows(
-    rng: np.random.Generator, *, drift: float = 0.0, regress: float = 0.0, missing: float = 0.0
+    rng: np.random.Generator,
+    *,
+    drift: float = 0.0,
+    regress: float = 0.0,
+    missing: float = 0.0,
+    scale: float = 1.0,
 ) -> Mapping[str, Column]:
     """Two inputs that matter, one that does not, and a prediction that follows from the inputs."""
-    age, fare, noise = rng.normal(0, 1, (3, ROWS))
+    age, fare, row_number = rng.normal(0, 1, (3, ROWS))
     age = age + drift
     prediction = age + 0.5 * fare + regress
     age = np.where(rng.random(ROWS) < missing, np.nan, age)
@@ -41,7 +46,7 @@ def rows(
     return {
         "age": NumberColumn(age),
         "fare": NumberColumn(fare),
-        "noise": NumberColumn(noise),
+        "noise": NumberColumn(row_number * scale),
         "plan": CategoryColumn(plan),
         "prediction": NumberColumn(prediction),
     }
@@ -127,6 +132,19 @@ def test_inputs_that_drift_and_answers_that_follow_are_the_world_with_the_column
     assert (column["column"], column["share"], column["verdict"]) == ("age", 1.0, "breach")
     assert column["value"] > 0.5
     assert "age" in found["because"]
+
+
+def test_a_column_without_effect_may_have_one_beyond_the_range_of_the_reference() -> None:
+    within, beyond = Traffic([PREDICTION_RULE]), Traffic([PREDICTION_RULE])
+    for traffic in (within, beyond):
+        traffic.quiet(5, "1")
+
+    inside = cause(within.window("2", regress=1.0, scale=0.7)["2"])
+    outside = cause(beyond.window("2", regress=1.0, scale=100.0)["2"])
+
+    assert (inside["origin"], inside["columns"]) == ("model", [])
+    assert outside["origin"] == "unknown"
+    assert [one["column"] for one in outside["columns"]] == ["noise"]
 
 
 def test_with_a_rule_of_drift_its_own_verdicts_are_the_evidence() -> None:

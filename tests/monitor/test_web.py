@@ -16,6 +16,7 @@ from monitor.secret import Secret
 from monitor.store import Change, Store
 from monitor.web import Web
 from rollback.observation import Word
+from tests.monitor.alerts_heard import Heard, alerts_to
 
 TOKEN = "s3cret-canary"
 UNREADABLE = "a file that is not there"
@@ -89,6 +90,7 @@ async def client(
         metrics=Metrics(columns_max=10, versions_max=10),
         token=lambda: secret(tmp_path).reveal() if token[0] is UNREADABLE else token[0],
         max_body_bytes=1000,
+        alerts=alerts_to(Heard()),
     )
     async with TestClient(TestServer(web.app)) as client:
         yield client

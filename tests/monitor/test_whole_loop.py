@@ -115,6 +115,9 @@ def test_a_shift_moves_a_real_alias_and_the_recovery_is_verified(
     assert all(gate["passed"] for gate in record["gates"])
     assert record["evidence"]["cause"]["origin"] == "model"
     assert status["model"]["live_version"] == "1"
+    history = {one["version"]: one for one in status["rollback"]["versions"]}
+    assert history["1"]["healthy_windows"] >= 1
+    assert history["2"]["breached_windows"] >= 1
     assert 'kedge_rollbacks_total{model="loop",outcome="resolved"} 1.0' in page
     told = [transition["after"] for transition in whole["transitions"]]
     assert told[-4:] == ["INTENDED", "ACTING", "VERIFYING", "RESOLVED"]
