@@ -216,9 +216,7 @@ def test_the_target_says_how_it_did() -> None:
     record = world.breach(MODEL_CAUSE)
 
     (gate,) = [one for one in record.gates if one.gate == "target"]
-    assert gate.detail == (
-        "version 1 is last-good, and READY: 14 healthy windows, last 60 s ago"
-    )
+    assert gate.detail == ("version 1 is last-good, and READY: 14 healthy windows, last 60 s ago")
 
 
 def test_what_was_seen_of_versions_survives_being_written_and_read() -> None:
