@@ -178,7 +178,7 @@ def table(found: Sequence[tuple[str, str, Result]]) -> Iterator[str]:
     unseen = sum(not one.breached for one in model)
     refused = len(model) - right - unseen
     yield ""
-    yield f"Of those left alone wrongly, {unseen} breached no rule, {refused} were refused by a gate."
+    yield f"Wrongly left alone: {unseen} breached no rule, a gate refused {refused}."
 
 
 def _count(results: Sequence[Result], name: str) -> int:
