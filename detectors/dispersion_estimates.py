@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectors.dispersion import Dispersion, Scale
+from detectors.fine_bins import mean_squares
 
 if TYPE_CHECKING:
     from collectors.batch import Floats
@@ -73,7 +74,10 @@ def _scale(moments: Moments, known: int, *, ordered: bool) -> Scale | None:
     tail = bins.mean * _tail_factor(bins.dimensions, freedom)
     rank_scores = _rank_scores(moments, known) if ordered else None
     ranks = None if rank_scores is None else _spread(moments, rank_scores, _UNDIVIDED)
-    looks = [spread for spread in (bins, cumulative, ranks) if spread is not None]
+    squares = _square_scores(moments, known) if ordered else None
+    spread = None if squares is None else _spread(moments, squares, _UNDIVIDED)
+    single = _spread(moments, _single_scores(groups, shares)[0], _UNDIVIDED)
+    looks = [one for one in (bins, cumulative, ranks, spread) if one is not None]
     return Scale(
         rows=moments.rows,
         blocks=moments.blocks,
@@ -83,6 +87,8 @@ def _scale(moments: Moments, known: int, *, ordered: bool) -> Scale | None:
         bins=tail * bins.upper_factor,
         p_value=min(1.0, len(looks) * min(look.p_value for look in looks)),
         ranks=ranks.largest * ranks.upper_factor if ranks else 1.0,
+        spread=spread.largest * spread.upper_factor if spread else 1.0,
+        single=single.largest * single.upper_factor,
     )
 
 
@@ -131,12 +137,26 @@ def _rank_scores(moments: Moments, known: int) -> Floats | None:
     rows = moments.sums[:known]
     present = int(rows.sum())
     ranks = (np.cumsum(rows) - rows / 2) / max(1, present)
-    ranks -= ranks @ rows / max(1, present)
-    variance = ranks**2 @ rows / moments.sums.sum()
+    return _scaled(ranks, moments)
+
+
+def _square_scores(moments: Moments, known: int) -> Floats | None:
+    """Mean squares of normal scores scaled likewise; None of a constant."""
+    rows = moments.sums[:known]
+    there = rows > 0
+    squares = np.zeros(known)
+    squares[there] = mean_squares(np.cumsum(rows[there]) / max(1, int(rows.sum())))
+    return _scaled(squares, moments)
+
+
+def _scaled(values: Floats, moments: Moments) -> Floats | None:
+    rows = moments.sums[: values.size]
+    values = values - values @ rows / max(1, int(rows.sum()))
+    variance = values**2 @ rows / moments.sums.sum()
     if not variance:
         return None
     scores = np.zeros((1, moments.sums.size))
-    scores[0, :known] = ranks / np.sqrt(variance)
+    scores[0, : values.size] = values / np.sqrt(variance)
     return scores
 
 
