@@ -13,7 +13,8 @@ false alarm in 100 windows (`benchmarks.best_possible`): what is missed beyond t
 Kedge runs with a budget of one false alarm in 100 windows, in 1,000, and in 8,640 (30 days of
 windows of five minutes). With ``--peers`` the detectors of other packages judge the same windows,
 in environments of their own that are made in DIR with pip or found there, each with its own
-defaults (`benchmarks/peer_verdicts.py` says which). ``--cases`` adds recorded streams: a JSON
+defaults (`benchmarks/peer_verdicts.py` says which); they are not given the huge windows, of which
+one takes some of them a minute. ``--cases`` adds recorded streams: a JSON
 list whose entries name a Parquet file beside it, rows of reference and stream, and where drift is.
 """
 
@@ -27,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -66,6 +67,7 @@ CONFIDENCE, PSI_BINS = 0.99, 10
 #: Rows that a log brings at a time.
 _BATCH_ROWS = 1_000
 
+PEERS_AT_ONCE = 3
 PEERS = ("pandas", "river", "evidently", "nannyml", "whylogs")
 
 
@@ -144,8 +146,10 @@ def quiet_cases(seeds: int, window: int) -> Iterator[Callable[[], Case]]:
             yield _Quiet(family, seed, window)
 
 
-def drifting_cases(seeds: int, window: int) -> Iterator[Callable[[], Case]]:
+def drifting_cases(seeds: int, window: int, *, huge: bool = True) -> Iterator[Callable[[], Case]]:
     for family, sizes in SIZES.items():
+        if family.startswith("tiny") and not huge:
+            continue
         for size in sizes:
             for seed in range(seeds):
                 yield _Drifting(family, size, seed, window)
@@ -209,7 +213,13 @@ class Verdicts:
         return verdicts
 
     def of_peer(self, peer: str, cases: Sequence[Callable[[], Case]], environments: Path) -> None:
-        """Let a peer judge the streams, in its own environment."""
+        """Let a peer judge the streams, in its own environment; without it, say why."""
+        try:
+            self._of_peer(peer, cases, environments)
+        except (peers.PeerMissing, OSError, subprocess.SubprocessError) as error:
+            print(f"{peer}: left out: {error}", flush=True)
+
+    def _of_peer(self, peer: str, cases: Sequence[Callable[[], Case]], environments: Path) -> None:
         python = peers.environment(peer, environments, peers.PINNED[peer])
         script = Path(__file__).with_name("peer_verdicts.py")
         with tempfile.TemporaryDirectory() as folder:
@@ -346,12 +356,9 @@ def compared(arguments: argparse.Namespace, window: int) -> None:
     cases = [*quiet_cases(max(4, seeds), window), *drifting_cases(seeds, window)]
     verdicts = Verdicts.of_kedge(cases)
     if arguments.peers is not None:
-        peer_cases = [*quiet_cases(fewer, window), *drifting_cases(fewer, window)]
-        for peer in PEERS:
-            try:
-                verdicts.of_peer(peer, peer_cases, arguments.peers)
-            except (peers.PeerMissing, OSError, subprocess.SubprocessError) as error:
-                print(f"{peer}: left out: {error}", flush=True)
+        peer_cases = [*quiet_cases(fewer, window), *drifting_cases(fewer, window, huge=False)]
+        with ThreadPoolExecutor(PEERS_AT_ONCE) as pool:
+            list(pool.map(lambda peer: verdicts.of_peer(peer, peer_cases, arguments.peers), PEERS))
     show_quiet(verdicts)
     show_best(window)
     show_drifts(verdicts)

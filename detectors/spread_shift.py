@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from detectors.deviations import chance_beyond, margin_beyond
 
 if TYPE_CHECKING:
@@ -94,7 +92,7 @@ class SpreadShift:
         end = self._straight(self._before) + math.copysign(margin, self._moved)
         base = max(0.0, 1 + self._power * end)
         shift = abs(self._mean * base ** (1 / self._power) - self._before)
-        return 2 * shift**2 / (self._variances + shift**2 / 2)
+        return float(2 * shift**2 / (self._variances + shift**2 / 2))
 
     @cached_property
     def _before(self) -> float:
