@@ -34,6 +34,7 @@ from benchmarks.peers import PINNED, PeerMissing, environment, last_line
 from collectors.batch import NumberColumn, Schema
 from detectors.kinds import COLUMN_DEFAULTS, COLUMN_METRICS, measure
 from detectors.pane import Pane
+from detectors.profile import NumberProfile
 
 ROWS, NUMBERS = 100_000, 20
 LEVELS = (3, 8, 20, 50, 200)
@@ -59,8 +60,13 @@ def write_tables(path: Path) -> None:
     np.savez(path, **arrays)  # type: ignore[arg-type]  # arrays only
 
 
-def whole(command: Sequence[str]) -> tuple[float, dict[str, float]]:
+def whole(command: Sequence[str], bytecode: Path) -> tuple[float, dict[str, float]]:
     """CPU seconds of a whole process, the least of some runs, and what it printed.
+
+    Parameters
+    ----------
+    bytecode
+        Where Python keeps what it compiled: compiling is of the first run only, on every side.
 
     Raises
     ------
@@ -68,6 +74,8 @@ def whole(command: Sequence[str]) -> tuple[float, dict[str, float]]:
         It does not run.
     """
     best, told = float("inf"), {}
+    environment = os.environ | ONE_THREAD | {"PYTHONPYCACHEPREFIX": str(bytecode)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     for _ in range(RUNS):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         ran = subprocess.run(
@@ -75,7 +83,7 @@ def whole(command: Sequence[str]) -> tuple[float, dict[str, float]]:
             capture_output=True,
             text=True,
             check=False,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=environment,
         )
         if ran.returncode:
             raise PeerMissing(f"it does not run: {last_line(ran.stderr)}")
@@ -88,18 +96,21 @@ def whole(command: Sequence[str]) -> tuple[float, dict[str, float]]:
 
 def compared(environments: Path | None) -> None:
     with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "tables.npz"
+        path, bytecode = Path(name) / "tables.npz", Path(name) / "bytecode"
         write_tables(path)
-        ours, told = whole([sys.executable, "-m", "benchmarks.kedge_statistics", str(path)])
+        command = [sys.executable, "-m", "benchmarks.kedge_statistics", str(path)]
+        ours, told = whole(command, bytecode)
         print(f"{ROWS:,} rows against {ROWS:,}, {NUMBERS} numbers and {len(LEVELS)} categories")
         print(f"{'':<18}{'CPU s, whole':>14}{'computing':>12}{'statistics':>12}{'of Kedge':>10}")
         show("Kedge", ours, told, ours)
         print(f"{'':<18}of it the window alone, the reference kept: {told['window']:.3f} s")
+        seconds, found = whole([*command, "joint"], bytecode)
+        show("correlations, too", seconds, found, ours)
         for peer in PEERS if environments else ("pandas",):
             try:
                 python = environment(peer, environments, PINNED[peer]) if environments else None
                 seconds, found = whole(
-                    [str(python or sys.executable), str(SCRIPT), peer, str(path)]
+                    [str(python or sys.executable), str(SCRIPT), peer, str(path)], bytecode
                 )
                 show(peer if peer != "pandas" else "scipy by hand", seconds, found, ours)
             except (PeerMissing, OSError, subprocess.SubprocessError) as error:
@@ -134,7 +145,9 @@ def defaults(columns: int = 100, rows: int = 10_000, reference_rows: int = 100_0
     total, counting = min(times)
     print(f"\nall default metrics, {columns} columns of numbers, {rows:,} rows, CPU ms")
     print(f"{'whole':<22}{1e3 * total:>8.1f}\n{'of it counting':<22}{1e3 * counting:>8.1f}")
-    print(f"\na metric, per column of {reference.columns['x0'].counts.size:,} points, CPU ms")
+    profile = reference.columns["x0"]
+    assert isinstance(profile, NumberProfile)
+    print(f"\na metric, per column of {profile.counts.size:,} points, CPU ms")
     for metric in COLUMN_METRICS:
         best = float("inf")
         for _ in range(RUNS):

@@ -1,8 +1,10 @@
 """Kedge over two tables, whole: the process that `benchmarks.column_statistics` measures.
 
-    python -m benchmarks.kedge_statistics TABLES.npz
+    python -m benchmarks.kedge_statistics TABLES.npz [joint]
 
-It imports the statistics and not the daemon, as the peers' processes import no more than theirs.
+KS and PSI are of one column at a time: with `joint`, both tables are counted for correlations as
+well, which `[detectors] joint` switches. It imports the statistics and not the daemon, as the
+peers' processes import no more than theirs.
 """
 
 from __future__ import annotations
@@ -52,19 +54,19 @@ def batch_of(columns: dict[str, Column]) -> PredictionBatch:
     )
 
 
-def reference_of(columns: dict[str, Column]) -> Reference:
-    builder = ReferenceBuilder()
+def reference_of(columns: dict[str, Column], *, joint: bool = True) -> Reference:
+    builder = ReferenceBuilder(joint=joint)
     builder.add(columns)
     return builder.build(created=0.0, origin="benchmark")
 
 
 def main() -> None:
-    path = Path(sys.argv[1])
+    path, joint = Path(sys.argv[1]), sys.argv[2:] == ["joint"]
     before, now = read_tables(path)
     began = time.process_time()
-    reference = reference_of(before)
+    reference = reference_of(before, joint=joint)
     built = time.process_time()
-    pane = Pane(reference, Schema({}))
+    pane = Pane(reference, Schema({}), joint=joint)
     pane.add(batch_of(now))
     found = measure(pane, reference, seconds=None, confidence=0.99, metrics=("psi", "ks"))
     ended = time.process_time()

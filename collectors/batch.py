@@ -14,7 +14,7 @@ from collectors.labels import JoinColumns, LabelRows
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 
-ColumnKind: TypeAlias = Literal["number", "category"]
+ColumnKind: TypeAlias = Literal["number", "category", "vector"]
 Role: TypeAlias = Literal["live", "shadow"]
 LatencyKind: TypeAlias = Literal["model", "server", "client"]
 
@@ -22,6 +22,8 @@ UNKNOWN_VERSION = "unknown"
 PREDICTION = "prediction"
 #: Stands for the status of a request in a log that does not say how requests ended.
 STATUS_UNKNOWN = -1
+#: Numbers that one value of a vector column holds at most; a longer array fits no column.
+VECTOR_DIMENSIONS_MAX = 4_096
 
 #: HTTP statuses from here on are failed requests: the caller's fault or ours, it got no answer.
 ERROR_STATUS_MIN = 400
@@ -80,6 +82,41 @@ class CategoryColumn:
         return CategoryColumn(values, _picked(self.invalid_rows, rows))
 
 
+@dataclass(frozen=True, slots=True)
+class VectorColumn:
+    """Arrays of one column, such as embeddings, a row each, all of one length.
+
+    Parameters
+    ----------
+    values
+        Shape ``(rows, dimensions)``; NaN throughout a row whose value is missing or was of a
+        wrong type, and in no other row.
+    invalid_rows
+        Indices of the rows whose NaN stand for a value of a wrong type (no array, an array of
+        another length, one that holds anything but numbers), ascending.
+    """
+
+    values: Floats
+    invalid_rows: tuple[int, ...] = ()
+
+    @property
+    def dimensions(self) -> int:
+        """Numbers of a row."""
+        return int(self.values.shape[1])
+
+    def there(self) -> npt.NDArray[np.bool_]:
+        """Which rows have a value, shape ``(rows,)``."""
+        return ~np.isnan(self.values[:, 0])
+
+    def take(self, rows: slice) -> VectorColumn:
+        """Return the rows of a slice without a step."""
+        return VectorColumn(self.values[rows], _shifted(self.invalid_rows, rows, len(self.values)))
+
+    def pick(self, rows: Ints) -> VectorColumn:
+        """Return the rows at the indices `rows`, in that order."""
+        return VectorColumn(self.values[rows], _picked(self.invalid_rows, rows))
+
+
 def _picked(indices: tuple[int, ...], rows: Ints) -> tuple[int, ...]:
     """Return where in `rows` the indices stand."""
     return tuple(np.flatnonzero(np.isin(rows, indices)).tolist()) if indices else ()
@@ -93,7 +130,7 @@ def _shifted(indices: tuple[int, ...], rows: slice, length: int) -> tuple[int, .
     return tuple(index - start for index in indices if start <= index < stop)
 
 
-Column: TypeAlias = NumberColumn | CategoryColumn
+Column: TypeAlias = NumberColumn | CategoryColumn | VectorColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +157,9 @@ class PredictionBatch:
         they have no columns says nothing about the columns.
     joins
         What labels join on; None unless a format was asked for it, and in a part of a batch.
+    segments
+        Values of the segment keys that a format was asked for, by key, each of length ``rows``;
+        None where an event has no such value.
     """
 
     model: str
@@ -133,6 +173,7 @@ class PredictionBatch:
     columns: Mapping[str, Column] = field(default_factory=dict)
     requests_only: bool = False
     joins: JoinColumns | None = None
+    segments: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -142,16 +183,25 @@ class PredictionBatch:
     def take(self, rows: slice) -> PredictionBatch:
         """Return the rows of a slice without a step."""
         return self._chosen(
-            rows, {name: column.take(rows) for name, column in self.columns.items()}
+            rows,
+            {name: column.take(rows) for name, column in self.columns.items()},
+            {key: values[rows] for key, values in self.segments.items()},
         )
 
     def pick(self, rows: Ints) -> PredictionBatch:
         """Return the rows at the indices `rows`, in that order."""
         return self._chosen(
-            rows, {name: column.pick(rows) for name, column in self.columns.items()}
+            rows,
+            {name: column.pick(rows) for name, column in self.columns.items()},
+            {key: [values[row] for row in rows.tolist()] for key, values in self.segments.items()},
         )
 
-    def _chosen(self, rows: slice | Ints, columns: Mapping[str, Column]) -> PredictionBatch:
+    def _chosen(
+        self,
+        rows: slice | Ints,
+        columns: Mapping[str, Column],
+        segments: Mapping[str, Sequence[str | None]],
+    ) -> PredictionBatch:
         return replace(
             self,
             ts=self.ts[rows],
@@ -160,6 +210,7 @@ class PredictionBatch:
             weight=self.weight[rows],
             columns=columns,
             joins=None,
+            segments=segments,
         )
 
     def answered(self) -> PredictionBatch:
@@ -180,9 +231,12 @@ class Schema:
     ----------
     columns
         Column name to kind, features and ``"prediction"`` alike.
+    dimensions
+        Length of the arrays of columns of vectors, as far as it is known.
     """
 
     columns: Mapping[str, ColumnKind]
+    dimensions: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detectors.ascending import distinct
 from detectors.profile import Cut
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _quantile_ends(upto: Ints, target: float, rows_min: float) -> list[int]:
     parts = max(1, round(rows / target))
     aims = before + rows * np.arange(1, parts) / parts
     ends: list[int] = []
-    for end in np.unique(upto[1:].searchsorted(aims)).tolist():
+    for end in distinct(upto[1:].searchsorted(aims)).tolist():
         begun = upto[ends[-1] + 1] if ends else before
         if upto[end + 1] - begun >= rows_min and upto[-1] - upto[end + 1] >= rows_min:
             ends.append(end)

@@ -7,13 +7,15 @@ they can be told. Pure; every answer carries its reasons, and ``unknown`` is one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import msgspec
+
+from detectors.judgement import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from detectors.judgement import Verdict
+    from collections.abc import Mapping, Sequence
 
 #: - ``world``: the traffic changed, or what is true of it; an older version would see the same.
 #: - ``model``: this version does worse on the traffic that there always was.
@@ -109,8 +111,8 @@ class Circumstances:
 
     @property
     def faults(self) -> list[InputDrift]:
-        """Input columns that broke."""
-        return [one for one in self.inputs if one.fault]
+        """Input columns that broke and matter."""
+        return [one for one in self.inputs if one.fault and one.matters]
 
     @property
     def inputs_verdict(self) -> Verdict:
@@ -128,6 +130,26 @@ class Circumstances:
 
 
 @dataclass(frozen=True, slots=True)
+class CauseColumn:
+    """An input column that a cause names.
+
+    Parameters
+    ----------
+    column, verdict, value, fault
+        As in :class:`InputDrift`.
+    share
+        Its share of the drift of all input columns that drifted and matter, in ``[0, 1]``; 0 of
+        one that broke without drifting.
+    """
+
+    column: str
+    share: float
+    verdict: Verdict
+    value: float | None = None
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Cause:
     """Where a breach is likely to come from.
 
@@ -138,12 +160,35 @@ class Cause:
     because
         The reasons, in words.
     columns
-        Input columns that drifted, worst first, each with its share of their drift.
+        Input columns that drifted, worst first, whose shares add up to 1; then those that only
+        broke.
     """
 
     origin: Origin
     because: str
-    columns: tuple[tuple[str, float], ...] = ()
+    columns: tuple[CauseColumn, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON-able dictionary."""
+        return {
+            "origin": self.origin,
+            "because": self.because,
+            "columns": [asdict(one) for one in self.columns],
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Cause:
+        """Read what `to_json` gave.
+
+        Raises
+        ------
+        ValueError
+            If it is no such thing.
+        """
+        try:
+            return msgspec.convert(stored, cls)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"a stored cause is damaged: {error}") from error
 
 
 def cause_of(known: Circumstances) -> Cause:
@@ -159,16 +204,22 @@ def cause_of(known: Circumstances) -> Cause:
     'model'
     """
     origin, because = _service(known) if known.symptom == "service" else _content(known)
-    return Cause(origin, because, _shares(known.drifted))
+    return Cause(origin, because, _columns(known))
 
 
 def _service(known: Circumstances) -> tuple[Origin, str]:
     if known.elsewhere == "breach":
         return "platform", "other versions are as slow or fail as often at the same time"
+    if known.elsewhere == "unknown":
+        return "unknown", "other versions answer at the same time; how they do cannot be told yet"
     if known.elsewhere == "ok" and known.since_deployment:
         return "model", "only this version is slow or fails, and it has been since its deployment"
     if known.inputs_verdict == "breach":
         return "unknown", f"{_names(known)} changed too: other requests may take longer or fail"
+    return _service_by_time(known)
+
+
+def _service_by_time(known: Circumstances) -> tuple[Origin, str]:
     if known.since_deployment:
         return "model", "it began with the deployment of this version"
     if known.since_deployment is None:
@@ -192,6 +243,9 @@ def _content(known: Circumstances) -> tuple[Origin, str]:
 
 
 def _by_inputs(known: Circumstances) -> tuple[Origin, str]:
+    if known.explained is not None and known.explained >= EXPLAINED_MIN:
+        names = _names(known) or "the inputs together, each within its bounds,"
+        return "world", f"drift of {names} explains {known.explained:.0%} of the prediction's shift"
     match known.inputs_verdict:
         case "ok":
             return _same_inputs(known)
@@ -216,8 +270,6 @@ def _same_inputs(known: Circumstances) -> tuple[Origin, str]:
 
 def _other_inputs(known: Circumstances) -> tuple[Origin, str]:
     names = _names(known)
-    if known.explained is not None and known.explained >= EXPLAINED_MIN:
-        return "world", f"drift of {names} explains {known.explained:.0%} of the prediction's shift"
     if known.since_deployment is False:
         return "world", (
             f"{names} drifted, after {known.windows_before} windows in which this version did well"
@@ -233,8 +285,12 @@ def _names(known: Circumstances, most: int = 3) -> str:
     return f"{listed} and {len(names) - most} more" if len(names) > most else listed
 
 
-def _shares(drifted: Sequence[InputDrift]) -> tuple[tuple[str, float], ...]:
+def _columns(known: Circumstances) -> tuple[CauseColumn, ...]:
+    drifted = known.drifted
     total = sum(one.value or 0.0 for one in drifted)
-    if not total:
-        return tuple((one.column, 1 / len(drifted)) for one in drifted)
-    return tuple((one.column, (one.value or 0.0) / total) for one in drifted)
+    shares = [(one.value or 0.0) / total if total else 1 / len(drifted) for one in drifted]
+    broken = [one for one in known.faults if one.verdict != "breach"]
+    return tuple(
+        CauseColumn(one.column, share, one.verdict, one.value, one.fault)
+        for one, share in (*zip(drifted, shares, strict=True), *((one, 0.0) for one in broken))
+    )

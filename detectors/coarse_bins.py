@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detectors.ascending import distinct
 from detectors.category_counts import CategoryCounts
 from detectors.number_counts import NumberCounts
-from detectors.profile import CategoryProfile, NumberProfile, Profile
+from detectors.profile import CategoryProfile, NumberProfile, ScalarProfile
 
 if TYPE_CHECKING:
     from collectors.batch import Ints
@@ -59,7 +60,7 @@ class CoarseBins:
         return np.diff(upto[self.ends], prepend=0)
 
 
-def coarse_bins(profile: Profile) -> CoarseBins:
+def coarse_bins(profile: ScalarProfile) -> CoarseBins:
     """Cut a column into about :data:`PARTS` bins, and one for missing values.
 
     Numbers are cut at quantiles of the reference, half-open ``(a, b]``, open at both ends; a
@@ -93,4 +94,4 @@ def _ends(profile: NumberProfile) -> Ints:
     quantiles = upto.searchsorted(rows * np.arange(1, PARTS) / PARTS)
     frequent = np.flatnonzero(counts >= OWN_SHARE * rows)
     inner = np.concatenate((2 * quantiles + 1, 2 * frequent, 2 * frequent + 1))
-    return np.unique(np.append(inner, 2 * counts.size))
+    return distinct(np.sort(np.append(inner, 2 * counts.size)))

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from collectors.batch import CategoryColumn, NumberColumn
+from collectors.batch import CategoryColumn, NumberColumn, VectorColumn
 from detectors.category_counts import CategoryCounts, CategoryState
 from detectors.number_counts import NumberCounts, NumberState
 from detectors.packing import PackingError
-from detectors.profile import CategoryProfile, NumberProfile
+from detectors.profile import CategoryProfile, NumberProfile, VectorProfile
 from detectors.row_counts import RowCounts, RowState
+from detectors.vector_counts import VectorCounts, VectorState
 
 if TYPE_CHECKING:
-    from collectors.batch import Column
+    from collectors.batch import Column, Floats
     from detectors.profile import Profile
     from detectors.reference import Reference
 
-ColumnCounts: TypeAlias = NumberCounts | CategoryCounts | RowCounts
-ColumnState: TypeAlias = NumberState | CategoryState | RowState
+ColumnCounts: TypeAlias = NumberCounts | CategoryCounts | VectorCounts | RowCounts
+ColumnState: TypeAlias = NumberState | CategoryState | VectorState | RowState
 
 
 def counts_of(reference: Reference | None, name: str) -> ColumnCounts:
@@ -27,6 +28,8 @@ def counts_of(reference: Reference | None, name: str) -> ColumnCounts:
         return NumberCounts(profile.points, profile.grid)
     if isinstance(profile, CategoryProfile):
         return CategoryCounts(profile.values)
+    if isinstance(profile, VectorProfile):
+        return VectorCounts(profile.axes)
     return RowCounts()
 
 
@@ -45,6 +48,8 @@ def counts_of_state(state: ColumnState, reference: Reference | None, name: str) 
         return NumberCounts.of_state(state, profile.points, profile.grid)
     if isinstance(state, CategoryState) and isinstance(profile, CategoryProfile):
         return CategoryCounts.of_state(state, profile.values)
+    if isinstance(state, VectorState) and isinstance(profile, VectorProfile):
+        return VectorCounts.of_state(state, profile.axes)
     raise PackingError(f"column {name!r} is of another kind than the reference's")
 
 
@@ -57,13 +62,21 @@ def counts_over(counts: ColumnCounts, profile: Profile | None) -> ColumnCounts:
     return counts
 
 
-def add_column(counts: ColumnCounts, column: Column) -> None:
-    """Count the rows of `column`; values of another kind than the counts' are invalid."""
+def add_column(counts: ColumnCounts, column: Column, ts: Floats | None = None) -> None:
+    """Count the rows of `column`; values of another kind than the counts' are invalid.
+
+    Parameters
+    ----------
+    ts
+        Event times of the rows, by which a sample of vectors tells equal ones apart.
+    """
     match counts, column:
         case NumberCounts(), NumberColumn():
             counts.add(column)
         case CategoryCounts(), CategoryColumn():
             counts.add(column)
+        case VectorCounts(), VectorColumn():
+            counts.add(column, ts)
         case RowCounts(), _:
             counts.add(column)
         case _:
@@ -82,6 +95,8 @@ def merge_column(counts: ColumnCounts, other: ColumnCounts) -> None:
         case NumberCounts(), NumberCounts():
             counts.merge(other)
         case CategoryCounts(), CategoryCounts():
+            counts.merge(other)
+        case VectorCounts(), VectorCounts():
             counts.merge(other)
         case RowCounts(), RowCounts():
             counts.merge(other)

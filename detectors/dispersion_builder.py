@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 import msgspec
 import numpy as np
 
+from detectors.ascending import distinct
 from detectors.block_counts import BlockCounts, BlockState, Codes
 from detectors.dispersion_estimates import dispersion_of
 from detectors.packing import PackedArray, PackingError, pack_floats, unpack_floats
@@ -59,7 +60,7 @@ class NumberBins:
         if not known.size:
             return cls(known)
         ranks = np.ceil(np.arange(1, BINS_MAX) / BINS_MAX * known.size).astype(np.int64) - 1
-        return cls(np.unique(known[ranks]))
+        return cls(distinct(known[ranks]))
 
     @property
     def known(self) -> int:
@@ -218,12 +219,13 @@ class NumberDispersion(_Collector["Floats"]):
 
     def _take(self, values: Floats) -> None:
         if not self._has_begun:
-            known = np.flatnonzero(~np.isnan(values))
-            values = values[known[0] :] if known.size else values[:0]
+            known = ~np.isnan(values)
+            values = values[int(known.argmax()) :] if known.any() else values[:0]
         self._wait(values, values.size)
 
     def _joined(self) -> Floats:
-        return np.concatenate([np.empty(0), *self._waiting])
+        waiting = self._waiting
+        return waiting[0] if len(waiting) == 1 else np.concatenate([np.empty(0), *waiting])
 
     def _cut(self, values: Floats) -> NumberBins:
         return NumberBins.of_pilot(values[:PILOT_ROWS])
@@ -275,7 +277,8 @@ class CategoryDispersion(_Collector[list[str | None]]):
         self._wait(values, len(values))
 
     def _joined(self) -> list[str | None]:
-        return list(chain.from_iterable(self._waiting))
+        waiting = self._waiting
+        return waiting[0] if len(waiting) == 1 else list(chain.from_iterable(waiting))
 
     def _cut(self, values: list[str | None]) -> CategoryBins:
         return CategoryBins.of_pilot(values[:PILOT_ROWS])

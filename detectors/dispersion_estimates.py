@@ -9,7 +9,6 @@ on average when rows are independent, and ``deff C`` when each row stands for as
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from detectors.dispersion import Dispersion, Scale
 from detectors.fine_bins import mean_squares
+from detectors.tails import chi_square_above, chi_square_quantile, gamma_quantile
 
 if TYPE_CHECKING:
     from collectors.batch import Floats
@@ -35,6 +35,8 @@ TAIL = 1e-6
 HALF_VARIANCE = 0.25
 #: Of scores of which the largest variance is asked for as it stands.
 _UNDIVIDED = np.full(1, HALF_VARIANCE)
+#: Variance of scores below which they are all alike, but for rounding.
+_VARIES_MIN = 1e-9
 #: Degrees of freedom of a usual PSI, with ten bins.
 _FREEDOM = 9
 
@@ -55,168 +57,245 @@ def dispersion_of(counts: BlockCounts, known: int, *, ordered: bool) -> Dispersi
         Whether the bins of values ascend, so that cumulated counts mean something. Of others,
         the single bins' effects stand for them.
     """
-    moments = [one for one in counts.moments() if one.blocks >= BLOCKS_MIN]
-    scales = [_scale(one, known, ordered=ordered) for one in moments]
-    told = tuple(scale for scale in scales if scale is not None)
-    return Dispersion(told) if told else None
+    # Scales whose scores are made alike, nearly always all of them, are worked out together: what
+    # numpy takes for a small matrix is mostly the call.
+    alike: dict[_Kind, list[Moments]] = {}
+    for one in counts.moments():
+        if one.blocks >= BLOCKS_MIN:
+            alike.setdefault(_Kind.of(one, known, ordered=ordered), []).append(one)
+    told = [
+        scale
+        for kind, moments in alike.items()
+        if max(kind.groups) > 0  # two bins to compare
+        for scale in _scales(kind, _Blocks.of(moments), known)
+    ]
+    return Dispersion(tuple(sorted(told, key=lambda scale: scale.rows))) if told else None
 
 
-def _scale(moments: Moments, known: int, *, ordered: bool) -> Scale | None:
-    """Effects at one length of block; None where all rows are of one bin, or nearly all."""
-    groups = _groups(moments)
-    if len(groups) < 2:  # noqa: PLR2004 - two bins to compare
-        return None
-    shares = groups @ moments.sums / moments.sums.sum()
-    bins = _spread(moments, *_bin_scores(groups, shares))
-    scores = _cut_scores(moments, known) if ordered else _single_scores(groups, shares)
-    cumulative = _spread(moments, *scores) if len(scores[0]) else None
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How the scores of a scale are made.
+
+    Parameters
+    ----------
+    groups
+        Number of the group of each bin: neighbouring bins that have rows enough together.
+    cuts
+        Bins behind which cumulated counts are looked at; None where bins do not ascend.
+    ranked
+        Whether there are ranks to look at: values ascend, and are not all in one bin.
+    """
+
+    groups: tuple[int, ...]
+    cuts: tuple[int, ...] | None
+    ranked: bool
+
+    @classmethod
+    def of(cls, moments: Moments, known: int, *, ordered: bool) -> _Kind:
+        rows, blocks = moments.sums.tolist(), moments.blocks
+        numbers, number, together = [], 0, 0
+        for more in rows:
+            numbers.append(number)
+            together += more
+            if together / blocks >= EXPECTED_MIN:
+                number, together = number + 1, 0
+        # What is left over at the end has too few rows and joins the last group.
+        groups = tuple(min(one, max(0, number - 1)) for one in numbers)
+        if not ordered:
+            return cls(groups, None, ranked=False)
+        present, upto = sum(rows[:known]), 0
+        cuts = []
+        for index, more in enumerate(rows[:known]):
+            upto += more
+            if more and min(upto, present - upto) / blocks >= EXPECTED_MIN:
+                cuts.append(index)
+        return cls(groups, tuple(cuts), ranked=sum(more > 0 for more in rows[:known]) > 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Blocks:
+    """Moments of S scales.
+
+    Parameters
+    ----------
+    rows, blocks
+        Rows of a block, and blocks, shape ``(S,)``.
+    sums, shares
+        Rows per bin over all the blocks, and their shares, shape ``(S, J)``.
+    centred
+        Sums of products of the counts about their means, shape ``(S, J, J)``.
+    """
+
+    rows: Floats
+    blocks: Floats
+    sums: Floats
+    shares: Floats
+    centred: Floats
+
+    @classmethod
+    def of(cls, moments: list[Moments]) -> _Blocks:
+        rows = np.array([one.rows for one in moments], np.float64)
+        blocks = np.array([one.blocks for one in moments], np.float64)
+        sums = np.array([one.sums for one in moments], np.float64)
+        products = np.array([one.products for one in moments], np.float64)
+        # Centred first, so that nothing large cancels.
+        centred = products - sums[:, :, None] * sums[:, None, :] / blocks[:, None, None]
+        return cls(rows, blocks, sums, sums / sums.sum(axis=1)[:, None], centred)
+
+
+def _scales(kind: _Kind, blocks: _Blocks, known: int) -> list[Scale]:
+    """Effects at some lengths of block, of which the scores are made alike."""
+    numbers = np.array(kind.groups)
+    groups = (numbers == np.arange(numbers[-1] + 1)[:, None]).astype(np.float64)
+    shares = blocks.shares @ groups.T
+    bins = _spread(blocks, *_bin_scores(groups, shares))
+    looks = [bins]
+    cumulative = ranks = spread = None
+    if kind.cuts is None:
+        cumulative = _spread(blocks, *_single_scores(groups, shares))
+    elif kind.cuts:
+        cumulative = _spread(blocks, *_cut_scores(blocks, known, kind.cuts))
+    if kind.ranked:
+        ranks = _spread(blocks, _rank_scores(blocks, known), _UNDIVIDED)
+        squares = _square_scores(blocks, known)
+        spread = None if squares is None else _spread(blocks, squares, _UNDIVIDED)
+    single = _spread(blocks, _single_scores(groups, shares)[0], _UNDIVIDED)
+    looks += [look for look in (cumulative, ranks, spread) if look is not None]
     freedom = len(groups) - 1
-    tail = bins.mean * _tail_factor(bins.dimensions, freedom)
-    rank_scores = _rank_scores(moments, known) if ordered else None
-    ranks = None if rank_scores is None else _spread(moments, rank_scores, _UNDIVIDED)
-    squares = _square_scores(moments, known) if ordered else None
-    spread = None if squares is None else _spread(moments, squares, _UNDIVIDED)
-    single = _spread(moments, _single_scores(groups, shares)[0], _UNDIVIDED)
-    looks = [one for one in (bins, cumulative, ranks, spread) if one is not None]
-    return Scale(
-        rows=moments.rows,
-        blocks=moments.blocks,
-        cumulative_mean=cumulative.mean if cumulative else 1.0,
-        bins_mean=bins.mean,
-        cumulative=cumulative.largest * cumulative.upper_factor if cumulative else 1.0,
-        bins=tail * bins.upper_factor,
-        p_value=min(1.0, len(looks) * min(look.p_value for look in looks)),
-        ranks=ranks.largest * ranks.upper_factor if ranks else 1.0,
-        spread=spread.largest * spread.upper_factor if spread else 1.0,
-        single=single.largest * single.upper_factor,
-    )
-
-
-def _groups(moments: Moments) -> Floats:
-    """Neighbouring bins that have rows enough together, as a 0/1 matrix ``(groups, J)``."""
-    expected = moments.sums / moments.blocks
-    numbers = np.zeros(expected.size, np.int64)
-    number, rows = 0, 0.0
-    for index, more in enumerate(expected.tolist()):
-        numbers[index] = number
-        rows += more
-        if rows >= EXPECTED_MIN:
-            number, rows = number + 1, 0.0
-    # What is left over at the end has too few rows and joins the last group.
-    numbers = np.minimum(numbers, max(0, number - 1))
-    return np.asarray(numbers == np.arange(numbers[-1] + 1)[:, None], np.float64)
+    return [
+        Scale(
+            rows=int(blocks.rows[one]),
+            blocks=int(blocks.blocks[one]),
+            cumulative_mean=cumulative.mean[one] if cumulative else 1.0,
+            bins_mean=bins.mean[one],
+            cumulative=cumulative.upper[one] if cumulative else 1.0,
+            bins=(
+                bins.mean[one]
+                * _tail_factor(bins.dimensions[one], freedom)
+                * bins.upper_factor[one]
+            ),
+            p_value=min(1.0, len(looks) * min(look.p_value[one] for look in looks)),
+            ranks=ranks.upper[one] if ranks else 1.0,
+            spread=spread.upper[one] if spread else 1.0,
+            single=single.upper[one],
+        )
+        for one in range(len(blocks.rows))
+    ]
 
 
 def _bin_scores(groups: Floats, shares: Floats) -> tuple[Floats, Floats]:
-    """Scores ``(K, J)`` and the variances, of single rows, that they were divided by."""
-    scores = groups / np.sqrt(shares)[:, None] - np.sqrt(shares)[:, None]
-    return np.asarray(scores), shares
+    """Scores ``(S, K, J)`` and the variances, of single rows, that they were divided by."""
+    roots = np.sqrt(shares)[:, :, None]
+    return groups / roots - roots, shares
 
 
 def _single_scores(groups: Floats, shares: Floats) -> tuple[Floats, Floats]:
     variances = shares * (1 - shares)
-    return np.asarray((groups - shares[:, None]) / np.sqrt(variances)[:, None]), variances
+    return (groups - shares[:, :, None]) / np.sqrt(variances)[:, :, None], variances
 
 
-def _cut_scores(moments: Moments, known: int) -> tuple[Floats, Floats]:
+def _cut_scores(blocks: _Blocks, known: int, cuts: tuple[int, ...]) -> tuple[Floats, Floats]:
     """Cumulated counts less their share of the block's known values: missing ones take no part."""
-    present = moments.sums[:known].sum()
-    upto = np.cumsum(moments.sums[:known])
-    expected = np.minimum(upto, present - upto) / moments.blocks
-    cuts = np.flatnonzero((expected >= EXPECTED_MIN) & (np.diff(upto, prepend=0) > 0))
-    share = upto[cuts] / max(1, present)
+    upto = np.cumsum(blocks.sums[:, :known], axis=1)
+    present = upto[:, -1:]
+    share = upto[:, cuts] / np.maximum(1, present)
     variances = share * (1 - share)
-    scores = np.zeros((cuts.size, moments.sums.size))
-    scores[:, :known] = (np.arange(known) <= cuts[:, None]) - share[:, None]
-    divisors = np.sqrt(variances * present / moments.sums.sum())
-    return np.asarray(scores / divisors[:, None]), variances
+    scores = np.zeros((*share.shape, blocks.sums.shape[1]))
+    scores[:, :, :known] = (np.arange(known) <= np.array(cuts)[:, None]) - share[:, :, None]
+    divisors = np.sqrt(variances * present / blocks.sums.sum(axis=1)[:, None])
+    return scores / divisors[:, :, None], variances
 
 
-def _rank_scores(moments: Moments, known: int) -> Floats | None:
-    """Ranks scaled to variance 1, shape ``(1, J)``; None of a constant."""
-    rows = moments.sums[:known]
-    present = int(rows.sum())
-    ranks = (np.cumsum(rows) - rows / 2) / max(1, present)
-    return _scaled(ranks, moments)
+def _rank_scores(blocks: _Blocks, known: int) -> Floats:
+    """Ranks scaled to variance 1, shape ``(S, 1, J)``."""
+    rows = blocks.sums[:, :known]
+    ranks = (np.cumsum(rows, axis=1) - rows / 2) / rows.sum(axis=1)[:, None]
+    return _scaled(*_apart(blocks, ranks), blocks)
 
 
-def _square_scores(moments: Moments, known: int) -> Floats | None:
-    """Mean squares of normal scores scaled likewise; None of a constant."""
-    rows = moments.sums[:known]
-    there = rows > 0
-    squares = np.zeros(known)
-    squares[there] = mean_squares(np.cumsum(rows[there]) / max(1, int(rows.sum())))
-    return _scaled(squares, moments)
+def _square_scores(blocks: _Blocks, known: int) -> Floats | None:
+    """Mean squares of normal scores scaled likewise; None where all bins have the same."""
+    rows = blocks.sums[:, :known]
+    upto = np.cumsum(rows, axis=1) / rows.sum(axis=1)[:, None]
+    apart, variance = _apart(blocks, np.array([mean_squares(one) for one in upto]))
+    return _scaled(apart, variance, blocks) if variance.min() > _VARIES_MIN else None
 
 
-def _scaled(values: Floats, moments: Moments) -> Floats | None:
-    rows = moments.sums[: values.size]
-    values = values - values @ rows / max(1, int(rows.sum()))
-    variance = values**2 @ rows / moments.sums.sum()
-    if not variance:
-        return None
-    scores = np.zeros((1, moments.sums.size))
-    scores[0, : values.size] = values / np.sqrt(variance)
+def _apart(blocks: _Blocks, values: Floats) -> tuple[Floats, Floats]:
+    """Values less their mean over the rows that have one, and their variance over all rows."""
+    rows = blocks.sums[:, : values.shape[1]]
+    apart = values - ((values * rows).sum(axis=1) / rows.sum(axis=1))[:, None]
+    return apart, (apart**2 * rows).sum(axis=1) / blocks.sums.sum(axis=1)
+
+
+def _scaled(apart: Floats, variance: Floats, blocks: _Blocks) -> Floats:
+    scores = np.zeros((len(apart), 1, blocks.sums.shape[1]))
+    scores[:, 0, : apart.shape[1]] = apart / np.sqrt(variance)[:, None]
     return scores
 
 
 @dataclass(frozen=True, slots=True)
 class _Spread:
-    """How much scores vary between blocks, over what they would of independent rows.
+    """How much scores vary between blocks, over what they would of independent rows, by scale.
 
     Parameters
     ----------
     mean
         Over the scores; unbiased.
-    largest
-        Variance of an undivided score over 1/4, the largest that independent rows can have: that
-        of a share of a half. Biased upwards.
     dimensions
         In how many directions they vary, ``(sum lambda)^2 / sum lambda^2`` over the eigenvalues
         (Satterthwaite): 1 where blocks differ along one line, as a season's do.
     upper_factor
         What the estimates are to be multiplied by to be below the truth in `UNDERSTATED`.
+    upper
+        Variance of an undivided score over 1/4, the largest that independent rows can have: that
+        of a share of a half. The largest of the scores', times `upper_factor`.
     p_value
         Of a mean as large, of independent rows.
     """
 
-    mean: float
-    largest: float
-    dimensions: float
-    upper_factor: float
-    p_value: float
+    mean: list[float]
+    dimensions: list[float]
+    upper_factor: list[float]
+    upper: list[float]
+    p_value: list[float]
 
 
-def _spread(moments: Moments, scores: Floats, variances: Floats) -> _Spread:
-    from scipy.special import gammaincinv  # noqa: PLC0415 - 27 MB, only to build
-
-    freedom = moments.blocks - 1
-    shares = moments.sums / moments.sums.sum()
-    # Centred first, so that nothing large cancels.
-    centred = moments.products - np.outer(moments.sums, moments.sums) / moments.blocks
-    actual = np.asarray(scores @ centred @ scores.T / (freedom * moments.rows))
-    expected = np.asarray((scores * shares) @ scores.T)
-    mean = float(np.trace(actual) / np.trace(expected))
-    law = _null_law(scores, shares, expected, moments.rows)
-    most = float(np.trace(expected) ** 2 / (expected**2).sum())
-    dimensions = _dimensions(actual, freedom, most)
+def _spread(blocks: _Blocks, scores: Floats, variances: Floats) -> _Spread:
+    freedom = blocks.blocks - 1
+    turned = scores.transpose(0, 2, 1)
+    actual = scores @ blocks.centred @ turned / (freedom * blocks.rows)[:, None, None]
+    expected = (scores * blocks.shares[:, None, :]) @ turned
+    found, trace = _traces(actual), _traces(expected)
+    squares = (expected**2).sum(axis=(1, 2))
+    mean = found / trace
+    law = _null_law(scores, blocks, expected, trace, squares)
+    dimensions = _dimensions(actual, freedom, trace**2 / squares)
     # As many clusters of rows alike as the effect says make a block. Few of them fill rare bins
     # unevenly, which lengthens the tail as fewer directions do.
-    dimensions /= 1 + dimensions * law.excess * max(1.0, mean) / (2 * law.mean**2 * moments.rows)
-    dimensions = max(1.0, dimensions)
-    known_by = freedom * dimensions
+    excess = dimensions * law.excess * np.maximum(1.0, mean)
+    dimensions = np.maximum(1.0, dimensions / (1 + excess / (2 * law.mean**2 * blocks.rows)))
+    known_by = (freedom * dimensions / 2).tolist()
+    factors = [max(1.0, one / gamma_quantile(one, UNDERSTATED)) for one in known_by]
+    largest = (np.diagonal(actual, axis1=1, axis2=2) * variances).max(axis=1) / HALF_VARIANCE
     return _Spread(
-        mean=mean,
-        largest=float((np.diag(actual) * variances).max() / HALF_VARIANCE),
-        dimensions=dimensions,
-        upper_factor=max(1.0, known_by / (2 * float(gammaincinv(known_by / 2, UNDERSTATED)))),
-        p_value=law.tail(freedom * float(np.trace(actual)), freedom),
+        mean.tolist(),
+        dimensions.tolist(),
+        factors,
+        (largest * factors).tolist(),
+        law.tails(freedom * found, freedom),
     )
+
+
+def _traces(matrices: Floats) -> Floats:
+    return np.asarray(np.trace(matrices, axis1=1, axis2=2), np.float64)
 
 
 @dataclass(frozen=True, slots=True)
 class _NullLaw:
     """Law of a block's sum of squared scores when rows are independent: a shifted gamma law.
+
+    All by scale, shape ``(S,)``.
 
     Parameters
     ----------
@@ -228,21 +307,25 @@ class _NullLaw:
         Of the gamma law of one block, ``4 / skewness^2``; adds up as well.
     """
 
-    mean: float
-    variance: float
-    excess: float
-    shape: float
+    mean: Floats
+    variance: Floats
+    excess: Floats
+    shape: Floats
 
-    def tail(self, total: float, blocks: int) -> float:
-        """Chance of at least `total`, summed over `blocks` blocks."""
-        from scipy.special import gammaincc  # noqa: PLC0415 - 27 MB, only to build
+    def tails(self, totals: Floats, blocks: Floats) -> list[float]:
+        """Chances of at least `totals`, summed over `blocks` blocks."""
+        shapes = blocks * self.shape
+        deviations = (totals - blocks * self.mean) / np.sqrt(blocks * self.variance)
+        there = np.maximum(0.0, shapes + deviations * np.sqrt(shapes))
+        return [
+            chi_square_above(2 * shape, 2 * x)
+            for shape, x in zip(shapes.tolist(), there.tolist(), strict=True)
+        ]
 
-        shape = blocks * self.shape
-        deviation = (total - blocks * self.mean) / math.sqrt(blocks * self.variance)
-        return float(gammaincc(shape, max(0.0, shape + deviation * math.sqrt(shape))))
 
-
-def _null_law(scores: Floats, shares: Floats, expected: Floats, rows: int) -> _NullLaw:
+def _null_law(
+    scores: Floats, blocks: _Blocks, expected: Floats, trace: Floats, squares: Floats
+) -> _NullLaw:
     """Moments of the sum of squared scores of a block of independent rows.
 
     With ``M = u'u``, the counts' covariance S, ``q_j = (e_j - p)' M (e_j - p)`` and
@@ -250,22 +333,22 @@ def _null_law(scores: Floats, shares: Floats, expected: Floats, rows: int) -> _N
     term is what a multinomial law adds to a normal one. The skewness is the larger of that of
     normal scores and that of a gamma law from 0 on, which rare bins come close to.
     """
-    trace, squares = float(np.trace(expected)), float((expected**2).sum())
-    single = (scores**2).sum(axis=0)
-    excess = float((shares * single**2).sum()) - trace**2 - 2 * squares
-    variance = max(squares, 2 * squares + excess / rows)
-    cubes = float(((expected @ expected) * expected).sum())
-    return _NullLaw(
-        trace, variance, max(0.0, excess), min(squares**3 / cubes**2 / 2, trace**2 / variance)
-    )
+    single = (scores**2).sum(axis=1)
+    excess = (blocks.shares * single**2).sum(axis=1) - trace**2 - 2 * squares
+    variance = np.maximum(squares, 2 * squares + excess / blocks.rows)
+    cubes = ((expected @ expected) * expected).sum(axis=(1, 2))
+    shape = np.minimum(squares**3 / cubes**2 / 2, trace**2 / variance)
+    return _NullLaw(trace, variance, np.maximum(0.0, excess), shape)
 
 
-def _dimensions(actual: Floats, freedom: int, most: float) -> float:
-    """Directions in which blocks differ, from unbiased traces of a Wishart matrix."""
-    first, second = float(np.trace(actual)), float((actual**2).sum())
+def _dimensions(actual: Floats, freedom: Floats, most: Floats) -> Floats:
+    """Directions in which blocks differ, from unbiased traces of Wishart matrices."""
+    first, second = _traces(actual), (actual**2).sum(axis=(1, 2))
     unbiased = freedom**2 / ((freedom - 1) * (freedom + 2)) * (second - first**2 / freedom)
     # Below this share of the trace's square there would be more directions than there are.
-    return max(1.0, first**2 / max(unbiased, first**2 / most)) if first else 1.0
+    least = np.maximum(unbiased, first**2 / most)
+    told = first > 0
+    return np.where(told, np.maximum(1.0, first**2 / np.where(told, least, 1.0)), 1.0)
 
 
 def _tail_factor(dimensions: float, freedom: int) -> float:
@@ -281,8 +364,8 @@ def _tail_factor(dimensions: float, freedom: int) -> float:
     .. [1] Rao and Scott, "The analysis of categorical data from complex sample surveys", Journal of
        the American Statistical Association 76(374), 1981.
     """
-    from scipy.special import chdtri  # noqa: PLC0415 - 27 MB, only to build
-
     most = min(freedom, _FREEDOM)
     share = max(1.0, freedom / dimensions)
-    return float(share * chdtri(min(dimensions, most), TAIL) / chdtri(most, TAIL))
+    return (
+        share * chi_square_quantile(min(dimensions, most), TAIL) / chi_square_quantile(most, TAIL)
+    )

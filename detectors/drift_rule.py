@@ -27,7 +27,7 @@ from detectors.false_discoveries import (
     e_benjamini_hochberg,
     selected_level,
 )
-from detectors.judgement import Judgement, RuleSpec, Verdict
+from detectors.judgement import EACH_SEGMENT, Judgement, RuleSpec, Verdict
 from detectors.measurement import Estimate
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from detectors.correlation import Correlations
     from detectors.drift_spec import DriftSpec
     from detectors.measurement import Measurement
+    from detectors.profile import Profile
     from detectors.reference import Reference
 
 Look: TypeAlias = Literal["window", "evidence"]
@@ -47,6 +48,8 @@ Look: TypeAlias = Literal["window", "evidence"]
 NAMED_MAX = 20
 #: References whose columns are kept worked out: those of the versions that serve.
 _WATCHES_MAX = 8
+#: And those of their segments, for a rule that looks at each.
+_SEGMENT_WATCHES_MAX = 64
 _RANK: dict[Verdict, int] = {"ok": 0, "unknown": 1, "breach": 2}
 
 
@@ -189,6 +192,10 @@ class DriftRule:
         self._psi_bins = psi_bins
         self._watches: dict[str, Watch] = {}
 
+    def watches(self, segment: str) -> bool:
+        """Say whether the rule looks at a segment; the empty one is all traffic."""
+        return self._rule.watches(segment)
+
     def judge(
         self, window: DriftWindow, reference: Reference | None, memory: DriftMemory | None
     ) -> Drift:
@@ -212,7 +219,8 @@ class DriftRule:
         if watch is None:
             names = [name for name in sorted(reference.columns) if self._rule.looks_at(name)]
             watch = Watch.of(reference, names)
-            while len(self._watches) >= _WATCHES_MAX:
+            each = self._rule.segment == EACH_SEGMENT
+            while len(self._watches) >= (_SEGMENT_WATCHES_MAX if each else _WATCHES_MAX):
                 del self._watches[next(iter(self._watches))]
             self._watches[reference.digest] = watch
         return watch
@@ -241,8 +249,10 @@ class DriftRule:
     def _columns(
         self, watch: Watch, window: DriftWindow, evidence: Evidence
     ) -> tuple[ColumnDrift, ...]:
-        profiles, counts = watch.profiles, window.columns
-        cuts, fine = dict(zip(profiles, watch.bins, strict=True)), watch.fine
+        profiles: Mapping[str, Profile] = watch.profiles
+        counts = window.columns
+        cuts = dict(zip(profiles, watch.bins, strict=True))
+        fine = watch.fine
         if window.part is not None:
             part, counts = window.part
             cuts = {}

@@ -18,7 +18,13 @@ from detectors.drift_looks import CATEGORIES, category_looks, number_looks
 from detectors.e_detector import MEMORIES, Null, radius
 from detectors.fine_bins import FineBins, fine_bins
 from detectors.number_counts import NumberCounts
-from detectors.profile import CategoryProfile, NumberProfile, Profile
+from detectors.profile import (
+    CategoryProfile,
+    NumberProfile,
+    Profile,
+    ScalarProfile,
+    VectorProfile,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,7 +60,7 @@ class Watch:
         Of the reference and the columns: evidence gathered against others is void.
     """
 
-    profiles: Mapping[str, Profile]
+    profiles: Mapping[str, ScalarProfile]
     bins: Sequence[CoarseBins]
     null: Null
     digest: str
@@ -62,12 +68,17 @@ class Watch:
 
     @classmethod
     def of(cls, reference: Reference, names: Sequence[str]) -> Watch:
-        """Watch the columns `names` of a reference; those without rows in it are left out."""
-        profiles = {
-            name: profile
-            for name in names
-            if (profile := reference.columns[name]).rows + profile.missing + profile.invalid
-        }
+        """Watch the columns `names` of a reference; those without rows in it are left out.
+
+        So are vectors: what their windows differ by when nothing has changed is not learned.
+        """
+        profiles: dict[str, ScalarProfile] = {}
+        for name in names:
+            profile = reference.columns[name]
+            if isinstance(profile, VectorProfile):
+                continue
+            if profile.rows + profile.missing + profile.invalid:
+                profiles[name] = profile
         bins = [coarse_bins(profile) for profile in profiles.values()]
         shares = np.zeros((len(bins), max((cut.reference.size for cut in bins), default=0)))
         rows = np.array([cut.reference.sum() for cut in bins], np.float64)
@@ -162,7 +173,7 @@ def comparisons(
     made = {}
     for name, profile in profiles.items():
         counts = columns.get(name)
-        if counts is None:
+        if counts is None or isinstance(profile, VectorProfile):
             continue
         effect = design_effect(profile, max(1, counts.rows + counts.missing + counts.invalid))
         match counts, profile:

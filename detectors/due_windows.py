@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from detectors.pane import Pane
+from detectors.population import split
 from detectors.window_spec import ClosedWindow, WindowSpec
 
 #: Empty windows that one advance of the watermark writes, for no traffic is a signal too; where
@@ -56,6 +57,8 @@ class DueWindow:
 
     Parameters
     ----------
+    version
+        Name of the population.
     end
         Index of the pane before which it ends.
     first_ts
@@ -72,9 +75,11 @@ class DueWindow:
     def added_up(self, model: str, spec: WindowSpec) -> ClosedWindow:
         """Add up its panes."""
         pane = Pane.sum(self.panes)
+        version, segment = split(self.version)
         if spec.kind == "events":
             begins, ends = pane.first_ts, pane.last_ts
-            return ClosedWindow(model, self.version, begins, ends, pane, ends - begins or None)
+            seconds = ends - begins or None
+            return ClosedWindow(model, version, begins, ends, pane, seconds, segment)
         begins, ends = (self.end - spec.panes) * spec.slide, self.end * spec.slide
         seconds = ends - begins if self.first_ts <= begins else None
-        return ClosedWindow(model, self.version, begins, ends, pane, seconds)
+        return ClosedWindow(model, version, begins, ends, pane, seconds, segment)

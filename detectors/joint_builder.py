@@ -85,7 +85,11 @@ class JointBuilder:
             start = min(rows, PILOT_ROWS - self._pilot_rows)
             self._take_pilot(columns, start)
         if self._tables is not None and start < rows:
-            rest = {name: column.take(slice(start, None)) for name, column in columns.items()}
+            rest = {
+                name: columns[name].take(slice(start, None))
+                for name in self._tables.names
+                if name in columns
+            }
             self._wait(self._tables.matrix([(rest, rows - start)]))
 
     def profile(self) -> JointProfile | None:

@@ -151,8 +151,9 @@ def joint_profile_of(
         return None
     centers = fisher_z(moments.rows, moments.sums, moments.products[1, 1])
     noises = moments.noises()
+    directions: dict[bytes, float] = {}
     told = [
-        _scale(rows, kept, moments.rows, centers, noises)
+        _scale(rows, kept, moments.rows, (centers, noises), directions)
         for rows, kept in (scales.scales() if scales else ())
     ]
     return JointProfile(
@@ -161,9 +162,22 @@ def joint_profile_of(
 
 
 def _scale(
-    rows: int, kept: BlockScale, all_rows: int, centers: Floats, expected: Floats
+    rows: int,
+    kept: BlockScale,
+    all_rows: int,
+    whole: tuple[Floats, Floats],
+    directions: dict[bytes, float],
 ) -> JointScale | None:
-    """Derive what blocks of one length say; None of too few blocks."""
+    """Derive what blocks of one length say; None of too few blocks.
+
+    Parameters
+    ----------
+    whole
+        Centers and noises of all rows.
+    directions
+        What :func:`_directions` found, by the pairs that were tested: nearly always all of them.
+    """
+    centers, expected = whole
     enough = kept.blocks >= BLOCKS_MIN
     if not enough.any():
         return None
@@ -177,7 +191,10 @@ def _scale(
     p_value = 1.0
     if tested.any():
         effects = noises[tested] / expected[tested]
-        p_value = _p_value(effects, fewest - 1, all_rows, _directions(centers, tested))
+        pairs = tested.tobytes()
+        if pairs not in directions:
+            directions[pairs] = _directions(centers, tested)
+        p_value = _p_value(effects, fewest - 1, all_rows, directions[pairs])
     centers, noises = np.where(enough, means, np.nan), np.where(enough, noises, 1.0)
     return JointScale(rows, fewest, centers, noises, p_value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -172,6 +173,13 @@ def pair_count(columns: int) -> int:
     return columns * (columns - 1) // 2
 
 
+@lru_cache(maxsize=8)
+def _pairs(columns: int) -> tuple[Ints, Ints]:
+    """First and second column of each pair; not to be written to."""
+    first, second = np.triu_indices(columns, 1)
+    return first, second
+
+
 def fisher_z(rows: int, sums: Ints, products: Ints) -> Floats:
     """Fisher's z of the correlations of all pairs, ``atanh r`` [1]_; NaN of constant columns.
 
@@ -192,13 +200,15 @@ def fisher_z(rows: int, sums: Ints, products: Ints) -> Floats:
     .. [1] Fisher, "On the probable error of a coefficient of correlation deduced from a small
        sample", Metron 1, 1921.
     """
-    first, second = np.triu_indices(sums.shape[-1], 1)
+    size = sums.shape[-1]
+    first, second = _pairs(size)
     # Whole numbers below 2^63 for 10^7 rows and more; beyond, doubles are as good.
     real = sums.astype(np.float64)
-    scaled = rows * products.astype(np.float64)
-    variances = np.diagonal(scaled, axis1=-2, axis2=-1) - real**2
-    covariances = scaled[..., first, second] - real[..., first] * real[..., second]
-    squares = variances[..., first] * variances[..., second]
+    flat = products.reshape(*products.shape[:-2], size * size)
+    scaled = rows * flat.take(first * size + second, axis=-1).astype(np.float64)
+    variances = rows * flat[..., :: size + 1].astype(np.float64) - real**2
+    covariances = scaled - real.take(first, axis=-1) * real.take(second, axis=-1)
+    squares = variances.take(first, axis=-1) * variances.take(second, axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         correlations = np.where(squares > 0, covariances / np.sqrt(squares), np.nan)
     return np.asarray(np.arctanh(np.clip(correlations, -CORRELATION_MAX, CORRELATION_MAX)))

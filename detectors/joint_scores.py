@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from collectors.batch import NumberColumn
+from detectors.ascending import distinct, distinct_counts
 from detectors.profile import ReferenceError  # noqa: A004 - the builtin is about weak references
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ class ScoreTable:
                 scores = _scores(np.bincount(buckets, minlength=_BUCKETS))
                 return cls(np.empty(0), origin, scale, scores)
         ranks = np.ceil(np.arange(1, _BINS) / _BINS * known.size).astype(np.int64) - 1
-        edges = np.unique(known[ranks])
+        edges = distinct(known[ranks])
         counts = np.bincount(edges.searchsorted(known), minlength=edges.size + 1)
         return cls(edges, 0.0, 1.0, _scores(counts))
 
@@ -191,7 +193,7 @@ def _crowded(known: Floats, buckets: npt.NDArray[np.intp]) -> bool:
     stops = np.append(starts[1:], known.size)
     for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
         if stop - start > _CROWDED * known.size:
-            _, repeats = np.unique(known[start:stop], return_counts=True)
+            _, repeats = distinct_counts(known[start:stop])
             if stop - start - int(repeats.max()) > _CROWDED * known.size:
                 return True
     return False
@@ -201,9 +203,15 @@ def _scores(counts: npt.NDArray[np.integer]) -> Scores:
     """Score of each bucket by the rows of the pilot in it."""
     upto = np.cumsum(counts)
     ranks = np.clip((upto - counts / 2) / upto[-1], 0.005, 0.995)
+    return np.asarray(_score_ends().searchsorted(ranks) - SCORE_MAX, np.int8)
+
+
+@lru_cache(maxsize=1)
+def _score_ends() -> Floats:
+    """Rank up to which values have each score but the largest: where the nearest step changes."""
+    steps = np.arange(-SCORE_MAX, SCORE_MAX) + 0.5
     normal = NormalDist()
-    scores = np.array([normal.inv_cdf(rank) for rank in ranks.tolist()]) * SCORE_UNIT
-    return np.asarray(np.clip(np.rint(scores), -SCORE_MAX, SCORE_MAX), np.int8)
+    return np.array([normal.cdf(step / SCORE_UNIT) for step in steps.tolist()])
 
 
 def _digest(tables: Mapping[str, ScoreTable]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from detectors.kinds import COUNT_METRICS, SAMPLED_METRICS
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Verdict: TypeAlias = Literal["ok", "breach", "unknown"]
 Action: TypeAlias = Literal["alert", "rollback"]
+
+#: As the segment of a rule: it looks at each of them by itself. No segment is called so.
+EACH_SEGMENT: Final = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,9 @@ class RuleSpec:
     drift
         Of a rule of drift, what it promises; `above` is then its tolerance, and
         :class:`detectors.drift_rule.DriftRule` judges by it.
+    segment
+        Which segment of the traffic it looks at, as ``country=DE``; :data:`EACH_SEGMENT` for each
+        by itself; empty for all traffic of a version.
 
     Raises
     ------
@@ -78,6 +84,7 @@ class RuleSpec:
     action: Action = "alert"
     change: ChangeSpec | None = None
     drift: DriftSpec | None = None
+    segment: str = ""
 
     def __post_init__(self) -> None:
         if (self.above is None) == (self.below is None):
@@ -94,6 +101,12 @@ class RuleSpec:
     def threshold(self) -> float:
         """The figure beyond which a window breaches."""
         return self.above if self.above is not None else self.below or 0.0
+
+    def watches(self, segment: str) -> bool:
+        """Say whether the rule looks at a segment; the empty one is all traffic."""
+        if self.segment == EACH_SEGMENT:
+            return bool(segment)
+        return segment == self.segment
 
     def covers(self, measurement: Measurement) -> bool:
         """Say whether the rule looks at a measurement: its metric, and its column or the window."""

@@ -1,7 +1,7 @@
 """Every metric that Kedge measures of a window, and which columns it applies to.
 
 Adding a metric is adding a line to one of the tables. Those of predictions and their labels stand
-in :mod:`detectors.performance`.
+in :mod:`detectors.performance`, those of two versions in :mod:`detectors.paired_comparison`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from detectors.bins import category_shares, number_shares
 from detectors.cardinality import cardinality_category, cardinality_number
@@ -23,18 +23,22 @@ from detectors.hellinger import hellinger
 from detectors.jensen_shannon import jensen_shannon
 from detectors.ks import ks
 from detectors.l_infinity import l_infinity
+from detectors.mean_distance import mean_distance
 from detectors.mean_shift import mean_shift
 from detectors.measurement import Estimate, Measurement, untold
+from detectors.mmd import mmd
 from detectors.number_counts import NumberCounts
 from detectors.out_of_range import out_of_range_ratio
+from detectors.paired_comparison import SHADOW_METRICS
 from detectors.performance import PERFORMANCE_METRICS
-from detectors.profile import CategoryProfile, NumberProfile
+from detectors.profile import CategoryProfile, NumberProfile, VectorProfile
 from detectors.psi import psi
 from detectors.quantile_shift import quantile_shift
 from detectors.rate import rate
 from detectors.ratio import ratio
 from detectors.samples import age_of, mean_of, peak_of
 from detectors.std_ratio import std_ratio
+from detectors.vector_counts import VectorCounts
 from detectors.wasserstein import wasserstein
 
 if TYPE_CHECKING:
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
 
     from collectors.batch import Ints
     from detectors.column_counts import ColumnCounts
+    from detectors.metric_types import OfCategories, OfCells, OfShares, OfVectors
     from detectors.pane import Pane
     from detectors.profile import Profile
     from detectors.reference import Reference
@@ -102,26 +107,6 @@ _OfWindow: TypeAlias = Callable[["Pane", Asked], Estimate]
 _OfSamples: TypeAlias = Callable[["Sequence[float]", float], Estimate]
 
 
-class _OfCells(Protocol):
-    """Compares the cells of a window's numbers with the reference."""
-
-    def __call__(self, profile: NumberProfile, cells: Ints, *, confidence: float) -> Estimate: ...
-
-
-class _OfShares(Protocol):
-    """Compares rows per bin of the reference and of the window."""
-
-    def __call__(self, expected: Ints, actual: Ints, *, confidence: float) -> Estimate: ...
-
-
-class _OfCategories(Protocol):
-    """Compares a window's categories with the reference."""
-
-    def __call__(
-        self, profile: CategoryProfile, counts: CategoryCounts, *, confidence: float
-    ) -> Estimate: ...
-
-
 #: Metrics of columns that are measured where nobody says which. The rest say the same in another
 #: way, or cost more than they add.
 COLUMN_DEFAULTS = ("psi", "ks", "missing_ratio", "invalid_ratio", "new_category_ratio")
@@ -165,6 +150,8 @@ def measure(
         compared, reference_of_columns = window_pane.over(part), part
     for column, counts in compared.columns.items():
         profile = reference_of_columns.columns.get(column) if reference_of_columns else None
+        if profile is None and reference is not None and isinstance(counts, VectorCounts):
+            profile = reference.columns.get(column)  # vectors have no season
         measurements += _of_column(column, _Column(counts, profile, asked), metrics)
     if reference is not None and reference.estimators is not None:
         measurements += estimated(
@@ -212,7 +199,7 @@ def summarised(metric: str, samples: Sequence[float], *, confidence: float) -> M
     return _measurement(metric, None, SAMPLED_METRICS[metric](samples, confidence))
 
 
-def _of_shares(compared: _OfShares) -> _OfColumn:
+def _of_shares(compared: OfShares) -> _OfColumn:
     """Measure over bins: quantiles of the reference, or its frequent categories; and missing."""
 
     def measured(column: _Column) -> Estimate | None:
@@ -229,7 +216,7 @@ def _of_shares(compared: _OfShares) -> _OfColumn:
     return measured
 
 
-def _of_cells(compared: _OfCells) -> _OfColumn:
+def _of_cells(compared: OfCells) -> _OfColumn:
     """Measure columns of numbers by the rows in each cell of the reference's grid."""
 
     def measured(column: _Column) -> Estimate | None:
@@ -241,7 +228,7 @@ def _of_cells(compared: _OfCells) -> _OfColumn:
     return measured
 
 
-def _of_categories(compared: _OfCategories) -> _OfColumn:
+def _of_categories(compared: OfCategories) -> _OfColumn:
     """Measure columns of categories."""
 
     def measured(column: _Column) -> Estimate | None:
@@ -253,7 +240,19 @@ def _of_categories(compared: _OfCategories) -> _OfColumn:
     return measured
 
 
-def _of_either(numbers: _OfCells, categories: _OfCategories) -> _OfColumn:
+def _of_vectors(compared: OfVectors) -> _OfColumn:
+    """Measure columns of vectors."""
+
+    def measured(column: _Column) -> Estimate | None:
+        counts, profile = column.counts, column.profile
+        if isinstance(counts, VectorCounts) and isinstance(profile, VectorProfile):
+            return compared(profile, counts, confidence=column.asked.confidence)
+        return None
+
+    return measured
+
+
+def _of_either(numbers: OfCells, categories: OfCategories) -> _OfColumn:
     """Measure columns of both kinds, each in its way."""
     of_numbers, of_categories = _of_cells(numbers), _of_categories(categories)
     return lambda column: of_numbers(column) or of_categories(column)
@@ -338,6 +337,9 @@ COLUMN_METRICS: dict[str, _OfColumn] = {
     "chi2": _of_categories(_chi2),  # 0 to 1
     "linf": _of_categories(_linf),  # 0 to 1
     "new_category_ratio": _of_categories(_new_category_ratio),
+    # of vectors
+    "mean_distance": _of_vectors(mean_distance),  # spreads of the reference
+    "mmd": _of_vectors(mmd),  # squared, 0 to 2
     # of all columns, also of those that the reference does not have
     "missing_ratio": _missing_ratio,
     "invalid_ratio": _invalid_ratio,
@@ -388,6 +390,7 @@ METRICS = frozenset(
         *ESTIMATED_METRICS,
         *SAMPLED_METRICS,
         *PERFORMANCE_METRICS,
+        *SHADOW_METRICS,
     }
 )
 #: Metrics in which a small window is what is looked for, so that no minimum of events applies.

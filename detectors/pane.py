@@ -172,7 +172,7 @@ class Pane:
 
     def _add_columns(self, batch: PredictionBatch) -> None:
         for name, column in batch.columns.items():
-            add_column(self._counts(name), column)
+            add_column(self._counts(name), column, batch.ts)
         for name, counts in self.columns.items():
             if name not in batch.columns:
                 counts.miss(batch.rows)

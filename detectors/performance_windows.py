@@ -49,6 +49,13 @@ class ClosedPerformance:
     begins: float
     ends: float
     counts: Performance
+    segment: str = ""
+    """Labels are of all traffic of a version."""
+
+    @property
+    def population(self) -> str:
+        """The version."""
+        return self.version
 
 
 class PerformanceWindows:

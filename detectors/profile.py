@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import numpy as np
 
+from collectors.batch import VECTOR_DIMENSIONS_MAX
 from detectors.grid import Grid
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from collectors.batch import ColumnKind, Floats, Ints
     from detectors.dispersion import Dispersion
+    from detectors.vector_axes import VectorAxes
 
 
 class ReferenceError(ValueError):  # noqa: A001 - the builtin is about weak references
@@ -174,4 +178,73 @@ class CategoryProfile:
         return int(self.counts.sum()) + self.other
 
 
-Profile: TypeAlias = NumberProfile | CategoryProfile
+@dataclass(frozen=True, slots=True, eq=False)
+class VectorProfile:
+    """Where the rows of a column of vectors lie, on axes of their own, and a few of them.
+
+    Parameters
+    ----------
+    axes
+        What windows are counted on.
+    rows
+        Rows with a value.
+    sums
+        Sum of their places, shape ``(kept,)``.
+    products
+        Sums of the products of every two of their numbers, shape ``(kept, kept)``.
+    sample
+        Places of some rows, spread evenly over all, shape ``(sampled, kept)``.
+    missing, invalid
+        Rows without a value, and rows with one of a wrong type.
+
+    Attributes
+    ----------
+    mean
+        Mean place, shape ``(kept,)``.
+    covariance
+        Of the places, shape ``(kept, kept)``, with the divisor ``rows - 1``; 0 of fewer than two.
+    dispersion
+        None: how much windows of vectors differ by themselves is not learned.
+
+    Raises
+    ------
+    ReferenceError
+        If the parts contradict one another.
+    """
+
+    axes: VectorAxes
+    rows: int
+    sums: Ints
+    products: Ints
+    sample: npt.NDArray[np.int16]
+    missing: int
+    invalid: int
+    mean: Floats = field(init=False, repr=False)
+    covariance: Floats = field(init=False, repr=False)
+    kind: ClassVar[ColumnKind] = "vector"
+    dispersion: ClassVar[None] = None
+
+    def __post_init__(self) -> None:
+        kept = self.axes.kept
+        if not (kept and np.isfinite(self.axes.center).all() and 0 < self.axes.step < np.inf):
+            raise ReferenceError("the axes of a vector profile are none")
+        if self.axes.dimensions > VECTOR_DIMENSIONS_MAX:
+            raise ReferenceError("a vector profile has more numbers than any column may have")
+        if self.sums.shape != (kept,) or self.products.shape != (kept, kept):
+            raise ReferenceError("a vector profile needs sums of each of its numbers")
+        if self.sample.shape[1:] != (kept,) or len(self.sample) > self.rows:
+            raise ReferenceError("the sample of a vector profile does not fit its rows")
+        if min(self.rows, self.missing, self.invalid) < 0:
+            raise ReferenceError("counts of a vector profile must not be negative")
+        mean = self.sums / max(1, self.rows)
+        spread = self.products / max(1, self.rows) - np.outer(mean, mean)
+        freedom = self.rows / (self.rows - 1) if self.rows > 1 else 0.0
+        if (np.diag(spread) < -1e-6 * np.diag(self.products) / max(1, self.rows)).any():
+            raise ReferenceError("the sums of a vector profile contradict one another")
+        object.__setattr__(self, "mean", mean)
+        object.__setattr__(self, "covariance", spread * freedom)
+
+
+#: Of a column whose values can be counted one by one.
+ScalarProfile: TypeAlias = NumberProfile | CategoryProfile
+Profile: TypeAlias = ScalarProfile | VectorProfile

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from detectors.ascending import distinct_counts
 from detectors.dispersion_builder import (
     CategoryDispersion,
     CategoryDispersionState,
@@ -124,21 +125,28 @@ class NumberBuilder:
         if not self._waiting_rows:
             self._waiting.clear()
             return
-        points, counts = np.unique(np.concatenate(self._waiting), return_counts=True)
+        waiting = np.concatenate(self._waiting)
         self._waiting.clear()
         self._waiting_rows = 0
-        all_points = np.concatenate((self._points, points))
-        order = all_points.argsort(kind="stable")
-        sorted_points = all_points[order]
-        starts = np.flatnonzero(np.concatenate(([True], sorted_points[1:] != sorted_points[:-1])))
-        self._points = sorted_points[starts]
-        all_counts = np.concatenate((self._counts, counts.astype(np.int64)))
-        self._counts = np.add.reduceat(all_counts[order], starts)
+        waiting.sort()
+        points, counts = distinct_counts(waiting)
+        if self._points.size:
+            points, counts = _merged((self._points, points), (self._counts, counts))
+        self._points, self._counts = points, counts
         if self._points.size > self.held_max:
             self._points, self._counts, moved = thinned(
                 self._points, self._counts, self.held_max // 2
             )
             self._moved += moved
+
+
+def _merged(points: tuple[Floats, Floats], counts: tuple[Ints, Ints]) -> tuple[Floats, Ints]:
+    """Add the counts of two sets of ascending points."""
+    together = np.concatenate(points)
+    order = together.argsort(kind="stable")
+    ascending = together[order]
+    starts = np.flatnonzero(np.concatenate(([True], ascending[1:] != ascending[:-1])))
+    return ascending[starts], np.add.reduceat(np.concatenate(counts)[order], starts)
 
 
 def thinned(points: Floats, counts: Ints, points_max: int) -> tuple[Floats, Ints, int]:
@@ -171,7 +179,11 @@ def thinned(points: Floats, counts: Ints, points_max: int) -> tuple[Floats, Ints
     upto = np.cumsum(counts)
     # The first point takes a rank of its own, so that the smallest value is always kept.
     ranks = np.linspace(upto[0], upto[-1], points_max)
-    kept = np.minimum(upto.searchsorted(ranks), points.size - 1)
+    if upto[-1] == points.size:
+        # A row each: what a search would find.
+        kept = np.ceil(ranks).astype(np.int64) - 1
+    else:
+        kept = np.minimum(upto.searchsorted(ranks), points.size - 1)
     # They ascend already.
     kept = kept[np.flatnonzero(np.diff(kept, prepend=-1))]
     upto_kept = upto[kept]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from collectors.batch import NumberColumn, Schema
+from collectors.batch import CategoryColumn, NumberColumn, Schema
 from detectors.estimators import LABEL, Estimators, labels_column, learn
 from detectors.joint_builder import JointBuilder, JointBuilderState
 from detectors.packing import PackingError
@@ -17,6 +17,7 @@ from detectors.profile import (
     NumberProfile,
     Profile,
     ReferenceError,  # noqa: A004 - the builtin is about weak references
+    VectorProfile,
 )
 from detectors.profile_builder import (
     CategoryBuilder,
@@ -25,6 +26,7 @@ from detectors.profile_builder import (
     NumberBuilderState,
 )
 from detectors.row_sample import RowSample, RowSampleState
+from detectors.vector_builder import VectorBuilder, VectorBuilderState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,6 +86,9 @@ class Reference:
     season: Season | None = None
     """The same by the hour of the day or the week; None without a season."""
     joint: JointProfile | None = None
+    segments: Mapping[str, Reference] = field(default_factory=dict)
+    """References of parts of the rows, by segment (``country=DE``); not in the digest, because
+    what is counted against one of them is marked with its own."""
     digest: str = field(init=False)
     """Hex SHA-256 of the profiles: what counts against this reference are marked with. Counts of
     several columns have a mark of their own."""
@@ -98,7 +103,14 @@ class Reference:
 
     def schema(self) -> Schema:
         """Columns and their kinds, for a format to decode."""
-        return Schema({name: profile.kind for name, profile in self.columns.items()})
+        return Schema(
+            {name: profile.kind for name, profile in self.columns.items()},
+            {
+                name: profile.axes.dimensions
+                for name, profile in self.columns.items()
+                if isinstance(profile, VectorProfile)
+            },
+        )
 
 
 def _digest(columns: Mapping[str, Profile], rows: int) -> str:
@@ -107,6 +119,13 @@ def _digest(columns: Mapping[str, Profile], rows: int) -> str:
         profile = columns[name]
         digest.update(msgspec.msgpack.encode((name, profile.kind, profile.missing)))
         digest.update(msgspec.msgpack.encode(profile.invalid))
+        if isinstance(profile, VectorProfile):
+            axes = profile.axes
+            digest.update(axes.center.astype("<f8").tobytes())
+            digest.update(msgspec.msgpack.encode((axes.step, profile.rows)))
+            digest.update(profile.products.astype("<i8").tobytes())
+            digest.update(profile.sample.astype("<i2").tobytes())
+            continue
         digest.update(profile.counts.astype("<i8").tobytes())
         if isinstance(profile, NumberProfile):
             digest.update(profile.points.astype("<f8").tobytes())
@@ -125,6 +144,7 @@ class _BuilderState(msgspec.Struct, array_like=True, frozen=True):
     in_order: bool = True
     sample: RowSampleState | None = None
     joint: JointBuilderState | None = None
+    vectors: dict[str, VectorBuilderState] = {}
 
 
 #: Format 1 had no dispersions: a builder that goes on from it collects none for its columns.
@@ -150,6 +170,8 @@ class ReferenceBuilder:
     in_order
         Whether rows come in the order of the traffic. Of a shuffled or sorted table they do not,
         and nothing is learned of how blocks of them differ.
+    joint
+        Whether to learn what number columns have in common; without it correlations are unknown.
 
     Examples
     --------
@@ -161,13 +183,16 @@ class ReferenceBuilder:
     (3, [2, 1])
     """
 
-    def __init__(self, points_max: int = POINTS_MAX, *, in_order: bool = True) -> None:
+    def __init__(
+        self, points_max: int = POINTS_MAX, *, in_order: bool = True, joint: bool = True
+    ) -> None:
         self._points_max = points_max
         self._in_order = in_order
         self._numbers: dict[str, NumberBuilder] = {}
         self._categories: dict[str, CategoryBuilder] = {}
+        self._vectors: dict[str, VectorBuilder] = {}
         self._sample: RowSample | None = RowSample()
-        self._joint: JointBuilder | None = JointBuilder(in_order=in_order)
+        self._joint = JointBuilder(in_order=in_order) if joint else None
         self.rows = 0
 
     def add(
@@ -189,8 +214,10 @@ class ReferenceBuilder:
         for name, column in columns.items():
             if isinstance(column, NumberColumn):
                 self._number(name).add(column)
-            else:
+            elif isinstance(column, CategoryColumn):
                 self._category(name).add(column)
+            else:
+                self._vector(name).add(column)
         self._miss(columns, rows)
         if self._sample is not None:
             beside = {} if labels is None else {LABEL: labels_column(labels)}
@@ -214,6 +241,7 @@ class ReferenceBuilder:
             name: column.profile(points_max) for name, column in self._numbers.items()
         }
         profiles |= {name: column.profile(VALUES_MAX) for name, column in self._categories.items()}
+        profiles |= {name: column.profile() for name, column in self._vectors.items()}
         estimators = None if self._sample is None else learn(self._sample, reading)
         joint = self._joint.profile() if self._joint else None
         return Reference(profiles, self.rows, created, origin, estimators, joint=joint)
@@ -229,6 +257,7 @@ class ReferenceBuilder:
             self._in_order,
             None if self._sample is None else self._sample.state(),
             self._joint.state() if self._joint else None,
+            {name: column.state() for name, column in self._vectors.items()},
         )
         return msgspec.msgpack.encode(state)
 
@@ -255,6 +284,9 @@ class ReferenceBuilder:
             builder._categories = {
                 name: CategoryBuilder.of_state(kept) for name, kept in state.categories.items()
             }
+            builder._vectors = {
+                name: VectorBuilder.of_state(kept) for name, kept in state.vectors.items()
+            }
             kept_rows = state.sample
             builder._sample = None if kept_rows is None else RowSample.of_state(kept_rows)
             builder._joint = JointBuilder.of_state(state.joint) if state.joint else None
@@ -266,8 +298,7 @@ class ReferenceBuilder:
         return builder
 
     def _number(self, name: str) -> NumberBuilder:
-        if name in self._categories:
-            raise ReferenceError(f"column {name!r} held categories before, and numbers now")
+        self._refuse_other(name, self._numbers, "numbers")
         if name not in self._numbers:
             self._numbers[name] = NumberBuilder(self.rows, in_order=self._in_order)
         held_max = _COLLECTING_FACTOR * self._column_points_max()
@@ -275,14 +306,30 @@ class ReferenceBuilder:
         return self._numbers[name]
 
     def _category(self, name: str) -> CategoryBuilder:
-        if name in self._numbers:
-            raise ReferenceError(f"column {name!r} held numbers before, and categories now")
+        self._refuse_other(name, self._categories, "categories")
         if name not in self._categories:
             self._categories[name] = CategoryBuilder(self.rows, in_order=self._in_order)
         return self._categories[name]
 
+    def _vector(self, name: str) -> VectorBuilder:
+        self._refuse_other(name, self._vectors, "vectors")
+        if name not in self._vectors:
+            self._vectors[name] = VectorBuilder(self.rows)
+        return self._vectors[name]
+
+    def _refuse_other(self, name: str, own: Mapping[str, object], now: str) -> None:
+        if name in own:
+            return
+        for before, columns in (
+            ("numbers", self._numbers),
+            ("categories", self._categories),
+            ("vectors", self._vectors),
+        ):
+            if name in columns:
+                raise ReferenceError(f"column {name!r} held {before} before, and {now} now")
+
     def _miss(self, columns: Mapping[str, Column], rows: int) -> None:
-        for kept in (self._numbers, self._categories):
+        for kept in (self._numbers, self._categories, self._vectors):
             for name, column in kept.items():
                 if name not in columns:
                     column.miss(rows)

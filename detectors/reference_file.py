@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
+from typing import TypeAlias
 
 import msgspec
 
@@ -28,16 +29,22 @@ from detectors.profile import (
     NumberProfile,
     Profile,
     ReferenceError,  # noqa: A004 - the builtin is about weak references
+    VectorProfile,
 )
 from detectors.reference import Reference
 from detectors.season_file import PackedSeason, pack_season, unpack_season
+from detectors.vector_axes import VectorAxes
+from detectors.vector_builder import unpacked_sums
+from detectors.vector_counts import unpacked_places
 
 __all__ = ["ReferenceError", "dump", "load"]
 
 MAGIC = b"KEDGEREF"
 #: Version 1 had no dispersions: rows of its columns are taken as independent.
 FORMAT = 2
-_FORMATS_KNOWN = (1, 2)
+#: Of references with columns of vectors, which older programs do not know.
+FORMAT_WITH_VECTORS = 3
+_FORMATS_KNOWN = (1, 2, 3)
 #: Largest body after inflation; a full reference (500,000 points) takes about 8 MB.
 INFLATED_MAX = 256 * 1024 * 1024
 _HEADER = struct.Struct(f"<{len(MAGIC)}sI32s")
@@ -61,14 +68,36 @@ class _Category(msgspec.Struct, array_like=True, frozen=True, tag="category"):
     dispersion: Dispersion | None = None
 
 
+class _Vector(msgspec.Struct, array_like=True, frozen=True, tag="vector"):
+    center: PackedArray
+    step: float
+    rows: int
+    sums: bytes
+    products: bytes
+    sample: bytes
+    missing: int
+    invalid: int
+
+
+_Packed: TypeAlias = _Number | _Category | _Vector
+
+
+class _Segment(msgspec.Struct, array_like=True, frozen=True):
+    rows: int
+    columns: dict[str, _Packed]
+    estimators: EstimatorsState | None = None
+    joint: PackedJoint | None = None
+
+
 class _Body(msgspec.Struct, frozen=True):
     rows: int
     created: float
     origin: str
-    columns: dict[str, _Number | _Category]
+    columns: dict[str, _Packed]
     estimators: EstimatorsState | None = None
     season: PackedSeason | None = None
     joint: PackedJoint | None = None
+    segments: dict[str, _Segment] = {}
 
 
 def dump(reference: Reference) -> bytes:
@@ -81,9 +110,12 @@ def dump(reference: Reference) -> bytes:
         estimators=None if reference.estimators is None else state_of(reference.estimators),
         season=pack_season(reference.season, reference.columns) if reference.season else None,
         joint=None if reference.joint is None else packed_joint(reference.joint),
+        segments={name: _packed_segment(one) for name, one in reference.segments.items()},
     )
     packed = zlib.compress(msgspec.msgpack.encode(body), level=6)
-    return _HEADER.pack(MAGIC, FORMAT, hashlib.sha256(packed).digest()) + packed
+    has_vectors = any(profile.kind == "vector" for profile in reference.columns.values())
+    version = FORMAT_WITH_VECTORS if has_vectors else FORMAT
+    return _HEADER.pack(MAGIC, version, hashlib.sha256(packed).digest()) + packed
 
 
 def load(data: bytes) -> Reference:
@@ -105,7 +137,8 @@ def load(data: bytes) -> Reference:
     _, version, checksum = _HEADER.unpack_from(data)
     if version not in _FORMATS_KNOWN:
         raise ReferenceError(
-            f"the reference file has format version {version}, this program reads up to {FORMAT}; "
+            f"the reference file has format version {version}, "
+            f"this program reads up to {_FORMATS_KNOWN[-1]}; "
             "build it again, or use the program that wrote it"
         )
     packed = data[_HEADER.size :]
@@ -122,13 +155,38 @@ def load(data: bytes) -> Reference:
             unpack_season(body.season, columns, body.created, body.origin) if body.season else None
         )
         joint = None if body.joint is None else unpacked_joint(body.joint)
+        segments = {name: _segment(name, one, body) for name, one in body.segments.items()}
     except (zlib.error, msgspec.DecodeError, PackingError) as error:
         raise ReferenceError(
             f"the reference file cannot be read ({error}); build it again"
         ) from error
     if body.rows < 0:
         raise ReferenceError("the reference file states a negative number of rows")
-    return Reference(columns, body.rows, body.created, body.origin, estimators, season, joint)
+    return Reference(
+        *(columns, body.rows, body.created, body.origin, estimators, season, joint, segments)
+    )
+
+
+def _packed_segment(reference: Reference) -> _Segment:
+    return _Segment(
+        reference.rows,
+        {name: _packed(profile) for name, profile in reference.columns.items()},
+        None if reference.estimators is None else state_of(reference.estimators),
+        None if reference.joint is None else packed_joint(reference.joint),
+    )
+
+
+def _segment(name: str, packed: _Segment, body: _Body) -> Reference:
+    if packed.rows < 0:
+        raise ReferenceError("the reference file states a negative number of rows")
+    return Reference(
+        {column: _profile(one) for column, one in packed.columns.items()},
+        packed.rows,
+        body.created,
+        f"{body.origin}, {name}",
+        None if packed.estimators is None else estimators_of(packed.estimators),
+        joint=None if packed.joint is None else unpacked_joint(packed.joint),
+    )
 
 
 def _inflated(packed: bytes) -> bytes:
@@ -143,7 +201,18 @@ def _inflated(packed: bytes) -> bytes:
     return body
 
 
-def _packed(profile: Profile) -> _Number | _Category:
+def _packed(profile: Profile) -> _Packed:
+    if isinstance(profile, VectorProfile):
+        return _Vector(
+            pack_floats(profile.axes.center),
+            profile.axes.step,
+            profile.rows,
+            profile.sums.astype("<i8").tobytes(),
+            profile.products.astype("<i8").tobytes(),
+            profile.sample.astype("<i2").tobytes(),
+            profile.missing,
+            profile.invalid,
+        )
     counts = pack_counts(profile.counts)
     missing, invalid, dispersion = profile.missing, profile.invalid, profile.dispersion
     if isinstance(profile, NumberProfile):
@@ -152,7 +221,15 @@ def _packed(profile: Profile) -> _Number | _Category:
     return _Category(list(profile.values), counts, profile.other, missing, invalid, dispersion)
 
 
-def _profile(packed: _Number | _Category) -> Profile:
+def _profile(packed: _Packed) -> Profile:
+    if isinstance(packed, _Vector):
+        axes = VectorAxes(unpack_floats(packed.center), packed.step)
+        sums, products = unpacked_sums(packed.sums, packed.products, axes.kept)
+        sampled = len(packed.sample) // max(1, 2 * axes.kept)
+        sample = unpacked_places(packed.sample, sampled, axes.kept)
+        return VectorProfile(
+            axes, packed.rows, sums, products, sample, packed.missing, packed.invalid
+        )
     counts = unpack_counts(packed.counts)
     missing, invalid, dispersion = packed.missing, packed.invalid, packed.dispersion
     if isinstance(packed, _Number):

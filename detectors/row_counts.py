@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import numpy as np
 
-from collectors.batch import NumberColumn
+from collectors.batch import NumberColumn, VectorColumn
 
 if TYPE_CHECKING:
     from collectors.batch import Column
@@ -46,6 +46,8 @@ class RowCounts:
         invalid = len(column.invalid_rows)
         if isinstance(column, NumberColumn):
             without = int(np.count_nonzero(np.isnan(column.values)))
+        elif isinstance(column, VectorColumn):
+            without = int(np.count_nonzero(~column.there()))
         else:
             without = column.values.count(None)
         self.rows += len(column.values) - without

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from collectors.batch import NumberColumn
+from collectors.batch import NumberColumn, VectorColumn
 from detectors.packing import PackedArray, PackingError, pack_floats, unpack_floats
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class RowSample:
 
     Which rows are kept follows from their number alone: not from their values, nor from how the
     stream is cut into batches. A column that comes late is missing in the rows before.
+    Columns of vectors are not kept.
 
     Parameters
     ----------
@@ -129,6 +130,8 @@ class RowSample:
     def _take(self, columns: Mapping[str, Column], rows: slice) -> None:
         taken = max(0, -(-(rows.stop - rows.start) // rows.step))
         for name, column in columns.items():
+            if isinstance(column, VectorColumn):
+                continue
             if isinstance(column, NumberColumn):
                 parts = self._numbers.setdefault(name, [np.full(self._kept, np.nan)])
                 parts.append(column.values[rows].copy())

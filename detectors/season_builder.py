@@ -1,5 +1,6 @@
 """Building the season of a reference: rows counted by slot, and how blocks of them differ.
 
+Columns of vectors have no season: their windows are compared with the whole reference.
 Two looks at the rows, once the whole reference is there: :class:`SeasonBuilder` counts them,
 :class:`SeasonResiduals` then learns how much windows differ beyond what the season explains.
 """
@@ -11,12 +12,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from collectors.batch import CategoryColumn, NumberColumn
+from collectors.batch import CategoryColumn, NumberColumn, VectorColumn
 from detectors.category_counts import CategoryCounts
 from detectors.column_counts import ColumnCounts, add_column, counts_of
 from detectors.dispersion_builder import NumberDispersion
 from detectors.number_counts import NumberCounts
-from detectors.profile import CategoryProfile, NumberProfile, Profile
+from detectors.profile import (
+    CategoryProfile,
+    NumberProfile,
+    Profile,
+    ScalarProfile,
+    VectorProfile,
+)
 from detectors.profile_builder import thinned
 from detectors.reference import Reference
 from detectors.season import SLOTS, Season, SeasonKind
@@ -53,7 +60,11 @@ class SeasonBuilder:
         self._zone = zone
         share = CELLS_MAX // (SLOTS[kind] * max(1, len(whole.columns)))
         cells_max = max(SLOT_CELLS_MIN, min(SLOT_CELLS_MAX, share))
-        columns = {name: _coarse(profile, cells_max) for name, profile in whole.columns.items()}
+        columns = {
+            name: _coarse(profile, cells_max)
+            for name, profile in whole.columns.items()
+            if not isinstance(profile, VectorProfile)
+        }
         self._grid = Reference(columns, whole.rows, whole.created, whole.origin)
         self._counts: dict[int, dict[str, ColumnCounts]] = {}
         self._rows: dict[int, int] = {}
@@ -121,11 +132,13 @@ class SeasonResiduals:
             return
         of_slot = slots[known]
         for name, column in columns.items():
+            if isinstance(column, VectorColumn):
+                continue
             picked = column.pick(known)
             ranks = np.full(known.size, np.nan)
             for slot, rows in _by_slot(of_slot):
                 profile = self._season.slots[slot].columns.get(name)
-                if profile is not None:
+                if profile is not None and not isinstance(profile, VectorProfile):
                     ranks[rows] = self._ranks(name, profile, picked.pick(rows))
             self._columns.setdefault(name, NumberDispersion()).add(NumberColumn(ranks))
 
@@ -137,6 +150,7 @@ class SeasonResiduals:
                 {
                     name: replace(profile, dispersion=learned.get(name))
                     for name, profile in one.columns.items()
+                    if not isinstance(profile, VectorProfile)
                 },
                 one.rows,
                 one.created,
@@ -146,7 +160,7 @@ class SeasonResiduals:
         }
         return Season(self._season.kind, self._season.zone, slots)
 
-    def _ranks(self, name: str, profile: Profile, column: Column) -> Floats:
+    def _ranks(self, name: str, profile: ScalarProfile, column: Column) -> Floats:
         """Rank of each value within a slot; NaN of those without a value."""
         upto = np.concatenate(([0], np.cumsum(profile.counts)))
         if isinstance(profile, CategoryProfile):
@@ -181,7 +195,7 @@ def _by_slot(slots: Ints) -> Iterator[tuple[int, Ints]]:
     yield from zip(found.tolist(), np.split(order, starts[1:]), strict=True)
 
 
-def _coarse(profile: Profile, cells_max: int) -> Profile:
+def _coarse(profile: ScalarProfile, cells_max: int) -> ScalarProfile:
     if isinstance(profile, NumberProfile):
         points, counts, _ = thinned(profile.points, profile.counts, cells_max)
         return NumberProfile(points, counts, profile.missing, profile.invalid)

@@ -14,6 +14,8 @@ from detectors.profile import (
     NumberProfile,
     Profile,
     ReferenceError,  # noqa: A004 - the builtin is about weak references
+    ScalarProfile,
+    VectorProfile,
 )
 from detectors.reference import Reference
 from detectors.season import Season, SeasonKind
@@ -54,6 +56,8 @@ def pack_season(season: Season, whole: Mapping[str, Profile]) -> PackedSeason:
     for slot, reference in season.slots.items():
         columns = {}
         for name, profile in reference.columns.items():
+            if isinstance(profile, VectorProfile):
+                continue
             columns[name] = _packed(profile, whole[name])
             if profile.dispersion is not None:
                 dispersions[name] = profile.dispersion
@@ -86,7 +90,7 @@ def unpack_season(
     return Season(packed.kind, packed.zone, slots)
 
 
-def _packed(profile: Profile, whole: Profile) -> _SlotColumn:
+def _packed(profile: ScalarProfile, whole: Profile) -> _SlotColumn:
     counts = pack_counts(profile.counts)
     if isinstance(profile, NumberProfile) and isinstance(whole, NumberProfile):
         index = whole.points.searchsorted(profile.points)

@@ -57,6 +57,7 @@ class SpreadShift:
 
     Examples
     --------
+    >>> import numpy as np
     >>> squares = np.array([2.0, 0.5, 0.5, 2.0])
     >>> same = SpreadShift(np.full(4, 500), np.full(4, 50), squares)
     >>> wider = SpreadShift(np.full(4, 500), np.array([80, 20, 20, 80]), squares)

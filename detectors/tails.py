@@ -46,6 +46,12 @@ _WEIGHTS: Floats = _POINTS * (1 + np.exp(-_Y)) / 16
 #: five digits, and found quicker.
 _NORMAL = 1e6
 
+#: From here on four terms of Stirling's series have all digits of a double.
+_STIRLING_MIN = 32.0
+
+#: Below this the approximation that a quantile of gamma is looked for from is of no use.
+_ROOT_MIN = 0.1
+
 #: Newton's steps, of which four or five are usual.
 _STEPS_MAX = 100
 #: A last step of so many standard deviations leaves an error of about its square.
@@ -82,7 +88,19 @@ def gamma_quantile(a: float, p: float) -> float:
     >>> round(gamma_quantile(1, 0.5) / math.log(2), 12)
     1.0
     """
-    return a * math.exp(_quantile(a, 0.0, p, 1 - p))
+    return a * math.exp(_gamma_quantile(a, p, 1 - p))
+
+
+@lru_cache(maxsize=1024)
+def chi_square_quantile(freedom: float, above: float) -> float:
+    """Value that a chi-square variable exceeds with probability `above` in ``(0, 1)``.
+
+    Examples
+    --------
+    >>> round(chi_square_quantile(2, 0.05) / (2 * math.log(20)), 12)
+    1.0
+    """
+    return freedom * math.exp(_gamma_quantile(freedom / 2, 1 - above, above))
 
 
 @lru_cache(maxsize=1024)
@@ -271,14 +289,35 @@ def _quantile(a: float, r: float, below: float, above: float) -> float:
     share, side = (below, -1) if below * right <= above * left else (above, 1)
     goal = math.log(share * (left + right))
     deviation = 1 / math.sqrt(a * (1 - r))
-    s = -side * min(_normal(share), 0.0) * deviation
+    return _newton(-side * min(_normal(share), 0.0) * deviation, side, goal, a, r)
+
+
+def _newton(s: float, side: int, goal: float, a: float, r: float) -> float:
+    """Return the distance at which the logarithm of the tail is `goal`, looked for from `s` on."""
+    last = _LAST_STEP / math.sqrt(a * (1 - r))
     for _ in range(_STEPS_MAX):
         tail = _log_tail(s, side, a, r)
         step = side * (tail - goal) * math.exp(tail - _log_weight(s, a, r))
         s += step
-        if abs(step) <= _LAST_STEP * deviation:
+        if abs(step) <= last:
             break
     return s
+
+
+def _gamma_quantile(a: float, below: float, above: float) -> float:
+    """As `_quantile` for gamma, from Wilson and Hilferty's approximation, which is near it [1]_.
+
+    References
+    ----------
+    .. [1] Wilson, Hilferty, "The distribution of chi-square", Proceedings of the National Academy
+       of Sciences 17(12), 1931.
+    """
+    share, side = (below, -1) if below <= above else (above, 1)
+    root = 1 - 1 / (9 * a) - side * _normal(share) / (3 * math.sqrt(a))
+    if root <= _ROOT_MIN:
+        return _quantile(a, 0.0, below, above)
+    goal = math.log(share) + _log_gamma_whole(a)
+    return _newton(3 * math.log(root), side, goal, a, 0.0)
 
 
 @lru_cache(maxsize=1)
@@ -290,8 +329,17 @@ def _chi_square(freedom: float, x: float) -> tuple[float, float]:
     s = math.log(x / freedom)
     side = -1 if s < 0 else 1
     there = _log_tail(s, side, a, 0.0)
-    share = math.exp(there - math.log(sum(_halves(a, 0.0))))
+    share = math.exp(there - _log_gamma_whole(a))
     return (share, 1 - share) if side < 0 else (1 - share, share)
+
+
+def _log_gamma_whole(a: float) -> float:
+    """Logarithm of the integral of the weight over all ``s`` for gamma: ``ln(Γ(a) e^a / a^a)``."""
+    if a < _STIRLING_MIN:
+        return math.lgamma(a) + a - a * math.log(a)
+    square = 1 / (a * a)
+    series = 1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680))
+    return math.log(2 * math.pi / a) / 2 + series / a
 
 
 @lru_cache(maxsize=1024)

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from collectors.batch import Schema
 from detectors.due_windows import DueWindow, EmptyEnds
 from detectors.pane import Pane
 from detectors.pane_store import PaneKey, PaneStore
+from detectors.population import is_segment, split
+from detectors.window_cutting import cut_by_events, cut_by_time, not_ahead, not_late
 from detectors.window_spec import AddResult, ClosedWindow, WindowSpec
 from detectors.window_state import (
     FORMAT,
@@ -48,6 +48,9 @@ _NEVER = -(1 << 62)
 class Windows:
     """Open panes of every version of one model, and the windows that they add up to.
 
+    A batch whose version is the name of a segment (:mod:`detectors.population`) counts for that
+    segment alone: a population is what has panes and windows, and a reference.
+
     Add all batches of a chunk, then `close`: rows are late when their windows *were* closed, so
     the versions in one chunk do not make each other's rows late.
 
@@ -61,11 +64,13 @@ class Windows:
         Columns to count; by default those of a version's reference, and those that come.
     joint
         Whether to count what a reference's number columns have in common.
+    segments_max
+        Segments that a version has at most, so that there is room for their panes.
 
     Attributes
     ----------
-    joint
-        As given.
+    joint, limits
+        As given; the limits in their order.
     watermark
         Event time up to which windows are complete, seconds since the epoch; never moves back.
     skipped
@@ -83,6 +88,7 @@ class Windows:
         joint: bool = True,
         versions_max: int = VERSIONS_MAX,
         panes_max: int = PANES_MAX,
+        segments_max: int = 0,
     ) -> None:
         self.spec = spec
         self.model = model
@@ -93,8 +99,9 @@ class Windows:
         self._columns = columns
         self.joint = joint
         self._versions_max = versions_max
-        self._panes_max = panes_max + versions_max * spec.panes
-        self._versions: dict[str, VersionState] = {}
+        self.limits = (versions_max, panes_max, segments_max)
+        self._panes_max = panes_max + versions_max * (1 + segments_max) * spec.panes
+        self._versions: dict[str, VersionState] = {}  # by population
         self._references: dict[str, Reference | None] = {}
         self._panes = PaneStore()
         # Windows that end at this pane index, or before, are closed.
@@ -121,17 +128,19 @@ class Windows:
             Whether these rows move the watermark on. A caller that reads several logs knows
             better how far they have all come, and calls `advance` itself.
         """
-        batch, ahead = self._not_ahead(batch, now)
+        batch, ahead = not_ahead(batch, now, self.spec.ahead_max_s)
+        late = 0
         if self.spec.kind == "time":
-            batch, late = self._not_late(batch)
-        else:
-            late = 0
+            batch, late = not_late(batch, self.spec.slide, self._boundary)
         newest = -math.inf
         if batch.rows:
             version = self._version(batch.version)
             self._refer(batch.version, reference)
-            cut = self._cut_by_time if self.spec.kind == "time" else self._cut_by_events
-            for index, part in cut(batch, version):
+            if self.spec.kind == "time":
+                parts = cut_by_time(batch, self.spec.slide)
+            else:
+                parts = cut_by_events(batch, version.rows, int(self.spec.slide))
+            for index, part in parts:
                 self._pane(batch.version, index).add(part)
             version.rows += batch.rows
             version.first_ts = min(version.first_ts, float(batch.ts.min()))
@@ -223,6 +232,7 @@ class Windows:
         references: Mapping[str, Reference | None],
         columns: Schema | None = None,
         joint: bool = True,
+        limits: tuple[int, int, int] = (VERSIONS_MAX, PANES_MAX, 0),
     ) -> Windows:
         """Go on where `encode` and the stored panes stood.
 
@@ -231,8 +241,10 @@ class Windows:
         panes
             All of `dirty_panes` ever returned, the latest of each, less `dropped_panes`.
         references
-            The reference of each version; a version that is not in it has none. A pane counted
-            against another one keeps its requests and latencies only.
+            The reference of each version; a version that is not in it has none, and a segment is
+            let go. A pane counted against another one keeps its requests and latencies only.
+        limits
+            As the attribute says.
 
         Raises
         ------
@@ -243,12 +255,23 @@ class Windows:
             If a pane is damaged.
         """
         kept = decoded_state(state, spec, model)
-        windows = cls(spec, model, columns, joint=joint)
+        versions_max, panes_max, segments_max = limits
+        windows = cls(
+            *(spec, model, columns),
+            joint=joint,
+            versions_max=versions_max,
+            panes_max=panes_max,
+            segments_max=segments_max,
+        )
         windows.watermark, windows._boundary = kept.watermark, kept.boundary
         windows.skipped = kept.skipped
         windows.evicted_versions, windows.evicted_panes = kept.evicted_versions, kept.evicted_panes
-        windows._versions = kept.versions
-        windows._references = {version: references.get(version) for version in kept.versions}
+        windows._versions = {
+            name: one
+            for name, one in kept.versions.items()
+            if name in references or not is_segment(name)
+        }
+        windows._references = {version: references.get(version) for version in windows._versions}
         for (version, index), data in panes.items():
             reference = references.get(version)
             schema = windows._schema(reference)
@@ -256,50 +279,10 @@ class Windows:
             windows._panes.restore(version, index, pane)
         return windows
 
-    def _not_ahead(self, batch: PredictionBatch, now: float) -> tuple[PredictionBatch, int]:
-        is_ahead = batch.ts > now + self.spec.ahead_max_s
-        ahead = int(np.count_nonzero(is_ahead))
-        if ahead:
-            batch = replace(batch, ts=np.where(is_ahead, now, batch.ts))
-        return batch, ahead
-
-    def _not_late(self, batch: PredictionBatch) -> tuple[PredictionBatch, int]:
-        # Written so that an event time of NaN is late too.
-        in_time = np.floor(batch.ts / self.spec.slide) >= self._boundary
-        if in_time.all():
-            return batch, 0
-        kept = np.flatnonzero(in_time)
-        return batch.pick(kept), batch.rows - kept.size
-
-    def _cut_by_time(
-        self, batch: PredictionBatch, _version: VersionState
-    ) -> Iterator[tuple[int, PredictionBatch]]:
-        index = np.floor(batch.ts / self.spec.slide).astype(np.int64)
-        if index[0] == index[-1] and (index == index[0]).all():
-            yield int(index[0]), batch
-            return
-        if (index[1:] < index[:-1]).any():
-            order = index.argsort(kind="stable")
-            index, batch = index[order], batch.pick(order)
-        starts = np.flatnonzero(np.concatenate(([True], index[1:] != index[:-1]))).tolist()
-        for start, stop in zip(starts, [*starts[1:], batch.rows], strict=True):
-            yield int(index[start]), batch.take(slice(start, stop))
-
-    def _cut_by_events(
-        self, batch: PredictionBatch, version: VersionState
-    ) -> Iterator[tuple[int, PredictionBatch]]:
-        slide = int(self.spec.slide)
-        start = 0
-        while start < batch.rows:
-            index, filled = divmod(version.rows + start, slide)
-            stop = min(batch.rows, start + slide - filled)
-            yield index, batch.take(slice(start, stop))
-            start = stop
-
     def _close_by_time(self, windows_max: int) -> list[DueWindow]:
         upto = math.floor(self.watermark / self.spec.slide)
-        live = self._live()
         filled = {version: self._ends(version, upto) for version in self._versions}
+        live = self._live()
         first = math.floor(self._versions[live].first_ts / self.spec.slide) + 1
         empty = EmptyEnds(max(first, self._boundary + 1), upto, filled[live])
         filled[live] |= empty.written
@@ -348,8 +331,9 @@ class Windows:
         return DueWindow(version, end, self._versions[version].first_ts, panes)
 
     def _live(self) -> str:
-        """Return the version with the most recent row."""
-        return max(self._versions, key=lambda name: self._versions[name].last_ts)
+        """Return the version with the most recent row: that of silence, and no segment of it."""
+        whole = [name for name in self._versions if not is_segment(name)]
+        return max(whole or self._versions, key=lambda name: self._versions[name].last_ts)
 
     def _pane(self, version: str, index: int) -> Pane:
         pane = self._panes.get(version, index)
@@ -366,16 +350,25 @@ class Windows:
 
     def _version(self, name: str) -> VersionState:
         if name not in self._versions:
-            if len(self._versions) >= self._versions_max:
-                self._evict(min(self._versions, key=lambda name: self._versions[name].last_ts))
+            if not is_segment(name):
+                self._make_room()
             self._versions[name] = VersionState()
         return self._versions[name]
 
-    def _evict(self, version: str) -> None:
-        del self._versions[version]
-        self._references.pop(version, None)
-        self._panes.drop(lambda key: key[0] == version)
-        self.evicted_versions += 1
+    def _make_room(self) -> None:
+        """Let versions that are idle for longest go while there are too many, segments and all.
+
+        Segments of a version are not so many that they need a limit of their own here.
+        """
+        whole = [name for name in self._versions if not is_segment(name)]
+        whole.sort(key=lambda name: self._versions[name].last_ts)
+        gone = set(whole[: max(0, len(whole) + 1 - self._versions_max)])
+        for name in [name for name in self._versions if split(name)[0] in gone]:
+            del self._versions[name]
+            self._references.pop(name, None)
+        if gone:
+            self._panes.drop(lambda key: split(key[0])[0] in gone)
+        self.evicted_versions += len(gone)
 
     def _refer(self, version: str, reference: Reference | None) -> None:
         before = self._references.get(version)

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from detectors.population import population
+
 if TYPE_CHECKING:
     from detectors.pane import Pane
 
@@ -92,6 +94,8 @@ class ClosedWindow:
     seconds
         How long the version was watched within it, for rates; None where that is not the whole
         window (its first rows came later than `begins`) or no time passed.
+    segment
+        Of which segment of the version; empty for all its traffic.
     """
 
     model: str
@@ -100,3 +104,9 @@ class ClosedWindow:
     ends: float
     pane: Pane
     seconds: float | None
+    segment: str = ""
+
+    @property
+    def population(self) -> str:
+        """Name of what the window is of (:mod:`detectors.population`)."""
+        return population(self.version, self.segment)

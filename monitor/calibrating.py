@@ -83,7 +83,9 @@ class Healthy:
     """
 
     settings: Settings
-    _bounds: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
+    _bounds: dict[tuple[str, tuple[str, str]], list[tuple[float, float]]] = field(
+        default_factory=dict
+    )
     _ends: list[float] = field(default_factory=list)
     begins: float = math.inf
     fired: int = 0
@@ -93,17 +95,17 @@ class Healthy:
         named = {rule.name for rule in self.settings.rules if _has_threshold(rule)}
         rules = [rule for rule in rule_specs(self.settings) if rule.name in named]
         for one in windows:
-            version, ends = str(one.window["version"]), float(one.window["ends"])
+            of, ends = (one.window["version"], one.window["segment"]), float(one.window["ends"])
             self.begins = min(self.begins, one.window["begins"])
             self._ends.append(ends)
             self.fired += sum(incident["kind"] == "confirmed" for incident in one.incidents)
             for rule in rules:
                 if rule.name in one.verdicts:
                     bound = bound_of(rule, one)
-                    self._bounds.setdefault((rule.name, version), []).append((ends, bound))
+                    self._bounds.setdefault((rule.name, of), []).append((ends, bound))
 
     def series(self, rule: str, until: float) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
-        """Return a rule's bounds in order, a series a version."""
+        """Return a rule's bounds in order, a series a version or segment."""
         return [
             np.array([bound for ends, bound in found if ends <= until])
             for (name, _), found in self._bounds.items()

@@ -24,6 +24,7 @@ from collectors.batch import (
     Floats,
     NumberColumn,
     PredictionBatch,
+    VectorColumn,
 )
 from detectors.change import DamagedMemory, OtherDetector, Scale
 from detectors.change_kinds import COLUMN_SUBJECTS, LOSS_METRICS, ChangeSpec
@@ -371,6 +372,8 @@ def _columns(batch: PredictionBatch, spec: ChangeSpec) -> Iterator[tuple[str, Fl
 def _missing(column: Column) -> Floats:
     if isinstance(column, CategoryColumn):
         return np.array([value is None for value in column.values], np.float64)
+    if isinstance(column, VectorColumn):
+        return np.asarray(~column.there(), np.float64)
     return np.isnan(column.values).astype(np.float64)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from detectors.population import population
 from detectors.reference import Reference
 from detectors.window import ClosedWindow
 from monitor.judging import Judged
 from monitor.publishing import Publisher
 from monitor.references import Learning, References, standing_of
 from monitor.seasonal import Seasonal
+from monitor.segments import Segments
 from monitor.versions import VersionSeen
 
 #: Versions, the latest seen, of which the status says what they are compared with.
@@ -20,9 +22,10 @@ SHOWN_MAX: Final = 20
 class Comparing:
     """Stands between the engine and the references of closed windows."""
 
-    def __init__(self, references: References, publisher: Publisher) -> None:
+    def __init__(self, references: References, publisher: Publisher, segments: Segments) -> None:
         self._references = references
         self._publisher = publisher
+        self._segments = segments
         self._seasonal = Seasonal()
 
     @property
@@ -41,10 +44,19 @@ class Comparing:
         """Tell references that are made of the traffic whether a window was healthy."""
         if isinstance(self._references, Learning):
             healthy = all(one.state not in ("suspect", "breach") for one in judged.reports)
-            self._references.concluded(window.version, window.begins, window.ends, healthy=healthy)
+            name = window.population
+            self._references.concluded(name, window.begins, window.ends, healthy=healthy)
 
     def standings(self, seen: Sequence[VersionSeen]) -> Mapping[str, Mapping[str, Any]]:
         """Say which reference each of the versions seen last is compared with."""
-        return {
-            one.version: standing_of(self._references, one.version) for one in seen[-SHOWN_MAX:]
-        }
+        return {one.version: self._standing(one.version) for one in seen[-SHOWN_MAX:]}
+
+    def _standing(self, version: str) -> Mapping[str, Any]:
+        standing = standing_of(self._references, version)
+        if not self._segments.names:
+            return standing
+        segments = [
+            {"segment": name, **standing_of(self._references, population(version, name))}
+            for name in self._segments.names
+        ]
+        return {**standing, "segments": segments}

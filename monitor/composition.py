@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from collectors.kinds import FORMATS, METERS, options_of
 from collectors.labels import JoinsLabels
 from collectors.quarantine import Quarantine
 from collectors.registry import MlflowRegistry
+from collectors.segments import ReadsSegments
 from collectors.source import Source
 from collectors.spool_source import SpoolSettings, SpoolSource
 from collectors.tap_settings import MirrorSettings, ProxySettings
@@ -20,9 +20,11 @@ from detectors.performance import Reading
 from detectors.performance_windows import PerformanceWindows
 from detectors.rule import RuleSpec
 from detectors.window import Windows, WindowSpec
+from monitor.alerts import Alerts
 from monitor.change_settings import change_spec, measured_metric
 from monitor.changes import ChangeWatch
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
+from monitor.dependence import columns_read
 from monitor.drift_budget import drift_spec
 from monitor.engine import Engine
 from monitor.journal import StoreJournal
@@ -36,10 +38,14 @@ from monitor.queries import Queries
 from monitor.reference_fetching import ReferenceFetching
 from monitor.reference_kinds import fetching_of, references_of
 from monitor.references import References
+from monitor.remembering import change_of, remembered
+from monitor.rollback_parts import actuators_of, registry_of
 from monitor.sampling import Sampling, Target
+from monitor.segment_settings import looked_at, segment_of
+from monitor.segments import Segments
 from monitor.settings import EventSpan, RuleSettings, Settings, SourceSettings, TimeSpan
 from monitor.settings_rules import DRIFT
-from monitor.store import Change, Store, sqlite_path
+from monitor.store import Store, sqlite_path
 from monitor.streams import Stream
 from monitor.version import VERSION
 from monitor.view import DaemonView
@@ -47,10 +53,6 @@ from monitor.web import Web
 from monitor.writer import Writer
 from rollback.controller import Controller, record_id
 from rollback.memory import Memory
-from rollback.mlflow_alias import MlflowAliasSettings
-
-#: Name of what the decision remembers, in the store.
-MEMORY = "rollback-memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class Parts:
     deciding: Deciding
     sampling: Sampling
     fetching: ReferenceFetching | None
+    alerts: Alerts
     web: Web
     registry: MlflowRegistry | None
     changes_allowed: bool
@@ -118,7 +121,7 @@ async def compose(settings: Settings) -> Parts:
         columns_max=settings.limits.columns_max, versions_max=settings.limits.versions_max
     )
     metrics.build.labels(VERSION).set(1)
-    registry = _registry(settings)
+    registry = registry_of(settings)
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
     engine = engine_of(settings, store, metrics, sampling, references=references)
@@ -129,9 +132,11 @@ async def compose(settings: Settings) -> Parts:
         writer,
         metrics=metrics,
         registry=registry,
-        kept=snapshot.states.get(MEMORY),
+        references=references,
+        memory=remembered(snapshot.states),
     )
     view = DaemonView(settings, engine, deciding)
+    alerts = Alerts(settings.model.name, settings.alerts, metrics, deciding.alerted)
     web = Web(
         model=settings.model.name,
         view=view,
@@ -139,6 +144,7 @@ async def compose(settings: Settings) -> Parts:
         metrics=metrics,
         token=_token(settings),
         max_body_bytes=settings.http.max_body_bytes,
+        alerts=alerts,
         sources=[s.source for s in engine.streams if isinstance(s.source, SpoolSource)],
         ingest_apart=settings.http.ingest_address is not None,
     )
@@ -150,6 +156,7 @@ async def compose(settings: Settings) -> Parts:
         deciding,
         sampling,
         fetching_of(settings, references, registry, metrics),
+        alerts,
         web,
         registry,
         changes_allowed=settings.http.token is not None,
@@ -162,7 +169,10 @@ def rule_specs(settings: Settings) -> tuple[RuleSpec, ...]:
 
 
 def _rule_spec(rule: RuleSettings, settings: Settings) -> RuleSpec:
-    drift = drift_spec(rule, settings.windows) if rule.metric == DRIFT else None
+    drift = None
+    if rule.metric == DRIFT:
+        populations = looked_at(rule, settings.segments, settings.limits.segments_max)
+        drift = drift_spec(rule, settings.windows, populations=populations)
     return RuleSpec(
         name=rule.name,
         metric=measured_metric(rule),
@@ -177,6 +187,7 @@ def _rule_spec(rule: RuleSettings, settings: Settings) -> RuleSpec:
         action=rule.action,
         change=change_spec(rule),
         drift=drift,
+        segment=segment_of(rule),
     )
 
 
@@ -227,9 +238,12 @@ def engine_of(
     monotonic = time.monotonic if past is None else past.monotonic
     streams = [past.stream] if past is not None else _streams(settings, references)
     labels = _labels(settings, monotonic)
+    segments = Segments(settings.segments.keys, limits.segments_max)
     for stream in streams:
         if labels is not None and isinstance(stream.format, JoinsLabels):
             stream.format.join_labels()
+        if segments.event_keys and isinstance(stream.format, ReadsSegments):
+            stream.format.read_segments(segments.event_keys)
     spec = window_spec(settings)
     judge, windows = (Judge, Windows) if past is None else (past.judge, past.windows)
     quarantine = Quarantine(_quarantine_path(settings), limits.quarantine_bytes)
@@ -241,8 +255,10 @@ def engine_of(
             settings.model.name,
             joint=settings.detectors.joint,
             versions_max=limits.versions_max,
+            segments_max=len(settings.segments.keys) * (limits.segments_max + 1),
         ),
         references=references,
+        segments=segments,
         judge=judge(
             rules=rule_specs(settings),
             confidence=settings.detectors.confidence,
@@ -328,18 +344,6 @@ def _quarantine_path(settings: Settings) -> Path:
     return (beside.parent if beside else Path()) / "quarantine.jsonl"
 
 
-def _registry(settings: Settings) -> MlflowRegistry | None:
-    model = settings.model
-    if not model.tracking_uri:
-        return None
-    return MlflowRegistry(
-        model.tracking_uri,
-        token=model.token.reveal() if model.token else None,
-        username=model.username or None,
-        password=model.password.reveal() if model.password else None,
-    )
-
-
 def _deciding(
     settings: Settings,
     store: Store,
@@ -347,7 +351,8 @@ def _deciding(
     *,
     metrics: Metrics,
     registry: MlflowRegistry | None,
-    kept: bytes | None,
+    references: References,
+    memory: Memory,
 ) -> Deciding:
     model, policy = settings.model, settings.rollback.policy
     if registry is None:
@@ -357,11 +362,9 @@ def _deciding(
         await writer.run(lambda: store.add_incidents(incidents))
 
     async def keep_memory(memory: Memory) -> None:
-        change = Change(states={MEMORY: json.dumps(memory.to_json()).encode()})
+        change = change_of(memory)
         await writer.run(lambda: store.commit(change))
 
-    # A dry run without steps rehearses the one step that a model in a registry always has.
-    steps = [step.settings for step in settings.rollback.steps] or [MlflowAliasSettings()]
     reporter = Reporter(model.name, metrics, keep_incidents)
     return Decision(
         Controller(
@@ -370,14 +373,14 @@ def _deciding(
             policy,
             journal=StoreJournal(store, writer),
             registry=registry,
-            actuators=[
-                step.build(model=model.name, alias=model.alias, registry=registry) for step in steps
-            ],
+            actuators=actuators_of(settings, registry),
             now=time.time,
             new_id=lambda: record_id(time.time()),
-            memory=Memory.from_json(json.loads(kept)) if kept else None,
+            memory=memory,
             on_change=reporter.changed,
             on_memory=keep_memory,
+            # References belong to the thread that counts.
+            reads=lambda versions: writer.run(lambda: columns_read(references, versions)),
         ),
         reporter,
     )

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from monitor.judging import Judged
 from monitor.metrics import Metrics
+from monitor.remembering import ACTIONS, incident_of
+from monitor.store_errors import StoreUnavailable
 from rollback.controller import Controller
-from rollback.observation import WindowsClosed
+from rollback.observation import Alerted, WindowsClosed, Word
 from rollback.record import PHASES, RollbackRecord, Transition
 
 log = logging.getLogger("kedge.rollback")
+
+#: Why nothing can be asked of a Kedge without a registry.
+NO_REGISTRY = "no [model] tracking_uri is configured, so no alias can be moved"
 
 #: Writes incidents to the store.
 Incidents = Callable[[Sequence[Mapping[str, Any]]], Awaitable[None]]
 
 
-class CannotRollBack(RuntimeError):  # noqa: N818 - a state, named as such
-    """A rollback was asked for where none is configured."""
+class NotSteerableError(RuntimeError):
+    """There is nothing that could be rolled back, held or blessed; the message says why."""
 
 
 class Deciding(Protocol):
@@ -34,8 +40,16 @@ class Deciding(Protocol):
     async def tick(self) -> None:
         """Look at deadlines."""
 
-    async def request(self, to_version: str | None, reason: str, *, dry_run: bool) -> str:
+    async def request(
+        self, to_version: str | None, reason: str, *, dry_run: bool, by: str = ""
+    ) -> str:
         """Ask for a rollback by hand; return its id."""
+
+    async def say(self, word: Word) -> None:
+        """Take what a person says into account; returns when it is written down."""
+
+    async def alerted(self, alert: Alerted) -> None:
+        """Take somebody else's alert into account."""
 
     def status(self) -> Mapping[str, Any]:
         """Mode, state and last rollback, for the API."""
@@ -56,15 +70,35 @@ class Bystander:
     async def tick(self) -> None:
         """Do nothing."""
 
-    async def request(self, to_version: str | None, reason: str, *, dry_run: bool) -> str:  # noqa: ARG002 - the protocol's
+    async def request(
+        self,
+        to_version: str | None,  # noqa: ARG002 - the protocol's, as below
+        reason: str,  # noqa: ARG002
+        *,
+        dry_run: bool,  # noqa: ARG002
+        by: str = "",  # noqa: ARG002
+    ) -> str:
         """Refuse.
 
         Raises
         ------
-        CannotRollBack
+        NotSteerableError
             Always.
         """
-        raise CannotRollBack("no [model] tracking_uri is configured, so no alias can be moved")
+        raise NotSteerableError(NO_REGISTRY)
+
+    async def say(self, word: Word) -> None:  # noqa: ARG002 - the protocol's
+        """Refuse.
+
+        Raises
+        ------
+        NotSteerableError
+            Always.
+        """
+        raise NotSteerableError(NO_REGISTRY)
+
+    async def alerted(self, alert: Alerted) -> None:
+        """Do nothing."""
 
     def status(self) -> Mapping[str, Any]:
         """Mode and state, with nothing done."""
@@ -74,8 +108,15 @@ class Bystander:
 class Reporter:
     """Told of every transition: makes metrics, incidents and log lines of it."""
 
-    def __init__(self, model: str, metrics: Metrics, incidents: Incidents) -> None:
+    def __init__(
+        self,
+        model: str,
+        metrics: Metrics,
+        incidents: Incidents,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._model = model
+        self._now = now
         self._metrics = metrics
         self._incidents = incidents
 
@@ -90,10 +131,20 @@ class Reporter:
             self._count(record)
             await self._incidents([_incident(transition, record)])
 
-    def show(self, phase: str) -> None:
-        """Export the phase that holds."""
+    async def said(self, word: Word) -> None:
+        """Report what a person has said; it is in force already."""
+        self._metrics.said.labels(self._model, ACTIONS[type(word)]).inc()
+        log.info("%s: %s", word.by or "a person", word)
+        try:
+            await self._incidents([incident_of(self._model, word, self._now())])
+        except StoreUnavailable as error:
+            log.error("an incident is missing, for the store took none: %s", error)
+
+    def show(self, phase: str, held_until: float) -> None:
+        """Export the phase that holds, and until when a hold does: 0 for none."""
         for one in PHASES:
             self._metrics.rollback_state.labels(self._model, one).set(one == phase)
+        self._metrics.held_until.labels(self._model).set(held_until)
 
     def _count(self, record: RollbackRecord) -> None:
         if record.outcome is None:
@@ -117,8 +168,10 @@ class Decision:
         self._show()
 
     async def observe(self, judged: Judged) -> None:
-        """Take a judged window into account."""
+        """Take a judged window into account; one of a segment says nothing of the whole."""
         window = judged.row.window
+        if window["segment"]:
+            return
         await self._controller.observe(
             WindowsClosed(
                 version=window["version"],
@@ -135,9 +188,22 @@ class Decision:
         await self._controller.tick()
         self._show()
 
-    async def request(self, to_version: str | None, reason: str, *, dry_run: bool) -> str:
+    async def request(
+        self, to_version: str | None, reason: str, *, dry_run: bool, by: str = ""
+    ) -> str:
         """Ask for a rollback by hand; return its id."""
-        return await self._controller.request(to_version, reason, dry_run=dry_run)
+        return await self._controller.request(to_version, reason, dry_run=dry_run, by=by)
+
+    async def say(self, word: Word) -> None:
+        """Take what a person says into account; returns when it is written down."""
+        await self._controller.say(word)
+        self._show()
+        await self._reporter.said(word)
+
+    async def alerted(self, alert: Alerted) -> None:
+        """Take somebody else's alert into account."""
+        await self._controller.observe(alert)
+        self._show()
 
     def status(self) -> Mapping[str, Any]:
         """Mode, state and last rollback, for the API."""
@@ -146,7 +212,9 @@ class Decision:
     def _show(self) -> None:
         # From the standing and not from the transitions: a request that is refused beside an
         # open rollback makes one, and moves no phase.
-        self._reporter.show(self._controller.status()["state"])
+        status = self._controller.status()
+        hold = status["hold"]
+        self._reporter.show(status["state"], hold["until"] if hold else 0.0)
 
 
 def _incident(transition: Transition, record: RollbackRecord) -> dict[str, Any]:

@@ -43,22 +43,32 @@ class Standing:
         Columns known, in their order.
     kept
         What the format keeps back.
+    dimensions
+        Length of the arrays of columns of vectors.
     """
 
     format: str
     fixed: bool
     columns: tuple[tuple[str, ColumnKind], ...]
     kept: bytes | None
+    dimensions: tuple[tuple[str, int], ...] = ()
 
     def after(self, format_: Format) -> Standing:
         """Return where the format stands that started from here."""
         kept = format_.encode() if isinstance(format_, Holding) else None
-        columns = self.columns if self.fixed else tuple(format_.schema.columns.items())
-        return replace(self, columns=columns, kept=kept)
+        if self.fixed:
+            return replace(self, kept=kept)
+        schema = format_.schema
+        return replace(
+            self,
+            columns=tuple(schema.columns.items()),
+            kept=kept,
+            dimensions=tuple(schema.dimensions.items()),
+        )
 
     def put_into(self, format_: Format) -> None:
         """Bring a new format to this point."""
-        schema = Schema(dict(self.columns))
+        schema = Schema(dict(self.columns), dict(self.dimensions))
         (format_.fix if self.fixed else format_.learn)(schema)
         if self.kept is not None and isinstance(format_, Holding):
             format_.restore(self.kept)
@@ -198,7 +208,7 @@ class FormatAhead:
     def __init__(self, make: Make) -> None:
         self._make = make
         self._formats: dict[str, Format] = {}
-        self._columns: dict[str, ColumnKind] = {}
+        self._schema = Schema({})
         self._fixed = self._joins_labels = False
         self._behind: set[str] = set()  # formats that have not heard of the latest columns
         self._expected: deque[Expected] = deque()
@@ -209,7 +219,7 @@ class FormatAhead:
     @property
     def schema(self) -> Schema:
         """The columns decoded now."""
-        return Schema(self._columns)
+        return self._schema
 
     @property
     def columns_overflow(self) -> int:
@@ -218,12 +228,12 @@ class FormatAhead:
 
     def fix(self, schema: Schema) -> None:
         """From now on decode exactly the columns of `schema`."""
-        self._columns, self._fixed = dict(schema.columns), True
+        self._schema, self._fixed = schema, True
         self._behind = set(self._formats)
 
     def learn(self, schema: Schema) -> None:
         """Start from the columns of `schema`, and go on learning."""
-        self._columns, self._fixed = dict(schema.columns), False
+        self._schema, self._fixed = schema, False
         self._behind = set(self._formats)
 
     def join_labels(self) -> None:
@@ -239,7 +249,8 @@ class FormatAhead:
         """Where decoding stands for lines of a format."""
         format_ = self._formats.get(name)
         kept = format_.encode() if isinstance(format_, Holding) else None
-        return Standing(name, self._fixed, tuple(self._columns.items()), kept)
+        columns, dimensions = self._schema.columns.items(), self._schema.dimensions.items()
+        return Standing(name, self._fixed, tuple(columns), kept, tuple(dimensions))
 
     def expect(self, expected: Expected) -> None:
         """Hear of lines that come next."""
@@ -299,7 +310,7 @@ class FormatAhead:
         self.vain = 0
         self._overflow += answer.overflow
         if answer.after.columns != answer.before.columns:
-            self._columns = dict(answer.after.columns)
+            self._schema = Schema(dict(answer.after.columns), dict(answer.after.dimensions))
             self._behind = set(self._formats)
         return answer.decoded
 
@@ -327,8 +338,8 @@ class FormatAhead:
         overflow = format_.columns_overflow
         decoded = decode()
         self._overflow += format_.columns_overflow - overflow
-        columns = dict(format_.schema.columns)
-        if not self._fixed and list(columns.items()) != list(self._columns.items()):
-            self._columns = columns
+        schema = format_.schema
+        if not self._fixed and list(schema.columns.items()) != list(self._schema.columns.items()):
+            self._schema = schema
             self._behind = set(self._formats) - {name}
         return decoded

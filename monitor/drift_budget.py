@@ -8,8 +8,13 @@ from monitor.settings_rules import RuleSettings
 from monitor.settings_tables import WindowSettings
 
 
-def drift_spec(rule: RuleSettings, windows: WindowSettings) -> DriftSpec:
+def drift_spec(rule: RuleSettings, windows: WindowSettings, *, populations: int = 1) -> DriftSpec:
     """Share a rule's budget out over the windows that close.
+
+    Parameters
+    ----------
+    populations
+        So many are looked at, each with windows of its own: all traffic, or every segment.
 
     Raises
     ------
@@ -33,7 +38,7 @@ def drift_spec(rule: RuleSettings, windows: WindowSettings) -> DriftSpec:
             f'"{budget}" is more than one false alarm in two windows of "{length}" every "{slide}"'
         )
     return DriftSpec.of_budget(
-        budget.alarms,
+        budget.alarms / populations,
         closed,
         panes=panes,
         length_s=length.seconds if isinstance(length, TimeSpan) else None,

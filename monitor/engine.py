@@ -15,14 +15,16 @@ from dataclasses import replace
 from collectors.batch import Decoded, PredictionBatch, Rejection
 from collectors.portions import portions
 from collectors.source import Chunk
-from detectors.pane import PaneError
 from detectors.rule import RuleSpec
-from detectors.window import ClosedWindow, Windows, WindowStateError
+from detectors.window import ClosedWindow, Windows
 from monitor.changes import ChangeWatch
 from monitor.comparing import Comparing
+from monitor.costs import costs_of
+from monitor.counting import WINDOWS, Counting
 from monitor.event_time import EventTime
 from monitor.forward_clock import ForwardClock
 from monitor.judging import Judge, Judged
+from monitor.judging_shadow import other_rules
 from monitor.keeping import Keeper, Rejected
 from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
@@ -30,6 +32,8 @@ from monitor.publishing import Publisher
 from monitor.recent_traffic import RecentTraffic
 from monitor.references import References
 from monitor.sampler import Sampler, sampled
+from monitor.segments import Segments
+from monitor.shadow_watch import ShadowWatch
 from monitor.store import Change, Snapshot, StoreUnavailable, Totals
 from monitor.streams import Stream, Streams
 from monitor.turn import Committed, Pending, Turn
@@ -46,7 +50,7 @@ MEASUREMENTS_MAX = 5_000
 #: After a commit that failed, the next try comes so much later.
 RETRY_S = 1.0
 
-WINDOWS, LABELS = "windows", "labels"
+LABELS, SHADOW = "labels", "shadow"
 
 
 class Engine:
@@ -61,8 +65,12 @@ class Engine:
         After so long without a line, event time goes on by the clock, and windows close.
     labels
         Joins labels to predictions; None where none are expected.
+    shadow
+        Has live requests scored by another version; None where none is.
     sampler
         Measures windows by something else than their events; None without any.
+    segments
+        Cuts the traffic into parts that are watched by themselves; by default into none.
     changes
         Watches the rows one by one, for the rules that count changes; by default for none.
     wall, monotonic
@@ -85,12 +93,13 @@ class Engine:
         changes: ChangeWatch | None = None,
         labels: LabelJoin | None = None,
         sampler: Sampler | None = None,
+        segments: Segments | None = None,
+        shadow: ShadowWatch | None = None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
         self._streams = Streams(streams, metrics)
-        self._windows = windows
         self._references = references
         self._judge = judge
         self._store = store
@@ -100,6 +109,7 @@ class Engine:
         self._commit_interval_s = commit_interval_s
         self._labels = labels
         self._sampler = sampler
+        self._shadow = shadow
         self._changes = changes or ChangeWatch((), metrics, model=model)
         self._wall = ForwardClock(wall, monotonic)
         self._monotonic = monotonic
@@ -119,7 +129,16 @@ class Engine:
         self._recent = RecentTraffic()
         # Measured in the last window. Before any, it is taken for a large one.
         self._measurements = MEASUREMENTS_MAX
-        self._comparing = Comparing(references, self._publisher)
+        self._segments = segments or Segments((), 0)
+        self._counting = Counting(
+            model,
+            windows,
+            references=references,
+            changes=self._changes,
+            segments=self._segments,
+            recent=self._recent,
+        )
+        self._comparing = Comparing(references, self._publisher, self._segments)
         self._trouble: str | None = None
         self._last_turn = monotonic()
         self._committed = self._standing()
@@ -128,6 +147,10 @@ class Engine:
     def streams(self) -> Iterable[Stream]:
         """The sources that are read."""
         return self._streams
+
+    @property
+    def _windows(self) -> Windows:
+        return self._counting.windows
 
     @property
     def committed(self) -> Committed:
@@ -152,33 +175,16 @@ class Engine:
         self._totals |= snapshot.totals
         self._versions.restore(row for row in snapshot.versions if row["model"] == self._model)
         self._streams.restore(snapshot, self._references.schema())
-        self._restore_windows(snapshot)
+        dropped = self._counting.restore(snapshot, self._versions)
+        self._event_time.restart(self._windows.watermark)
+        self._pending.change.dropped_panes.extend(dropped)
+        self._pending.dirty |= bool(dropped)
         if self._labels is not None:
             self._labels.restore(snapshot.states.get(LABELS), snapshot.performance_panes)
-            self._publisher.follow_labels(self._labels.standing(), count=False)
+        if self._shadow is not None:
+            self._shadow.restore(snapshot.states.get(SHADOW), snapshot.rules)
         self._committed = self._standing()
-
-    def _restore_windows(self, snapshot: Snapshot) -> None:
-        if WINDOWS not in snapshot.states:
-            return
-        names = {*self._versions, *(version for version, _ in snapshot.panes)}
-        try:
-            self._windows = Windows.decode(
-                self._windows.spec,
-                self._model,
-                snapshot.states[WINDOWS],
-                panes=snapshot.panes,
-                references={name: self._references.of(name) for name in names},
-                joint=self._windows.joint,
-            )
-            self._event_time.restart(self._windows.watermark)
-            for version, moment, rows in self._windows.counted():
-                self._recent.note(moment, version, rows)
-        except (WindowStateError, PaneError) as error:
-            # Windows are cut otherwise than before: what was open cannot be counted on.
-            log.warning("open windows are dropped, closed ones stay: %s", error)
-            self._pending.change.dropped_panes.extend(snapshot.panes)
-            self._pending.dirty = True
+        self._publisher.follow({}, self._committed, count=False)
 
     def turn(self) -> Turn:
         """Read what has arrived, count it, and commit when it is time.
@@ -219,6 +225,7 @@ class Engine:
         if self._labels is not None and self._labels.let_time_pass():
             self._pending.dirty = True
         closed = self._close_some()
+        closed |= self._compare()
         full = self._labels is not None and self._labels.full
         due = self._pending.dirty and (full or self._monotonic() >= self._next_commit)
         judged = self._commit() if closed or due else ()
@@ -232,6 +239,11 @@ class Engine:
             self._conclude(window)
             closed = True
         return closed
+
+    def _compare(self) -> bool:
+        """Conclude from what a shadow has answered; say whether it closed windows."""
+        shadow = self._shadow
+        return shadow is not None and shadow.settle(self._windows.watermark, self._pending)
 
     def _advance(self, watermark: float) -> None:
         """Advance the windows, but not past what a format keeps back: it would come late."""
@@ -248,6 +260,7 @@ class Engine:
 
     def stop(self) -> Sequence[Judged]:
         """Commit what was counted, and let go of the sources; closes no window early."""
+        self._compare()
         judged = self._commit() if self._pending.dirty else ()
         self._streams.close()
         return judged
@@ -270,8 +283,9 @@ class Engine:
         name = stream.name
         counted = Totals(rejected=len(decoded.rejections))
         for batch in decoded.batches:
-            if self._labels is not None and batch.role == "live":
-                self._labels.take(batch)
+            for joining in (self._labels, self._shadow) if batch.role == "live" else ():
+                if joining is not None:
+                    joining.take(batch)
             counted += self._count(
                 stream, part, replace(batch, joins=None) if batch.joins else batch
             )
@@ -290,20 +304,16 @@ class Engine:
         if batch.role != "live":
             return Totals(events=batch.rows)
         self._versions.see(batch)
-        self._recent.add(batch)
-        rest = batch if batch.requests_only else self._references.collect(batch)
-        late = 0
-        if rest is not None:
-            if rest is not batch:
-                self._fix_schema()
-            reference = self._references.of(batch.version)
-            added = self._windows.add(rest, reference, self._wall(), advance=False)
-            late = added.late
-            self._changes.take(rest, reference, self._wall())
-            if part is not None:
-                self._event_time.note(stream.name, part, added.newest)
-            self._publisher.count_untimely(stream.name, late=added.late, ahead=added.ahead)
-        return Totals(events=batch.rows, late=late)
+        counted = self._counting.add(batch, self._wall())
+        if counted.added is None:
+            return Totals(events=batch.rows)
+        if counted.completed:
+            self._fix_schema()
+        added = counted.added
+        if part is not None:
+            self._event_time.note(stream.name, part, added.newest)
+        self._publisher.count_untimely(stream.name, late=added.late, ahead=added.ahead)
+        return Totals(events=batch.rows, late=added.late)
 
     def _fix_schema(self) -> None:
         """Watch the columns of the reference that has just come or been completed."""
@@ -313,8 +323,12 @@ class Engine:
             self._streams.fix(schema)
 
     def _conclude(self, window: ClosedWindow) -> None:
-        since, self._since_window = self._since_window, Totals()
         events = self._recent.between(window.begins, window.ends)
+        since, sampling = Totals(), []
+        if not window.segment:
+            since, self._since_window = self._since_window, since
+            sampling = [*sampled(self._sampler, window, events), *self._changes.of_window(window)]
+            self._versions.conclude(window.version, window.ends)
         judged = self._judge.conclude(
             window,
             # What it was counted against: the version's reference may be another by now.
@@ -323,11 +337,10 @@ class Engine:
             rejected=since.rejected,
             late=since.late,
             events_by_version=events,
-            sampled=(*sampled(self._sampler, window, events), *self._changes.of_window(window)),
+            sampled=sampling,
         )
         self._pending.conclude(judged)
         self._measurements = max(1, len(judged.row.measurements))
-        self._versions.conclude(window.version, window.ends)
         self._comparing.learn(window, judged)
 
     def _commit(self) -> Sequence[Judged]:
@@ -362,19 +375,18 @@ class Engine:
         return pending.judged
 
     def _export_limits(self) -> None:
-        windows, follow = self._windows, self._publisher.follow_limit
-        follow("skipped_windows", windows.skipped)
-        follow("evicted_versions", windows.evicted_versions)
-        follow("evicted_panes", windows.evicted_panes)
-        follow("evicted_change_versions", self._changes.evicted)
-        follow("forgotten_versions", self._versions.forgotten)
-        follow("evicted_references", self._comparing.evicted)
-        follow("unkept_rejections", self._quarantine.dropped)
-        if self._labels is not None:
-            follow("evicted_label_panes", self._labels.evicted_panes)
-            self._publisher.follow_labels(self._labels.standing(), count=True)
-        for limit, cost in self._streams.costs().items():
-            follow(limit, cost)
+        costs = costs_of(
+            windows=self._windows,
+            changes=self._changes,
+            versions=self._versions,
+            comparing=self._comparing,
+            segments=self._segments,
+            streams=self._streams,
+            quarantine=self._quarantine,
+            labels=self._labels,
+            shadow=self._shadow,
+        )
+        self._publisher.follow(costs, self._committed)
         self._publisher.set_backlogs(self._unread)
 
     def _settle(self, labels: LabelJoin) -> None:
@@ -401,27 +413,33 @@ class Engine:
         change.panes.update(self._windows.dirty_panes())
         change.dropped_panes.extend(self._windows.dropped_panes())
         change.states.update(self._references.changed())
+        change.states.update(self._segments.changed())
         change.totals.update(self._totals)
         rows, gone = self._versions.changes(self._model)
         change.versions.extend(rows)
         change.forgotten.extend(gone)
         self._judge.forget(gone)
+        if self._shadow is not None:
+            change.states[SHADOW] = self._shadow.complete(gone)
         change.states.update(self._changes.changed(gone))
         change.states.update(self._streams.changed())
 
     def _standing(self) -> Committed:
-        name, seen = self._versions.live, self._versions.seen
+        name, seen, shadow = self._versions.live, self._versions.seen, self._shadow
         return Committed(
             totals=dict(self._totals),
             versions=seen,
             live_version=name,
-            rules=self._judge.standings(name),
+            rules=[*self._judge.standings(name), *(shadow.standings() if shadow else ())],
             labels=self._labels.standing() if self._labels is not None else None,
             references=self._comparing.standings(seen),
+            shadow=shadow.standing() if shadow else None,
         )
 
     def replace_rules(self, rules: Sequence[RuleSpec]) -> None:
         """Judge by other rules from the next window on."""
-        self._judge.replace_rules(rules)
+        self._judge.replace_rules(other_rules(rules))
+        if self._shadow is not None:
+            self._shadow.replace_rules(rules)
         self._changes.replace_rules(rules)
         self._committed = self._standing()

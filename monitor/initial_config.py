@@ -225,7 +225,9 @@ def _budget(seen: Seen | None) -> str:
 
 def _rules(seen: Seen, budget: str) -> Iterator[str]:
     predictions = [
-        name for name in seen.columns if name == "prediction" or name.startswith("prediction.")
+        name
+        for name, kind in seen.columns.items()
+        if (name == "prediction" or name.startswith("prediction.")) and kind != "vector"
     ]
     if predictions:
         columns: dict[str, object] = {"column": "prediction"}
@@ -241,6 +243,13 @@ def _rules(seen: Seen, budget: str) -> Iterator[str]:
         {"name": "any-drift", "metric": "drift", "columns": ["*"], "false_alarms": budget},
         {"action": "alert"},
     )
+    vectors = [name for name, kind in seen.columns.items() if kind == "vector"]
+    if vectors:
+        yield from _rule(
+            "Arrays, such as embeddings, have changed in any way. 0.01 is a small change.",
+            {"name": "vector-drift", "metric": "mmd", "columns": vectors, "above": 0.01},
+            {"for": "3 of 4", "action": "alert"},
+        )
     yield from _rule(
         "Values are missing.",
         {"name": "missing-values", "metric": "missing_ratio", "columns": ["*"], "above": 0.2},

@@ -6,16 +6,23 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from detectors.cause import Cause
 from detectors.change_kinds import LOSS_METRICS
 from detectors.drift_rule import Drift
 from detectors.kinds import COLUMN_DEFAULTS, measure
 from detectors.measurement import Measurement
+from detectors.paired_comparison import SHADOW_METRICS
+from detectors.paired_windows import ClosedPairs
 from detectors.performance import PERFORMANCE_METRICS
 from detectors.performance_windows import ClosedPerformance
+from detectors.population import split
 from detectors.reference import Reference
 from detectors.rule import Judgement, RuleEvent, RuleSpec, RuleState, Verdict, advance, judge
 from detectors.window import ClosedWindow
+from monitor.circumstances import Look, Scene, Shadow, no_shadow
+from monitor.judging_cause import CauseJudging
 from monitor.judging_drift import GRAVITY, MEMORY, DriftJudging, drift_rows
+from monitor.rule_standings import RuleStanding, standing
 from monitor.store import WindowRow
 from rollback.observation import RuleReport
 
@@ -33,11 +40,13 @@ class Judged:
     incidents
         Breaches that opened, were confirmed or cleared, as rows of the store.
     rule_states
-        Changed states, by (rule, version).
+        Changed states, by rule and population (:mod:`detectors.population`).
     events_by_version
         Events of every version between the window's ends.
     labelled
         Whether the window is one of predictions and their labels, and not of traffic.
+    live
+        Of a window of a shadow, the version that it is compared with.
     """
 
     row: WindowRow
@@ -46,6 +55,7 @@ class Judged:
     rule_states: Mapping[tuple[str, str], Mapping[str, Any]]
     events_by_version: Mapping[str, int]
     labelled: bool = False
+    live: str | None = None
 
 
 class Frame(Protocol):
@@ -58,19 +68,16 @@ class Frame(Protocol):
     def version(self) -> str: ...  # noqa: D102
 
     @property
+    def segment(self) -> str: ...  # noqa: D102
+
+    @property
+    def population(self) -> str: ...  # noqa: D102
+
+    @property
     def begins(self) -> float: ...  # noqa: D102
 
     @property
     def ends(self) -> float: ...  # noqa: D102
-
-
-@dataclass(frozen=True, slots=True)
-class RuleStanding:
-    """A rule, where it stands with the live version, and what it compared last."""
-
-    rule: RuleSpec
-    state: RuleState
-    last: Judgement | None
 
 
 class Judge:
@@ -82,6 +89,8 @@ class Judge:
         Coverage of the bounds, in (0, 1).
     metrics
         What is measured of columns, besides what a rule names.
+    shadow
+        Whether another version answers a version's requests alike, for the causes of breaches.
     """
 
     def __init__(
@@ -91,6 +100,7 @@ class Judge:
         confidence: float,
         psi_bins: int,
         metrics: Collection[str] = COLUMN_DEFAULTS,
+        shadow: Shadow = no_shadow,
     ) -> None:
         self._rules = tuple(rules)
         self._confidence = confidence
@@ -99,6 +109,8 @@ class Judge:
         self._states: dict[tuple[str, str], RuleState] = {}
         self._judgements: dict[tuple[str, str], Judgement] = {}
         self._drift = DriftJudging(rules, confidence=confidence, psi_bins=psi_bins)
+        self._causes = CauseJudging(shadow)
+        self._look = Look(confidence=confidence, psi_bins=psi_bins)
 
     @property
     def rules(self) -> tuple[RuleSpec, ...]:
@@ -112,35 +124,41 @@ class Judge:
         }
         self._rules = tuple(rules)
         self._drift.replace_rules(rules, changed)
+        self._causes.replace_rules(changed)
         for states in (self._states, self._judgements):
             for key in [key for key in states if key[0] in changed]:
                 del states[key]
 
     def restore(self, states: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
         """Take up the states of the rules that are still configured."""
-        names = {rule.name for rule in self._rules}
+        looking = {rule.name: rule for rule in self._rules}
         self._states = {
-            key: RuleState.from_json(state) for key, state in states.items() if key[0] in names
+            (name, population): RuleState.from_json(state)
+            for (name, population), state in states.items()
+            if name in looking and looking[name].watches(split(population)[1])
         }
         self._drift.restore(states)
+        self._causes.restore(states)
 
     def forget(self, versions: Collection[str]) -> None:
         """Let go of where rules stand with versions that are not remembered any more."""
         gone = set(versions)
         if gone:
-            self._states = {key: kept for key, kept in self._states.items() if key[1] not in gone}
-            self._judgements = {
-                key: kept for key, kept in self._judgements.items() if key[1] not in gone
-            }
-            self._drift.forget(gone)
+            populations = {key[1] for key in self._states if split(key[1])[0] in gone} | gone
+            for states in (self._states, self._judgements):
+                for key in [key for key in states if key[1] in populations]:
+                    del states[key]
+            self._drift.forget(populations)
+            self._causes.forget(populations)
 
     def standings(self, version: str | None) -> list[RuleStanding]:
         """Where each rule stands with a version; a version never seen stands nowhere yet."""
-        keys = [(rule, (rule.name, version or "")) for rule in self._rules]
-        return [
-            RuleStanding(rule, self._states.get(key, RuleState()), self._judgements.get(key))
-            for rule, key in keys
-        ]
+        where = (version or "", self._states, self._judgements)
+        return [standing(rule, *where, self._causes.of) for rule in self._rules]
+
+    def judgements(self, population: str) -> Mapping[str, Judgement]:
+        """Return what each rule made of the last window of a population that it looked at."""
+        return {key[0]: last for key, last in self._judgements.items() if key[1] == population}
 
     def conclude(
         self,
@@ -169,7 +187,10 @@ class Judge:
         )
         found.extend(sampled)
         drifts = self._drift.judge(window, reference, found, part)
-        reports, incidents, states = self._move(window, found, pane.events, drifts)
+        shares = {**events_by_version, window.version: pane.events}
+        scene = Scene(self._look, window, found, drifts, part)
+        self._causes.arrive(window.version, self._rules)
+        reports, incidents, states = self._move(window, found, pane.events, scene, shares)
         row = WindowRow(
             window=_window_row(window, rejected=rejected, late=late),
             measurements=[
@@ -177,19 +198,18 @@ class Judge:
                 *(_frame_row(window) | one for one in drift_rows(drifts)),
             ],
         )
-        shares = {**events_by_version, window.version: pane.events}
         return Judged(row, reports, incidents, states, shares)
 
     def conclude_labels(
         self,
-        window: ClosedPerformance,
+        window: ClosedPerformance | ClosedPairs,
         found: Sequence[Measurement],
         *,
         events_by_version: Mapping[str, int],
     ) -> Judged:
-        """Move on the rules of labelled predictions, by what was measured of a window of them."""
+        """Move on the rules of labelled predictions, or of pairs of them, by a window of such."""
         pairs = window.counts.n
-        reports, incidents, states = self._move(window, found, pairs, None)
+        reports, incidents, states = self._move(window, found, pairs, None, events_by_version)
         row = WindowRow(
             window=_frame_row(window) | _LABELS | {"events": pairs},
             measurements=[self._measurement_row(window, one, pairs) for one in found],
@@ -201,7 +221,8 @@ class Judge:
         window: Frame,
         found: Sequence[Measurement],
         events: int,
-        drifts: Mapping[str, Drift] | None,
+        scene: Scene | None,
+        shares: Mapping[str, int],
     ) -> tuple[
         tuple[RuleReport, ...],
         tuple[Mapping[str, Any], ...],
@@ -209,34 +230,47 @@ class Judge:
     ]:
         """Judge a window by the rules of its kind; the others stand where they stood.
 
-        A window of labels has no `drifts`.
+        A window of labels has no `scene`.
         """
-        labelled = drifts is None
+        labelled = scene is None
+        drifts = {} if scene is None else scene.drifts
         reports, incidents, states = [], [], {}
         for rule in self._rules:
-            key = (rule.name, window.version)
+            if not rule.watches(window.segment):
+                continue
+            key = (rule.name, window.population)
             before = self._states.get(key, RuleState())
             if (rule.metric in _LABEL_METRICS) != labelled:
                 if before.state in ("suspect", "breach"):
                     reports.append(_standing_report(rule, self._judgements.get(key)))
                 continue
-            drift = drifts.get(rule.name) if drifts else None
+            drift = drifts.get(rule.name)
             judgement = judge(found, events, rule) if drift is None else drift.judgement
             state, event = advance(before, judgement, window.ends, rule)
             self._states[key], self._judgements[key] = state, judgement
-            states[key] = state.to_json()
+            pair = _pair(found, rule)
+            cause = self._causes.follow(
+                rule,
+                judgement,
+                state.state,
+                (window.population, window.begins, window.ends),
+                scene,
+                pair=pair.get("pair") or _pair_of(judgement, drift),
+                events_by_version=shares,
+            )
+            states[key] = state.to_json() | self._causes.state_of(key)
             if drift is not None and drift.memory is not None:
                 states[key][MEMORY] = drift.memory.to_json()
-            reports.append(_report(rule, state, judgement))
+            reports.append(_report(rule, state, judgement, cause))
             if event is not None:
                 incident = _incident(window, rule, judgement, event)
                 incident["evidence"] |= drift.evidence() if drift is not None else {}
-                incident["evidence"] |= _pair(found, rule)
+                incident["evidence"] |= pair | ({"cause": cause.to_json()} if cause else {})
                 incidents.append(incident)
         return tuple(reports), tuple(incidents), states
 
     def _measurement_row(self, window: Frame, one: Measurement, events: int) -> dict[str, Any]:
-        threshold, verdict = self._verdict(one, events)
+        threshold, verdict = self._verdict(one, events, window.segment)
         return _frame_row(window) | {
             "column": one.column,
             "metric": one.metric,
@@ -249,7 +283,7 @@ class Judge:
             "verdict": verdict,
         }
 
-    def _verdict(self, one: Measurement, events: int) -> tuple[float | None, Verdict]:
+    def _verdict(self, one: Measurement, events: int, segment: str) -> tuple[float | None, Verdict]:
         """Judge one measurement by the rules that look at it; the gravest verdict wins.
 
         Without a rule there is nothing to judge by: no threshold, and unknown.
@@ -257,14 +291,14 @@ class Judge:
         judged = [
             (judgement.threshold, judgement.verdict)
             for rule in self._rules
-            if rule.covers(one)
+            if rule.watches(segment) and rule.covers(one)
             for judgement in (judge([one], events, rule),)
         ]
         return min(judged, key=lambda pair: GRAVITY[pair[1]], default=(None, "unknown"))
 
 
-#: What is measured in windows of labelled predictions.
-_LABEL_METRICS = PERFORMANCE_METRICS | LOSS_METRICS
+#: What is measured in windows of labelled predictions, or of pairs; never in those of traffic.
+_LABEL_METRICS = PERFORMANCE_METRICS | LOSS_METRICS | SHADOW_METRICS
 
 
 def measured_for(rules: Iterable[RuleSpec]) -> frozenset[str]:
@@ -280,6 +314,7 @@ def _frame_row(window: Frame) -> dict[str, Any]:
     return {
         "model": window.model,
         "version": window.version,
+        "segment": window.segment,
         "begins": window.begins,
         "ends": window.ends,
     }
@@ -296,7 +331,9 @@ def _window_row(window: ClosedWindow, *, rejected: int, late: int) -> dict[str, 
     }
 
 
-def _report(rule: RuleSpec, state: RuleState, judgement: Judgement) -> RuleReport:
+def _report(
+    rule: RuleSpec, state: RuleState, judgement: Judgement, cause: Cause | None
+) -> RuleReport:
     return RuleReport(
         rule=rule.name,
         action=rule.action,
@@ -308,6 +345,7 @@ def _report(rule: RuleSpec, state: RuleState, judgement: Judgement) -> RuleRepor
         high=judgement.high,
         threshold=judgement.threshold,
         n=judgement.n,
+        cause=cause if state.state in ("suspect", "breach") else None,
     )
 
 
@@ -332,6 +370,12 @@ def _pair(found: Sequence[Measurement], rule: RuleSpec) -> dict[str, list[str]]:
     return {"pair": list(pairs[0])} if pairs else {}
 
 
+def _pair_of(judgement: Judgement, drift: Drift | None) -> tuple[str, ...]:
+    """Return the two columns that the worst one of a rule of drift stands for, if it does."""
+    columns = () if drift is None else drift.columns
+    return next((one.pair for one in columns if one.column == judgement.column and one.pair), ())
+
+
 def _incident(
     window: Frame, rule: RuleSpec, judgement: Judgement, event: RuleEvent
 ) -> dict[str, Any]:
@@ -340,6 +384,7 @@ def _incident(
         "kind": event.kind,
         "model": window.model,
         "version": window.version,
+        "segment": window.segment,
         "rule": rule.name,
         "rollback": None,
         "evidence": {

@@ -88,7 +88,9 @@ class DriftJudging:
         )
         drifts = {}
         for name, rule in self._rules.items():
-            key = (name, window.version)
+            if not rule.watches(window.segment):
+                continue
+            key = (name, window.population)
             drifts[name] = rule.judge(seen, reference, self._memories.get(key))
             memory = drifts[name].memory
             if memory is not None:

@@ -30,6 +30,7 @@ from monitor import logs
 from monitor.composition import Parts, compose, rule_specs
 from monitor.engine import RETRY_S
 from monitor.http_guard import Guard, Listening, listen
+from monitor.incidents import told
 from monitor.judging import Judged
 from monitor.settings import ConfigurationError, Settings, load
 from monitor.store import StoreUnavailable
@@ -116,11 +117,13 @@ class Daemon:
                 pruning = tasks.create_task(self._prune(), name="pruning")
                 sampling = tasks.create_task(self._sample(), name="sampling")
                 fetching = tasks.create_task(self._fetch(), name="fetching references")
+                alerting = tasks.create_task(self._parts.alerts.run(), name="telling of alerts")
                 await self._stopped_or(counting)
                 # Counting and deciding end by themselves, each behind the step it is in.
                 pruning.cancel()
                 sampling.cancel()
                 fetching.cancel()
+                alerting.cancel()
         finally:
             await asyncio.wait_for(self._let_go(listening), STOP_TIMEOUT_S)
 
@@ -183,12 +186,15 @@ class Daemon:
             row = one.row.window
             log.info(
                 "window of %s closed: version %s, %d events, %s",
-                "labels" if one.labelled else "traffic",
+                _told_kind(one),
                 row["version"],
                 row["events"],
                 ", ".join(f"{report.rule} {report.state}" for report in one.reports) or "no rules",
             )
-            await self._undecided.put(one)
+            for incident in one.incidents:
+                log.info("%s", told(incident))
+            if one.live is None:  # what a shadow answers decides about nothing that serves
+                await self._undecided.put(one)
 
     async def _decide(self) -> None:
         deciding = self._parts.deciding
@@ -255,3 +261,12 @@ class Daemon:
             return
         await self._parts.writer.run(lambda: self._parts.engine.replace_rules(rules))
         log.info("%d rules are in force", len(rules))
+
+
+def _told_kind(judged: Judged) -> str:
+    """Say what a window is of."""
+    if judged.labelled:
+        return "labels"
+    if judged.live is not None:
+        return "pairs"
+    return str(judged.row.window["segment"] or "traffic")

@@ -43,6 +43,7 @@ class Metrics:
         self._make_decisions()
         self._make_ingest()
         self._make_resources()
+        self._make_shadow()
         self.folded = self._counter(
             "kedge_folded_labels", "Label values folded into 'other', by label.", "label"
         )
@@ -102,6 +103,11 @@ class Metrics:
             "kedge_drift_threshold",
             "What a rule compares the bound with.",
             *("model", "column", "metric"),
+        )
+        self.segment = self._gauge(
+            "kedge_segment_drift_statistic",
+            "What a rule looks at in the last closed window of a segment of the traffic.",
+            *("model", "version", "segment", "column", "metric"),
         )
         self.reference_rows = self._gauge(
             "kedge_reference_rows",
@@ -185,6 +191,22 @@ class Metrics:
         self.rollback_state = self._gauge(
             "kedge_rollback_state", "1 for the state that holds.", "model", "state"
         )
+        self.held_until = self._gauge(
+            "kedge_hold_until_timestamp_seconds",
+            "Until when a person has stopped automatic action; 0 while nobody has.",
+            "model",
+        )
+        self.said = self._counter(
+            "kedge_operator_actions",
+            "What people have said, by action (hold, resume, bless, quarantine).",
+            *("model", "action"),
+        )
+        self.alerts = self._counter(
+            "kedge_alerts",
+            "Alerts of others that were posted, by what they were (hint, evidence, over, repeated, "
+            "other_model, no_data, shed).",
+            *("model", "outcome"),
+        )
         self.rollback_duration = prometheus.Histogram(
             "kedge_rollback_duration_seconds",
             "From the confirmed breach to the verified recovery.",
@@ -250,8 +272,8 @@ class Metrics:
             "What a limit cost, by limit (skipped_windows, evicted_versions, evicted_panes, "
             "evicted_references, "
             "overflowing_columns, unkept_rejections, forgotten_versions, torn_spool_bytes, "
-            "damaged_spool_segments, evicted_change_versions; of taps: large_tapped_bodies, "
-            "unreadable_tapped_bodies, tap_connections, tap_slow_reader).",
+            "damaged_spool_segments, evicted_change_versions, evicted_shadow_panes; of taps: "
+            "large_tapped_bodies, unreadable_tapped_bodies, tap_connections, tap_slow_reader).",
             "limit",
         )
         self.commits = self._counter(
@@ -301,6 +323,31 @@ class Metrics:
             "kedge_model_age_failures",
             "Questions to the registry, about when a version was made, without an answer.",
             "reason",
+        )
+
+    def _make_shadow(self) -> None:
+        versions = ("model", "live", "shadow")
+        self.shadow_requests = self._counter(
+            "kedge_shadow_requests",
+            "Live requests that were to be scored by a shadow, by what became of them (scored, "
+            "refused, failed, timeout, missing_inputs, incomparable, same_version, shed, lost).",
+            *("model", "version", "outcome"),
+        )
+        self.shadow_disagreement = self._gauge(
+            "kedge_shadow_disagreement_ratio",
+            "Share of the last window's pairs on which live version and shadow differ.",
+            *versions,
+        )
+        self.shadow_statistic = self._gauge(
+            "kedge_shadow_statistic",
+            "What was measured of the last window of pairs; latencies in milliseconds.",
+            *(*versions, "metric"),
+        )
+        self.shadow_low = self._gauge(
+            "kedge_shadow_low", "Lower confidence bound of it.", *versions, "metric"
+        )
+        self.shadow_high = self._gauge(
+            "kedge_shadow_high", "Upper confidence bound of it.", *versions, "metric"
         )
 
     def render(self, accept: str) -> tuple[bytes, str]:

@@ -25,8 +25,10 @@ from collectors.framing import Framing, Pieces, recognise, unwrap
 from collectors.kinds import FORMATS, METERS, options_of
 from collectors.line_cutting import cut
 from collectors.parquet_folder import ROWS_AT_A_TIME, exchange_lines
+from collectors.segments import ReadsSegments
 from collectors.stream_identity import Plain
 from collectors.tail import READ_BYTES, TailSettings
+from monitor.segments import Segments
 from monitor.settings import Settings
 
 #: Lines at the beginning of a file that tell its format and its first event time.
@@ -58,6 +60,8 @@ class Reading:
     asked
         Whether somebody named the format for these very logs. Otherwise a file whose name ends
         in ``.csv`` is told by it.
+    segment_keys
+        Keys of the events' segments that are watched.
     """
 
     model: str
@@ -67,6 +71,7 @@ class Reading:
     line_bytes_max: int
     columns_max: int
     options: FormatOptions
+    segment_keys: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, settings: Settings, format_: str | None) -> Reading:
@@ -82,12 +87,16 @@ class Reading:
             line_bytes_max=getattr(own, "max_event_bytes", TailSettings("-").max_event_bytes),
             columns_max=settings.limits.columns_max,
             options=options_of(own),
+            segment_keys=tuple(Segments(settings.segments.keys, 1).event_keys),
         )
 
     def make(self, name: str) -> Format:
         """Return a format that learns its columns."""
         kind = FORMATS[name]
-        return kind(self.model, None, columns_max=self.columns_max, options=self.options)
+        format_ = kind(self.model, None, columns_max=self.columns_max, options=self.options)
+        if self.segment_keys and isinstance(format_, ReadsSegments):
+            format_.read_segments(self.segment_keys)
+        return format_
 
 
 @dataclass(frozen=True, slots=True)

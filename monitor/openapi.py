@@ -16,7 +16,8 @@ _OPTIONAL = {"type": ["string", "null"]}
 _MEASUREMENT = {
     **dict.fromkeys(("window_start", "window_end"), _TIME),
     **dict.fromkeys(("model", "version", "metric"), _TEXT),
-    "column": _OPTIONAL,
+    # Null for all traffic of the version.
+    **dict.fromkeys(("column", "segment"), _OPTIONAL),
     **dict.fromkeys(("value", "low", "high", "p_value", "threshold"), _NUMBER),
     "n": _COUNT,
     "verdict": {"enum": ["ok", "breach", "unknown"]},
@@ -27,18 +28,40 @@ _MEASUREMENT = {
 _WINDOW = {
     **dict.fromkeys(("window_start", "window_end"), _TIME),
     **dict.fromkeys(("model", "version"), _TEXT),
+    "segment": _OPTIONAL,
     # Of an hour, which is what is left of windows that retention has taken: the mean number of
     # events in a window, or null, and no other counts; with it comes the number of windows.
     "events": _NUMBER,
     **dict.fromkeys(("requests", "errors", "rejected", "late"), _COUNT_IF_KEPT),
     "resolution": {"enum": ["raw", "1h"]},
 }
+#: Where a breach is likely to come from.
+_CAUSE = {
+    "type": "object",
+    "properties": {
+        "origin": {"enum": ["world", "model", "data", "platform", "unknown"]},
+        "because": _TEXT,
+        "columns": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    **dict.fromkeys(("column", "fault"), _TEXT),
+                    "share": {"type": "number", "minimum": 0, "maximum": 1},
+                    "verdict": {"enum": ["ok", "breach", "unknown"]},
+                    "value": _NUMBER,
+                },
+            },
+        },
+    },
+}
 _INCIDENT = {
     "id": _COUNT,
+    "segment": _OPTIONAL,
     "at": _TIME,
     **dict.fromkeys(("kind", "model"), _TEXT),
     **dict.fromkeys(("version", "rule", "rollback"), _OPTIONAL),
-    "evidence": {"type": "object"},
+    "evidence": {"type": "object", "properties": {"cause": _CAUSE}},
 }
 _ROLLBACK = {
     **dict.fromkeys(("id", "model", "state", "from", "reason"), _TEXT),
@@ -67,14 +90,16 @@ def description() -> dict[str, Any]:
                 }
             },
             "/api/v1/measurements": _list(
-                "measurements", _MEASUREMENT, "model", "version", "column", "metric"
+                "measurements", _MEASUREMENT, "model", "version", "segment", "column", "metric"
             ),
-            "/api/v1/windows": _list("windows", _WINDOW, "model", "version"),
-            "/api/v1/incidents": _list("incidents", _INCIDENT, "model", "version"),
+            "/api/v1/windows": _list("windows", _WINDOW, "model", "version", "segment"),
+            "/api/v1/incidents": _list("incidents", _INCIDENT, "model", "version", "segment"),
             "/api/v1/rollbacks": {
                 **_list("rollbacks", _ROLLBACK, "model"),
                 "post": _request_rollback(),
             },
+            **steering(),
+            "/api/v1/alerts": {"post": _alerts()},
             "/api/v1/predictions": _ingest(
                 "Send prediction events: one a line, or an array of them",
                 {"application/x-ndjson": _TEXT, "application/json": _EVENTS},
@@ -126,15 +151,78 @@ def _list(name: str, row: dict[str, Any], *parameters: str) -> dict[str, Any]:
 
 
 def _request_rollback() -> dict[str, Any]:
-    wanted = {"model": _TEXT, "reason": _TEXT, "to_version": _OPTIONAL}
+    wanted = {"model": _TEXT, "reason": _TEXT, "to_version": _OPTIONAL, "by": _TEXT}
     body = _object({**wanted, "dry_run": {"type": "boolean"}}, "model", "reason")
+    summary = "Ask for a rollback by hand; it goes through the same gates"
+    return _change(summary, body, "202", _object({"id": _TEXT}))
+
+
+def steering() -> dict[str, Any]:
+    """Return the paths by which a person steers the rollback."""
+    ends = {"for": {"type": ["string", "number"]}, "until": {"type": ["string", "number"]}}
+    said = {"model": _TEXT, "reason": _TEXT, "by": _TEXT}
+    of_version = {**said, "version": _TEXT}
+    held = {**said, "until": _TIME}
+    hold = _object({**said, **ends}, "model", "reason")
+    bless = _change(
+        "Call a version a fit target", _object(of_version, "model", "version"), made=of_version
+    )
+    unfit = _object({**of_version, **ends}, "model", "version", "reason")
     return {
-        "summary": "Ask for a rollback by hand; it goes through the same gates",
+        "/api/v1/holds": {
+            "get": {
+                "summary": "Holds that are in force",
+                "responses": _ok(
+                    "application/json",
+                    _object({"holds": {"type": "array", "items": _object(held)}}),
+                ),
+            },
+            "post": _change("Stop automatic action", hold, made=held),
+        },
+        "/api/v1/holds/{model}": {
+            "parameters": [{"name": "model", "in": "path", "required": True, "schema": _TEXT}],
+            "delete": {
+                "summary": "Let automatic action go on, also after an escalation",
+                "security": [{"token": []}],
+                "parameters": [
+                    {"name": key, "in": "query", "schema": _TEXT} for key in ("reason", "by")
+                ],
+                "responses": {
+                    "204": {"description": "It goes on"},
+                    **_problems("400", "401", "403", "404", "409", "503"),
+                },
+            },
+        },
+        "/api/v1/blessings": {"post": bless},
+        "/api/v1/quarantines": {
+            "post": _change("Call a version unfit", unfit, made={**of_version, "until": _TIME})
+        },
+    }
+
+
+def _alerts() -> dict[str, Any]:
+    body = _object({"alerts": {"type": "array", "items": _EVENT}})
+    counts = _object({"alerts": {"type": "object", "additionalProperties": _COUNT}})
+    summary = "Send the webhook of Alertmanager (version 4) or Grafana (version 1)"
+    return _change(summary, body, "202", counts)
+
+
+def _change(
+    summary: str,
+    body: dict[str, Any],
+    status: str = "201",
+    answer: dict[str, Any] | None = None,
+    *,
+    made: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    schema = answer or _object(made or {})
+    return {
+        "summary": summary,
         "security": [{"token": []}],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {
-            "202": _answer("application/json", _object({"id": _TEXT})),
-            **_problems("400", "401", "403", "404", "413"),
+            status: _answer("application/json", schema, "Written down"),
+            **_problems("400", "401", "403", "404", "408", "409", "413", "415", "429", "503"),
         },
     }
 

@@ -17,7 +17,9 @@ from collectors.resource_sample import GpuSample, ResourceSample
 from detectors.estimators import ESTIMATED_METRICS
 from monitor.judging import Judged
 from monitor.metrics import Metrics
+from monitor.publishing_shadow import ShadowPublisher
 from monitor.seasonal import Basis
+from monitor.turn import Committed
 
 if TYPE_CHECKING:
     from prometheus_client import Gauge
@@ -32,6 +34,7 @@ class Publisher:
     def __init__(self, model: str, metrics: Metrics) -> None:
         self._model = model
         self._metrics = metrics
+        self._shadow = ShadowPublisher(model, metrics)
         self._limits: dict[str, int] = {}
         self._labels_seen: dict[tuple[str, ...], int] = {}
         self._estimates: set[tuple[str, str, str]] = set()
@@ -94,6 +97,15 @@ class Publisher:
         for kind, number in standing["waiting"].items():
             metrics.labels_waiting.labels(kind).set(number)
 
+    def follow(self, costs: Mapping[str, int], committed: Committed, *, count: bool = True) -> None:
+        """Bring counters up to where things stand; at a start, only note where."""
+        for limit, cost in costs.items():
+            self.follow_limit(limit, cost)
+        if committed.labels is not None:
+            self.follow_labels(committed.labels, count=count)
+        if committed.shadow is not None:
+            self._shadow.follow(committed.shadow["by_version"], count=count)
+
     def set_rule(self, rule: str, state: str) -> None:
         """Export where a rule stands."""
         self._metrics.rule_state.labels(self._model, rule).set(RULE_STATES[state])
@@ -118,7 +130,12 @@ class Publisher:
 
     def conclude(self, judged: Judged) -> None:
         """Export what was concluded from a window, once that is committed."""
-        if judged.labelled:
+        row = judged.row
+        if judged.live is not None:
+            self._shadow.show(row.window, judged.live, row.measurements)
+        elif row.window["segment"]:
+            self.set_segment(row.window, row.measurements)
+        elif judged.labelled:
             self.set_performance(judged.row.window, judged.row.measurements)
         else:
             self.set_window(judged.row.window, judged.row.measurements)
@@ -134,6 +151,16 @@ class Publisher:
                 self._set_whole(model, version, one)
             else:
                 self._set_column(model, version, one)
+
+    def set_segment(self, row: Mapping[str, Any], measured: Sequence[Mapping[str, Any]]) -> None:
+        """Export what rules look at in a closed window of a segment, and nothing else of it."""
+        metrics = self._metrics
+        labels = (row["model"], metrics.version(row["version"]), row["segment"])
+        for one in measured:
+            if one["threshold"] is not None:
+                column = "" if one["column"] is None else metrics.column(one["column"])
+                gauge = metrics.segment.labels(*labels, column, one["metric"])
+                gauge.set(_number(one["value"]))
 
     def set_performance(
         self, row: Mapping[str, Any], measured: Sequence[Mapping[str, Any]]

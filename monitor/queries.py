@@ -32,6 +32,8 @@ class Filter:
 
     Parameters
     ----------
+    segment
+        Of which segment of the versions; empty for all their traffic.
     since, until
         Seconds since the epoch; rows that end in ``[since, until)``.
     """
@@ -40,6 +42,7 @@ class Filter:
     version: str | None = None
     column: str | None = None
     metric: str | None = None
+    segment: str | None = None
     since: float | None = None
     until: float | None = None
     limit: int = LIMIT_DEFAULT
@@ -126,8 +129,12 @@ class Queries:
             query = query.where(table.c.model == wanted.model)
         if wanted.version is not None:
             query = query.where(table.c.version == wanted.version)
+        if wanted.segment is not None:
+            query = query.where(table.c.segment == wanted.segment)
         return [
-            {"at": rfc3339(row["at"])} | {key: row[key] for key in _INCIDENT_KEYS}
+            {"at": rfc3339(row["at"])}
+            | {key: row[key] for key in _INCIDENT_KEYS}
+            | {"segment": row["segment"] or None}
             for row in self._rows(query)
         ]
 
@@ -149,6 +156,25 @@ class Queries:
         query = sa.select(history.c.transition).where(history.c.rollback == identity)
         transitions = self._rows(query.order_by(history.c.id))
         return {**found[0]["record"], "transitions": [row["transition"] for row in transitions]}
+
+    def rule_states(self, version: str) -> dict[str, Any]:
+        """Where each rule stands with a version, as JSON; only rules that were judged for it."""
+        table = tables.rules
+        query = sa.select(table.c.rule, table.c.state).where(table.c.version == version)
+        return {row["rule"]: row["state"] for row in self._rows(query)}
+
+    def windows_of(self, model: str, version: str, since: float) -> int:
+        """How many windows of a version, of any kind, have ended since then."""
+        table = tables.windows
+        ends = sa.func.count(table.c.ends.distinct()).label("n")
+        query = sa.select(ends).where(table.c.model == model, table.c.version == version)
+        return int(self._rows(query.where(table.c.ends >= since))[0]["n"])
+
+    def state(self, name: str) -> bytes | None:
+        """Return one of the daemon's own states; None when there is none."""
+        query = sa.select(tables.states.c.payload).where(tables.states.c.name == name)
+        rows = self._rows(query)
+        return bytes(rows[0]["payload"]) if rows else None
 
     def _measured(
         self,
@@ -209,11 +235,11 @@ class Queries:
 
 
 _MEASUREMENT_KEYS = (
-    *("model", "version", "column", "metric", "value", "low", "high", "p_value"),
+    *("model", "version", "segment", "column", "metric", "value", "low", "high", "p_value"),
     *("n", "threshold", "verdict"),
 )
 _HOUR_KEYS = ("windows", "breaches", "value_min", "value_max")
-_INCIDENT_KEYS = ("id", "kind", "model", "version", "rule", "rollback", "evidence")
+_INCIDENT_KEYS = ("id", "kind", "model", "version", "segment", "rule", "rollback", "evidence")
 _COUNTS_OF_WINDOWS = ("events", "requests", "errors", "rejected", "late")
 _WINDOW_KEYS = ("model", "version", *_COUNTS_OF_WINDOWS)
 
@@ -234,7 +260,7 @@ def _measured(
     """
     span_of = next(iter(measured.primary_key))
     span = spans.c.id + sa.literal_column("0") if sqlite else spans.c.id
-    frame = [spans.c[name] for name in ("model", "version", "begins", "ends")]
+    frame = [spans.c[name] for name in ("model", "version", "segment", "begins", "ends")]
     query = (
         sa.select(*frame, measured)
         .join_from(spans, measured, span_of == span)
@@ -268,7 +294,8 @@ def _mean(row: Mapping[str, Any]) -> float | None:
 def _hours_of_traffic(wanted: Filter) -> sa.Select[Any]:
     """Ask for the hours that hold windows of traffic: all those count events, and no others do."""
     hours, measured = tables.hours, tables.hourly
-    frame = [hours.c[name] for name in ("id", "model", "version", "begins", "ends")]
+    names = ("id", "model", "version", "segment", "begins", "ends")
+    frame = [hours.c[name] for name in names]
     counted = sa.and_(
         measured.c.hour == hours.c.id, measured.c.column == "", measured.c.metric == "events"
     )
@@ -286,6 +313,7 @@ def _spanned(
         "window_end": rfc3339(row["ends"]),
         "model": row["model"],
         "version": row["version"],
+        "segment": row["segment"] or None,
         "resolution": resolution,
         **whole.get(row["id"], {}),
     }
@@ -296,6 +324,10 @@ def described(row: Mapping[str, Any], resolution: str) -> dict[str, Any]:
     keys = _MEASUREMENT_KEYS if resolution == "raw" else _MEASUREMENT_KEYS + _HOUR_KEYS
     described = {key: row[key] for key in keys}
     described["column"] = row["column"] or None
+    described["segment"] = row["segment"] or None
+    if row["metric"].startswith("shadow_"):
+        # Of a shadow the live version stands in the place of a column.
+        described["live"], described["column"] = row["column"], None
     described["window_start"] = rfc3339(row["begins"])
     described["window_end"] = rfc3339(row["ends"])
     described["resolution"] = resolution
@@ -308,6 +340,8 @@ def _narrowed(query: sa.Select[Any], table: sa.Table, wanted: Filter) -> sa.Sele
         query = query.where(table.c.model == wanted.model)
     if wanted.version is not None:
         query = query.where(table.c.version == wanted.version)
+    if wanted.segment is not None:
+        query = query.where(table.c.segment == wanted.segment)
     return _between(query, table.c.ends, wanted)
 
 

@@ -16,8 +16,10 @@ from collectors.batch import Ints
 from detectors.reference import Reference, ReferenceBuilder
 from detectors.season import SeasonKind
 from detectors.season_builder import SeasonBuilder, SeasonResiduals
+from monitor.reference_segments import SegmentReferences
 from monitor.reference_tables import Notes, Piece, TableError, pieces
 from monitor.season_clock import SeasonClock
+from monitor.segments import FEATURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,9 @@ class Building:
         Which season, in which time zone; None for none.
     time_column, label
         Columns of a table that have the times and the labels; prediction events carry theirs.
+    segments, segments_max
+        Keys that cut the rows into segments, each with a reference of its own, as those of
+        ``[segments]``; how many values of a key have one.
     """
 
     paths: Sequence[Path]
@@ -44,6 +49,13 @@ class Building:
     zone: str = "UTC"
     time_column: str = ""
     label: str = ""
+    segments: Sequence[str] = ()
+    segments_max: int = 20
+
+    @property
+    def segment_keys(self) -> Sequence[str]:
+        """Keys of segments that are no features."""
+        return [key for key in self.segments if not key.startswith(FEATURE)]
 
     @property
     def wanted(self) -> Collection[str]:
@@ -71,9 +83,18 @@ def build_reference(
     clock = SeasonClock(building.season, building.zone) if building.season else None
     looks = _Looks(building, advance, timed=clock is not None)
     builder = ReferenceBuilder(building.points_max, in_order=building.in_order)
+    parts = SegmentReferences(
+        building.segments,
+        building.segments_max,
+        points_max=building.points_max,
+        in_order=building.in_order,
+    )
     for piece in looks.pieces(0, notes):
         builder.add(piece.columns, piece.labels)
-    whole = builder.build(time.time(), ", ".join(path.name for path in building.paths))
+        parts.add(piece)
+    created, origin = time.time(), ", ".join(path.name for path in building.paths)
+    whole = replace(builder.build(created, origin), segments=parts.build(created, origin))
+    notes.small_segments, notes.folded = parts.few, parts.folded
     if not whole.rows or not whole.columns:
         names = ", ".join(map(str, building.paths))
         raise TableError(f"cannot build a reference from {names}: there is no usable row in it")
@@ -106,8 +127,14 @@ class _Looks:
         """Read all files once."""
         building = self._building
         for number, path in enumerate(building.paths):
-            for found in pieces(path, building.wanted, notes, time_column=building.time_column):
-                piece = found.labelled(building.label)
+            for found in pieces(
+                path,
+                building.wanted,
+                notes,
+                time_column=building.time_column,
+                segment_keys=building.segment_keys,
+            ):
+                piece = found.labelled(building.label).segmented(building.segment_keys)
                 if self._timed and piece.ts is None:
                     raise TableError(
                         f"{path} does not say when its rows were, which a season needs: name "

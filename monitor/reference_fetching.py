@@ -29,7 +29,7 @@ from collectors.registry_artifacts import (
 from detectors.reference_file import ReferenceError as BadReference
 from detectors.reference_file import load
 from monitor.metrics import Metrics
-from monitor.reference_cache import ReferenceCache
+from monitor.reference_cache import ALIAS, ReferenceCache
 from monitor.reference_registry import Arrival, RegistryReferences
 
 log = logging.getLogger("kedge.references")
@@ -160,6 +160,7 @@ class ReferenceFetching:
         if found is not None and found != self._aliased:
             self._aliased = found
             self._references.point(found)
+            await asyncio.to_thread(self._cache.note, self._model, ALIAS + self._alias, found)
 
     async def _look_at(self, version: str) -> None:
         asked = self._remember(version)
@@ -169,6 +170,8 @@ class ReferenceFetching:
             if not held or held != address.sha256:
                 self._references.arrive(await self._arrival(version, address))
             asked.fetched = True
+            held = self._references.held(version)
+            await asyncio.to_thread(self._cache.note, self._model, version, held)
         except (RegistryError, _Absent) as error:
             asked.again_at = self._clock() + asked.pause_s
             asked.pause_s = min(2 * asked.pause_s, PAUSE_MAX_S)

@@ -65,11 +65,14 @@ class FileReferences:
         """Columns of every reference file there is, the first file's kind where they differ."""
         pattern = Path(self._path.replace("{version}", "*"))
         columns: dict[str, ColumnKind] = {}
+        dimensions: dict[str, int] = {}
         for path in sorted(pattern.parent.glob(pattern.name)):
             reference = self._loaded.get(path) or self._read(path)
             if reference is not None:
-                columns = {**reference.schema().columns, **columns}
-        return Schema(columns) if columns else None
+                schema = reference.schema()
+                columns = {**schema.columns, **columns}
+                dimensions = {**schema.dimensions, **dimensions}
+        return Schema(columns, dimensions) if columns else None
 
     def restore(self, states: Mapping[str, bytes]) -> None:
         """Do nothing: files are read again."""

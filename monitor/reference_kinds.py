@@ -15,6 +15,7 @@ from monitor.reference_first import FirstEvents
 from monitor.reference_registry import RegistryReferences
 from monitor.reference_trailing import TrailingReferences, TrailingSpec
 from monitor.references import NoReference, References
+from monitor.references_by_segment import ReferencesBySegment
 from monitor.settings import Settings
 from monitor.store import sqlite_path
 
@@ -23,22 +24,32 @@ CACHE: Final = "reference-cache"
 
 
 def references_of(settings: Settings) -> References:
-    """Make what serves the configured references."""
+    """Make what serves the configured references, and those of segments where there are any."""
     reference = settings.reference
+    whole = _references(settings, reference.events)
+    if not settings.segments.keys:
+        return whole
+    if reference.origin not in ("first", "trailing"):
+        return ReferencesBySegment(whole, None)
+    return ReferencesBySegment(whole, lambda: _references(settings, settings.segments.events))
+
+
+def _references(settings: Settings, events: int) -> References:
+    reference, joint = settings.reference, settings.detectors.joint
     if reference.path:
         return FileReferences(reference.path)
     match reference.origin:
         case "first":
-            return FirstEvents(reference.events, reference.points_max)
+            return FirstEvents(events, reference.points_max, joint=joint)
         case "registry":
-            return RegistryReferences(_cache(settings), versions_max=settings.limits.versions_max)
+            return RegistryReferences(cache_of(settings), versions_max=settings.limits.versions_max)
         case "trailing":
             spec = TrailingSpec(
-                *(reference.length_s, reference.gap_s, reference.refresh_s, reference.events),
+                *(reference.length_s, reference.gap_s, reference.refresh_s, events),
                 season=reference.season or None,
                 zone=reference.timezone,
             )
-            return TrailingReferences(spec, reference.points_max)
+            return TrailingReferences(spec, reference.points_max, joint=joint)
         case _:
             return NoReference()
 
@@ -47,6 +58,8 @@ def fetching_of(
     settings: Settings, references: References, registry: MlflowRegistry | None, metrics: Metrics
 ) -> ReferenceFetching | None:
     """Make what fetches references in the background; None where nothing is to be fetched."""
+    if isinstance(references, ReferencesBySegment):
+        references = references.whole
     if registry is None or not isinstance(references, RegistryReferences):
         return None
     return ReferenceFetching(
@@ -55,11 +68,12 @@ def fetching_of(
         registry,
         RegistryArtifacts(registry),
         references=references,
-        cache=_cache(settings),
+        cache=cache_of(settings),
         metrics=metrics,
     )
 
 
-def _cache(settings: Settings) -> ReferenceCache:
+def cache_of(settings: Settings) -> ReferenceCache:
+    """Return the folder of fetched references, beside the store or the configuration."""
     beside = sqlite_path(settings.store.url) or settings.path
     return ReferenceCache((beside.parent if beside else Path()) / CACHE)

@@ -102,9 +102,12 @@ class RegistryReferences:
     def schema(self) -> Schema | None:
         """Columns of all references that are held, the newest one's kind where they differ."""
         columns: dict[str, ColumnKind] = {}
+        dimensions: dict[str, int] = {}
         for held in self._held.values():
-            columns |= held.reference.schema().columns
-        return Schema(columns) if columns else None
+            schema = held.reference.schema()
+            columns |= schema.columns
+            dimensions |= schema.dimensions
+        return Schema(columns, dimensions) if columns else None
 
     def restore(self, states: Mapping[str, bytes]) -> None:
         """Read the files that were in use from the cache; what is gone is fetched again."""

@@ -23,7 +23,8 @@ class ReferenceSettings:
     origin: Literal["", "first", "registry", "trailing"] = field(
         default="", metadata={"key": "from"}
     )
-    """``first``: no file; the first events of the log are the reference. They must be healthy.
+    """``first``: no file; the first events of the log are the reference, and must be healthy. Other
+    versions get their own of their first events, once no rule objects to them.
     ``registry``: each version has its own, which ``kedge reference build --model`` stored with it
     in the registry. ``trailing``: each version's own traffic of a while ago."""
 

@@ -5,8 +5,9 @@ Parquet is read here; CSV by :mod:`monitor.reference_csv`, JSON lines by
 
 A column of a table becomes what the same values in a prediction log would become, because that
 is what they are compared with: numbers are numbers, strings and booleans are categories
-(``"true"``, ``"false"``), an infinite number counts as a wrong value. Columns that a log cannot
-hold (times, lists, bytes) are left out, and named in the notes.
+(``"true"``, ``"false"``), an infinite number counts as a wrong value, lists of numbers are
+vectors. Columns that a log cannot hold (times, lists of anything else, bytes) are left out, and
+named in the notes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from monitor.reference_lists import is_vectors, vector_column
 from monitor.settings_faults import nearest
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Rows held in memory at a time: 50 MB with 100 columns of numbers.
 ROWS_AT_ONCE: Final = 65_536
+#: The same of a table with lists: as much with lists of 1,600 numbers.
+ROWS_AT_ONCE_WITH_VECTORS: Final = 4_096
 
 TableKind: TypeAlias = Literal["parquet", "csv", "jsonl"]
 
@@ -44,11 +48,20 @@ class Notes:
         Lines that could not be used, by reason.
     shadow
         Rows that were answers of a shadow.
+    small_segments
+        Segments that have too few rows for a reference.
+    folded
+        Rows of segments past the limit.
+    failed
+        Rows whose request failed: the daemon's windows are without them, too.
     """
 
     left_out: dict[str, str] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     shadow: int = 0
+    small_segments: Sequence[str] = ()
+    folded: int = 0
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +74,15 @@ class Piece:
         What came true; None where the file does not say.
     ts
         Event times, seconds since the epoch; None where the file has none.
+    segments
+        Values of the segment keys that are no features, by key.
     """
 
     columns: Mapping[str, Column]
     share_read: float
     labels: Sequence[Scalar | None] | None = None
     ts: Floats | None = None
+    segments: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
     def labelled(self, name: str) -> Piece:
         """Return the rows with a column of theirs as their labels, and no longer as a column."""
@@ -77,6 +93,19 @@ class Piece:
 
         labels = [scalar(value) for value in list(self.columns[name].values)]
         return replace(self, columns=rest, labels=labels)
+
+    def segmented(self, keys: Collection[str]) -> Piece:
+        """Return the rows of a table with columns of theirs as segments, and no longer as such."""
+        from collectors.batch import CategoryColumn  # noqa: PLC0415 - it brings in numpy
+
+        found = {
+            key: column.values
+            for key in keys
+            if isinstance(column := self.columns.get(key), CategoryColumn)
+            and key not in self.segments
+        }
+        rest = {name: column for name, column in self.columns.items() if name not in found}
+        return replace(self, columns=rest, segments={**self.segments, **found})
 
 
 def table_kind(path: Path) -> TableKind:
@@ -107,7 +136,12 @@ def table_kind(path: Path) -> TableKind:
 
 
 def pieces(
-    path: Path, columns: Collection[str], notes: Notes, *, time_column: str = ""
+    path: Path,
+    columns: Collection[str],
+    notes: Notes,
+    *,
+    time_column: str = "",
+    segment_keys: Sequence[str] = (),
 ) -> Iterator[Piece]:
     """Read a table piece by piece.
 
@@ -118,6 +152,8 @@ def pieces(
     time_column
         Column of a table that says when its rows were: it is no feature. Prediction events
         carry their time.
+    segment_keys
+        What events carry as their segment; columns of a table that say the same.
 
     Raises
     ------
@@ -125,6 +161,8 @@ def pieces(
         The file cannot be read, or has no such column.
     """
     kind = table_kind(path)
+    if columns and kind != "jsonl":
+        columns = [*columns, *segment_keys]
     if kind == "parquet":
         yield from _parquet_pieces(path, columns, notes, time_column)
     elif kind == "csv":
@@ -134,7 +172,7 @@ def pieces(
     else:
         from monitor.reference_jsonl import jsonl_pieces  # noqa: PLC0415 - as the others
 
-        yield from jsonl_pieces(path, columns, notes, time_column)
+        yield from jsonl_pieces(path, columns, notes, time_column, segment_keys)
 
 
 def require_columns(path: Path, wanted: Collection[str], present: Collection[str]) -> None:
@@ -194,14 +232,18 @@ def _parquet_pieces(
             require_columns(path, [*columns, *timed], file.schema_arrow.names)
             rows, read = max(1, file.metadata.num_rows), 0
             wanted = [*columns, *timed] if columns else None
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=wanted):
+            dimensions: dict[str, int] = {}
+            at_once = ROWS_AT_ONCE
+            if any(is_vectors(one.type) for one in file.schema_arrow):
+                at_once = ROWS_AT_ONCE_WITH_VECTORS
+            for batch in file.iter_batches(at_once, columns=wanted):
                 read += batch.num_rows
                 names = batch.schema.names
                 converted = {
                     name: column
                     for name, array in zip(names, batch.columns, strict=True)
                     if name != time_column
-                    and (column := _arrow_column(name, array, notes)) is not None
+                    and (column := _arrow_column(name, array, notes, dimensions)) is not None
                 }
                 times = batch.column(time_column).to_pandas() if time_column else None
                 ts = None if times is None else times_of(path, time_column, times)
@@ -210,7 +252,12 @@ def _parquet_pieces(
         raise TableError(f"cannot read {path} as Parquet: {error}") from error
 
 
-def _arrow_column(name: str, array: Any, notes: Notes) -> Column | None:  # noqa: ANN401 - untyped library
+def _arrow_column(
+    name: str,
+    array: Any,  # noqa: ANN401 - untyped library
+    notes: Notes,
+    dimensions: dict[str, int],
+) -> Column | None:
     import pyarrow as pa  # noqa: PLC0415 - it costs 50 MB
 
     from collectors.formats.event_columns import categories  # noqa: PLC0415 - it brings in numpy
@@ -224,5 +271,7 @@ def _arrow_column(name: str, array: Any, notes: Notes) -> Column | None:  # noqa
         return number_column(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
     if pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return categories(array.to_pylist())
+    if is_vectors(kind):
+        return vector_column(name, array, dimensions)
     notes.left_out[name] = str(kind)
     return None

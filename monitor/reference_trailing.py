@@ -20,7 +20,7 @@ import msgspec
 
 from collectors.batch import PredictionBatch
 from detectors.packing import PackingError
-from detectors.profile import Profile
+from detectors.profile import Profile, VectorProfile
 from detectors.reference import Reference, ReferenceBuilder
 from detectors.reference_file import ReferenceError as BadReference
 from detectors.reference_file import dump, load
@@ -110,6 +110,8 @@ class TrailingReferences:
         Which stretch.
     points_max
         Distinct values kept over all number columns together.
+    joint
+        Whether correlations are learned.
     chance
         Uniform in ``[0, 1)``: decides which runs are kept.
     clock
@@ -121,11 +123,13 @@ class TrailingReferences:
         spec: TrailingSpec,
         points_max: int,
         *,
+        joint: bool = True,
         chance: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._spec = spec
         self._points_max = points_max
+        self._joint = joint
         self._chance = chance
         self._clock = clock
         self._versions: dict[str, _Followed] = {}  # the one heard of last stands last
@@ -150,6 +154,10 @@ class TrailingReferences:
             f"{min(ROWS_MIN, self._spec.events):,} rows that are older than "
             f"{TimeSpan(self._spec.gap_s)} are kept"
         )
+
+    def progress(self, version: str) -> str:  # noqa: ARG002 - the protocol's
+        """Return nothing: no other reference serves a version meanwhile."""
+        return ""
 
     def collect(self, batch: PredictionBatch) -> PredictionBatch:
         """Gather the rows of runs that are kept; return the batch, for all rows are counted."""
@@ -285,7 +293,7 @@ class TrailingReferences:
         )
 
     def _build(self, version: str, followed: _Followed, runs: list[Run]) -> None:
-        builder = ReferenceBuilder(self._points_max)
+        builder = ReferenceBuilder(self._points_max, joint=self._joint)
         kinds = kinds_of(runs)
         for run in runs:
             builder.add(
@@ -365,7 +373,7 @@ def _within_runs(reference: Reference, run_rows: int) -> Reference:
 
     def cut(profile: Profile) -> Profile:
         known = profile.dispersion
-        if known is None:
+        if known is None or isinstance(profile, VectorProfile):
             return profile
         scales = tuple(scale for scale in known.scales if scale.rows <= run_rows)
         return replace(profile, dispersion=replace(known, scales=scales))

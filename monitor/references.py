@@ -53,6 +53,9 @@ class Learning(Protocol):
     def concluded(self, version: str, begins: float, ends: float, *, healthy: bool) -> None:
         """Take note of a window of a version: from when to when, and whether no rule objected."""
 
+    def progress(self, version: str) -> str:
+        """How far a version's own reference is in the making, while another one serves it."""
+
 
 class NoReference:
     """No reference at all: latency, errors and throughput are watched, drift is unknown."""
@@ -90,9 +93,11 @@ def standing_of(references: References, version: str) -> dict[str, Any]:
     reference = references.of(version)
     if reference is None:
         return {"version": version, "state": "none", "why": references.trouble(version)}
+    making = references.progress(version) if isinstance(references, Learning) else ""
     return {
         "version": version,
         "state": "ready",
+        "making": making or None,
         "origin": reference.origin,
         "rows": reference.rows,
         "created": reference.created,

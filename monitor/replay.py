@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from collectors.batch import Rejection
 from detectors.pane_store import PaneKey
+from detectors.population import population
 from detectors.rule import Judgement, RuleSpec, Verdict
 from detectors.window import Windows
 from monitor.composition import Past, engine_of, window_spec
@@ -29,6 +30,10 @@ from monitor.metrics import Metrics
 from monitor.old_logs import OldLog, Reading
 from monitor.old_source import OldSource, Progress
 from monitor.pending import Held
+from monitor.reference_kinds import cache_of, references_of
+from monitor.references import References
+from monitor.replay_references import PastReferences
+from monitor.rollback_parts import registry_of
 from monitor.settings import Settings
 from monitor.store import Change, Snapshot, Store
 from monitor.streams import Stream
@@ -72,6 +77,8 @@ class Tally:
         Lines by reason.
     faults
         Why logs could not be read to their end.
+    references
+        By version, why it has no reference from the registry.
     """
 
     events: int = 0
@@ -79,6 +86,7 @@ class Tally:
     newest: float = -math.inf
     rejected: Counter[str] = field(default_factory=Counter)
     faults: Sequence[str] = ()
+    references: Mapping[str, str] = field(default_factory=dict)
     dropped: int = 0
 
     def write(self, source: str, rejections: Sequence[Rejection], now: float) -> None:  # noqa: ARG002 - as a quarantine
@@ -92,7 +100,8 @@ class Replay:
     Parameters
     ----------
     settings
-        The daemon's. Its sources, its store, its registry and its steps are left alone.
+        The daemon's. Its sources, its store and its steps are left alone; its registry is asked for
+        references, where they are there.
     logs
         What to read, as :func:`monitor.old_logs.old_logs` gives it.
     reading
@@ -100,6 +109,8 @@ class Replay:
     processes
         Processes that decode; by default one for every core, and none of their own for logs so
         small that they would come too late.
+    offline
+        Use the copies of references that are kept, and ask no registry.
     progress
         Told how far each log was read.
 
@@ -116,6 +127,7 @@ class Replay:
         *,
         reading: Reading,
         processes: int | None = None,
+        offline: bool = False,
         progress: Progress = lambda _log, _share: None,
     ) -> None:
         self.tally = Tally()
@@ -124,6 +136,7 @@ class Replay:
         self._reading = reading
         self._processes = _processes(logs) if processes is None else processes
         self._progress = progress
+        self._offline = offline
         self._silent_s = 0.0
 
     def windows(self) -> Iterator[Replayed]:
@@ -148,6 +161,10 @@ class Replay:
 
     def _composed(self, stack: ExitStack) -> tuple[Engine, OldSource]:
         settings, now = self._settings, time.time()
+        metrics = Metrics(
+            columns_max=settings.limits.columns_max, versions_max=settings.limits.versions_max
+        )
+        references = self._references(metrics, stack)
         format_ = FormatAhead(self._reading.make)
         pool = None
         if self._processes > 1:
@@ -170,9 +187,8 @@ class Replay:
         engine = engine_of(
             settings,
             _NoStore(settings, stack),
-            Metrics(
-                columns_max=settings.limits.columns_max, versions_max=settings.limits.versions_max
-            ),
+            metrics,
+            references=references,
             past=Past(
                 Stream(SOURCE, source, format_),
                 judge,
@@ -184,6 +200,21 @@ class Replay:
         self._judge = judges[0]
         engine.restore(_EMPTY)
         return engine, source
+
+    def _references(self, metrics: Metrics, stack: ExitStack) -> References:
+        settings = self._settings
+        if settings.reference.path or settings.reference.origin != "registry":
+            return references_of(settings)
+        past = PastReferences(
+            settings,
+            registry_of(settings),
+            cache_of(settings),
+            metrics=metrics,
+            offline=self._offline,
+            stack=stack,
+        )
+        self.tally.references = past.notes
+        return past
 
     def _recorded(self, judged: Sequence[Judged]) -> Iterator[Replayed]:
         for one in judged:
@@ -235,14 +266,13 @@ class RecordingJudge(Judge):
         return judged
 
     def _write_down(self, judged: Judged) -> None:
-        version = judged.row.window["version"]
+        of = population(judged.row.window["version"], judged.row.window["segment"])
         verdicts: dict[str, Verdict] = {}
-        for standing in self.standings(version):
-            key, last = (standing.rule.name, version), standing.last
+        for rule, last in self.judgements(of).items():
             # A rule that passes over this window stands where it stood.
-            if last is not None and last is not self._before.get(key):
-                self._before[key] = last
-                verdicts[standing.rule.name] = last.verdict
+            if last is not self._before.get((rule, of)):
+                self._before[rule, of] = last
+                verdicts[rule] = last.verdict
         self.verdicts.append(verdicts)
 
 

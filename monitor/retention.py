@@ -38,7 +38,8 @@ def prune_windows(
     Incidents stored before then go, too.
     """
     table = tables.windows
-    wanted = (table.c.id, table.c.model, table.c.version, table.c.ends, table.c.stored)
+    names = ("id", "model", "version", "segment", "ends", "stored")
+    wanted = [table.c[name] for name in names]
     old = sa.select(*wanted).where(table.c.stored < before)
     rows = connection.execute(old.order_by(table.c.stored, table.c.id).limit(rows_max)).all()
     ids = [row.id for row in rows]
@@ -64,26 +65,27 @@ def prune_hours(connection: sa.Connection, before: float, *, rows_max: int) -> i
 
 def _by_hour(connection: sa.Connection, rows: Sequence[Any]) -> Mapping[int, Sequence[int]]:
     """Note the windows in their hours, and return the windows of each hour, both by id."""
-    members: dict[tuple[str, str, float], list[Any]] = {}
+    members: dict[tuple[str, str, str, float], list[Any]] = {}
     for row in rows:
-        members.setdefault((row.model, row.version, hour_of(row.ends)), []).append(row)
+        key = (row.model, row.version, row.segment, hour_of(row.ends))
+        members.setdefault(key, []).append(row)
     table = tables.hours
     found: dict[int, Sequence[int]] = {}
-    for (model, version, begins), those in members.items():
-        key = {"model": model, "version": version, "begins": begins}
+    for (model, version, segment, begins), those in members.items():
+        mark = {"model": model, "version": version, "segment": segment, "begins": begins}
         facts = {"ends": begins + HOUR_S, "windows": len(those)}
         facts["stored"] = max(one.stored for one in those)
         upsert(
             connection,
             table,
-            [key | facts],
-            keys=list(key),
+            [mark | facts],
+            keys=list(mark),
             merge=lambda new: {
                 "windows": table.c.windows + new.windows,
                 "stored": _larger(table.c.stored, new.stored),
             },
         )
-        mine = sa.and_(*(table.c[name] == value for name, value in key.items()))
+        mine = sa.and_(*(table.c[name] == value for name, value in mark.items()))
         hour = connection.execute(sa.select(table.c.id).where(mine)).scalar_one()
         found[hour] = [one.id for one in those]
     return found

@@ -15,9 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+from monitor.alert_settings import AlertSettings
 from monitor.quantities import EventSpan, Quorum, Span, TimeSpan
 from monitor.reference_settings import ReferenceSettings
 from monitor.secret import Secret, SecretUnreadableError
+from monitor.segment_settings import SegmentSettings
 from monitor.settings_checks import cross_faults
 from monitor.settings_faults import Fault, dotted
 from monitor.settings_kinds import SOURCES, SourceSettings, StepSettings
@@ -49,6 +51,7 @@ __all__ = [
     "RuleSettings",
     "Secret",
     "SecretUnreadableError",
+    "SegmentSettings",
     "Settings",
     "SourceSettings",
     "Span",
@@ -104,6 +107,9 @@ class Settings:
     detectors: DetectorSettings = field(default_factory=DetectorSettings)
     """How they are measured."""
 
+    segments: SegmentSettings = field(default_factory=SegmentSettings)
+    """Which parts are watched by themselves."""
+
     labels: LabelSettings = field(default_factory=LabelSettings)
     """How labels join their predictions."""
 
@@ -121,6 +127,9 @@ class Settings:
 
     rollback: RollbackSettings = field(default_factory=RollbackSettings)
     """What is done about it."""
+
+    alerts: AlertSettings = field(default_factory=AlertSettings)
+    """What is made of the alerts of others."""
 
     path: Path | None = field(default=None, metadata={"no_key": True})
     """The file that it was read from."""

@@ -40,6 +40,7 @@ def cross_faults(given: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _source_faults(_usable(given, "collect"))
     yield from _rule_faults(_usable(given, "rules"))
     yield from _drift_faults(_usable(given, "rules"), given.get("windows"))
+    yield from _segment_faults(_usable(given, "rules"), given.get("segments"))
     yield from _change_faults(_usable(given, "rules"), given.get("labels"))
     yield from _label_faults(_usable(given, "rules"), given.get("labels"))
     yield from _reference_faults(given.get("reference", UNUSABLE), given["model"])
@@ -98,6 +99,12 @@ def _drift_faults(
                 drift_spec(rule, WindowSettings() if windows is None else windows)
             except ValueError as error:
                 yield Fault(f"rules[{i}].false_alarms", str(error))
+
+
+def _segment_faults(rules: Mapping[int, RuleSettings], segments: Any) -> Iterator[Fault]:  # noqa: ANN401 - may be unusable
+    from monitor.segment_settings import segment_faults  # noqa: PLC0415 - it imports the tables
+
+    yield from segment_faults(rules, segments)
 
 
 def _usable(given: Mapping[str, Any], name: str) -> dict[int, Any]:

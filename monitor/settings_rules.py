@@ -92,6 +92,14 @@ class RuleSettings:
     action: Literal["alert", "rollback"] = "alert"
     """What a confirmed breach leads to."""
 
+    segment: str = ""
+    """One segment of the traffic, as ``"country=DE"``: the rule looks at its windows instead of
+    those of the whole. It can only alert."""
+
+    segments: Literal["", "each"] = ""
+    """``"each"``: the rule looks at every segment by itself. A budget of false alarms is shared
+    by as many as there may be."""
+
     of: Literal["", "values", "missing", "latency", "errors", "loss"] = ""
     """What a change detector watches: a column's values (by default) or whether they are missing;
     or the latency, whether requests fail, or the loss of pairs of prediction and label."""
@@ -109,6 +117,8 @@ class RuleSettings:
 
     def __post_init__(self) -> None:
         """Refuse a rule without a threshold, with two, or one that clears on the wrong side."""
+        if self.segment and self.segments:
+            raise ValueError("segments: give either segment or segments, not both")
         if self.column and self.columns:
             raise ValueError("columns: give either column or columns, not both")
         if self.column:

@@ -273,6 +273,10 @@ class LimitSettings:
     versions_max: Positive = field(default=20, metadata={"key": "max_versions"})
     """Versions with windows and metrics of their own; the rest fold into ``other``."""
 
+    segments_max: Positive = field(default=20, metadata={"key": "max_segments"})
+    """Values of one key of ``[segments]`` with windows of their own; the rest fold into
+    ``other``."""
+
     quarantine_bytes: int = 10 * 2**20
     """Size of the file that keeps lines which could not be used; it is then begun anew."""
 

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
+from detectors.population import population, split
 from monitor import pending, retention, schema, tables
 from monitor.column_types import fit
 from monitor.database import classified, sqlite_path, writer_engine
@@ -80,7 +81,10 @@ class WindowRow:
 
 @dataclass(slots=True)
 class Change:
-    """What one transaction writes. Collected by the engine, then committed whole."""
+    """What one transaction writes. Collected by the engine, then committed whole.
+
+    Panes and states of rules are by population (:mod:`detectors.population`).
+    """
 
     positions: dict[tuple[str, str], Json] = field(default_factory=dict)
     retired: list[tuple[str, str]] = field(default_factory=list)
@@ -172,9 +176,15 @@ class Store:
                 positions.setdefault(row.source, {})[row.stream] = row.position
             return Snapshot(
                 positions=positions,
-                panes={(row.version, row.pane): row.payload for row in rows(tables.panes)},
+                panes={
+                    (population(row.version, row.segment), row.pane): row.payload
+                    for row in rows(tables.panes)
+                },
                 states={row.name: row.payload for row in rows(tables.states)},
-                rules={(row.rule, row.version): row.state for row in rows(tables.rules)},
+                rules={
+                    (row.rule, population(row.version, row.segment)): row.state
+                    for row in rows(tables.rules)
+                },
                 totals={
                     row.source: Totals(row.events, row.rejected, row.late, row.shed)
                     for row in rows(tables.totals)
@@ -205,7 +215,10 @@ class Store:
             upsert(
                 connection,
                 tables.rules,
-                [{"rule": r, "version": v, "state": s} for (r, v), s in change.rules.items()],
+                [
+                    {"rule": rule, **_named(name), "state": state}
+                    for (rule, name), state in change.rules.items()
+                ],
             )
             upsert(
                 connection,
@@ -318,13 +331,19 @@ class Store:
         table = tables.panes
         if change.dropped_panes:
             this_one = sa.and_(
-                table.c.version == sa.bindparam("gone"), table.c.pane == sa.bindparam("index")
+                table.c.version == sa.bindparam("gone"),
+                table.c.segment == sa.bindparam("part"),
+                table.c.pane == sa.bindparam("index"),
             )
-            gone = [{"gone": version, "index": pane} for version, pane in change.dropped_panes]
+            gone = [
+                {"gone": version, "part": segment, "index": pane}
+                for name, pane in change.dropped_panes
+                for version, segment in (split(name),)
+            ]
             connection.execute(sa.delete(table).where(this_one), gone)
         rows = [
-            {"version": version, "pane": pane, "payload": payload}
-            for (version, pane), payload in change.panes.items()
+            {**_named(name), "pane": pane, "payload": payload}
+            for (name, pane), payload in change.panes.items()
         ]
         upsert(connection, table, rows)
 
@@ -357,6 +376,12 @@ class Store:
         connection.execute(
             sa.insert(tables.incidents), [{**incident, "stored": stored} for incident in incidents]
         )
+
+
+def _named(name: str) -> Json:
+    """Return the columns that say which population a row is of."""
+    version, segment = split(name)
+    return {"version": version, "segment": segment}
 
 
 def _series(measurement: Json) -> tuple[str, str]:

@@ -17,11 +17,25 @@ from monitor.column_types import BigId, Document, Figure, Name
 
 #: Name of the last step under `monitor/migrations`: the schema that is described here.
 #: `kedge run` refuses a store of another one.
-REVISION = "0003"
+REVISION = "0004"
 
 #: Longest names; longer ones are cut (:func:`monitor.column_types.fit`).
 COLUMN_CHARACTERS = 256
 METRIC_CHARACTERS = 64
+SEGMENT_CHARACTERS = 300
+
+
+def _segment(*, primary_key: bool = False) -> sa.Column[str]:
+    """Of which segment of the version, as ``country=DE``; empty for all its traffic."""
+    return sa.Column(
+        "segment",
+        Name(SEGMENT_CHARACTERS),
+        nullable=False,
+        default="",
+        server_default="",
+        primary_key=primary_key,
+    )
+
 
 metadata = sa.MetaData()
 
@@ -66,6 +80,7 @@ panes = sa.Table(
     "kedge_panes",
     metadata,
     sa.Column("version", Name(128), primary_key=True),
+    _segment(primary_key=True),
     sa.Column("pane", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
 )
@@ -78,12 +93,13 @@ states = sa.Table(
     sa.Column("payload", sa.LargeBinary, nullable=False),
 )
 
-#: Where each rule stands with each version.
+#: Where each rule stands with each version, and with each segment of it that it looks at.
 rules = sa.Table(
     "kedge_rules",
     metadata,
     sa.Column("rule", Name(128), primary_key=True),
     sa.Column("version", Name(128), primary_key=True),
+    _segment(primary_key=True),
     sa.Column("state", sa.JSON, nullable=False),
 )
 
@@ -116,6 +132,7 @@ windows = sa.Table(
     # When it was written, by the wall clock: what retention goes by. A log of last year is
     # worth reading, and its windows are kept as long as today's.
     sa.Column("stored", sa.Float, nullable=False),
+    _segment(),
     # Windows of a number of events can share `ends`: the id makes the order whole.
     sa.Index("kedge_windows_ends", "ends", "id"),
     sa.Index("kedge_windows_version", "version", "ends", "id"),
@@ -160,8 +177,9 @@ hours = sa.Table(
     sa.Column("windows", sa.BigInteger, nullable=False),
     # When the last of its windows was written.
     sa.Column("stored", sa.Float, nullable=False),
+    _segment(),
     # The time first: an index of one model would tempt SQLite to sort the whole year.
-    sa.UniqueConstraint("begins", "version", "model", name="kedge_hours_key"),
+    sa.UniqueConstraint("begins", "version", "segment", "model", name="kedge_hours_key"),
     sa.Index("kedge_hours_ends", "ends", "id"),
     sa.Index("kedge_hours_version", "version", "ends", "id"),
     sa.Index("kedge_hours_stored", "stored"),
@@ -203,6 +221,7 @@ incidents = sa.Table(
     sa.Column("rollback", Name(64)),
     sa.Column("evidence", Document, nullable=False),
     sa.Column("stored", sa.Float, nullable=False),
+    _segment(),
     sa.Index("kedge_incidents_at", "at"),
     sa.Index("kedge_incidents_stored", "stored"),
 )

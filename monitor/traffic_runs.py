@@ -9,11 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
 
-from collectors.batch import CategoryColumn, Column, Floats, NumberColumn, PredictionBatch
+from collectors.batch import (
+    CategoryColumn,
+    Column,
+    Floats,
+    NumberColumn,
+    PredictionBatch,
+    VectorColumn,
+)
+from collectors.formats.event_vectors import joined_vectors
 from detectors.packing import (
     PackedArray,
     pack_counts,
@@ -104,12 +113,17 @@ def kinds_of(runs: Iterable[Run]) -> dict[str, type[Column]]:
 
 
 def _column(run: Run, name: str, kind: type[Column]) -> Column:
-    """Return a column of a run, missing throughout where it has none of the kind."""
+    """Return a column of a run, missing throughout where it has none of the kind.
+
+    Vectors without a value have one number, which joins with any others.
+    """
     column = run.columns.get(name)
     if isinstance(column, kind):
         return column
     if kind is NumberColumn:
         return NumberColumn(np.full(run.rows, np.nan))
+    if kind is VectorColumn:
+        return VectorColumn(np.full((run.rows, 1), np.nan))
     return CategoryColumn([None] * run.rows)
 
 
@@ -122,12 +136,17 @@ def _concatenated(columns: Sequence[Column], kind: type[Column]) -> Column:
     )
     if kind is NumberColumn:
         return NumberColumn(np.concatenate([column.values for column in columns]), invalid)
+    if kind is VectorColumn:
+        rows = [len(column.values) for column in columns]
+        return VectorColumn(joined_vectors(columns, rows), invalid)
     return CategoryColumn(list(chain.from_iterable(column.values for column in columns)), invalid)
 
 
 def _copied(column: Column) -> Column:
     if isinstance(column, NumberColumn):
         return NumberColumn(column.values.copy(), column.invalid_rows)
+    if isinstance(column, VectorColumn):
+        return VectorColumn(column.values.copy(), column.invalid_rows)
     return CategoryColumn(list(column.values), column.invalid_rows)
 
 
@@ -142,13 +161,22 @@ class _Categories(msgspec.Struct, array_like=True, frozen=True, tag="category"):
     invalid: PackedArray
 
 
+class _Vectors(msgspec.Struct, array_like=True, frozen=True, tag="vector"):
+    values: PackedArray
+    dimensions: int
+    invalid: PackedArray
+
+
+_Packed: TypeAlias = _Numbers | _Categories | _Vectors
+
+
 class RunState(msgspec.Struct, array_like=True, frozen=True):
     """What is kept of a run in the store."""
 
     version: str
     priority: float
     ts: PackedArray
-    columns: dict[str, _Numbers | _Categories]
+    columns: dict[str, _Packed]
 
 
 def state_of(run: Run) -> RunState:
@@ -163,10 +191,12 @@ def run_of(state: RunState) -> Run:
     return Run(state.version, state.priority, unpack_floats(state.ts), columns)
 
 
-def _packed(column: Column) -> _Numbers | _Categories:
+def _packed(column: Column) -> _Packed:
     invalid = pack_counts(np.array(column.invalid_rows, np.int64))
     if isinstance(column, NumberColumn):
         return _Numbers(pack_floats(column.values), invalid)
+    if isinstance(column, VectorColumn):
+        return _Vectors(pack_floats(column.values), column.dimensions, invalid)
     # Few distinct values in many rows: each is written once. Code 0 is no value.
     codes: dict[str | None, int] = {None: 0}
     coded = [codes.setdefault(value, len(codes)) for value in column.values]
@@ -174,10 +204,13 @@ def _packed(column: Column) -> _Numbers | _Categories:
     return _Categories(names, pack_counts(np.array(coded, np.int64)), invalid)
 
 
-def _unpacked(packed: _Numbers | _Categories) -> Column:
+def _unpacked(packed: _Packed) -> Column:
     invalid = tuple(unpack_counts(packed.invalid).tolist())
     if isinstance(packed, _Numbers):
         return NumberColumn(unpack_floats(packed.values), invalid)
+    if isinstance(packed, _Vectors):
+        values = unpack_floats(packed.values).reshape(-1, max(1, packed.dimensions))
+        return VectorColumn(values, invalid)
     names: list[str | None] = [None, *packed.names]
     codes = unpack_counts(packed.codes).tolist()
     return CategoryColumn([names[code] for code in codes], invalid)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from monitor.judging import Judged, RuleStanding
+from monitor.judging import Judged
+from monitor.rule_standings import RuleStanding
 from monitor.store import Change, Totals
 from monitor.versions import VersionSeen
 
@@ -64,3 +65,4 @@ class Committed:
     rules: Sequence[RuleStanding]
     labels: Mapping[str, Any] | None = None
     references: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    shadow: Mapping[str, Any] | None = None

@@ -8,11 +8,17 @@ from typing import Any
 
 from monitor.deciding import Deciding
 from monitor.engine import Engine
-from monitor.judging import RuleStanding
 from monitor.queries import rfc3339
+from monitor.rule_standings import RuleStanding
 from monitor.settings import Settings
 from monitor.store import Totals
 from monitor.version import VERSION
+from rollback.observation import Word
+
+_TIMES = (
+    *("until", "since", "healthy_at", "healthy_since", "breached_at"),
+    *("blessed_at", "quarantined_until"),
+)
 
 #: A turn that takes longer than this is taken for a daemon that hangs: it is to be restarted.
 HANGING_S = 120.0
@@ -38,9 +44,15 @@ class DaemonView:
         """None while commits succeed."""
         return self._engine.trouble
 
-    async def request_rollback(self, to_version: str | None, reason: str, *, dry_run: bool) -> str:
+    async def request_rollback(
+        self, to_version: str | None, reason: str, *, dry_run: bool, by: str = ""
+    ) -> str:
         """Ask the decision for a rollback."""
-        return await self._deciding.request(to_version, reason, dry_run=dry_run)
+        return await self._deciding.request(to_version, reason, dry_run=dry_run, by=by)
+
+    async def say(self, word: Word) -> None:
+        """Tell the decision what a person says."""
+        await self._deciding.say(word)
 
     def status(self) -> Mapping[str, Any]:
         """Body of ``/api/v1/status``."""
@@ -72,8 +84,12 @@ class DaemonView:
                 "mode": decision["mode"],
                 "state": decision["state"],
                 "last": decision.get("rollback") or decision.get("last"),
+                "versions": [
+                    {"version": version, **_dated(_in_force(marks))}
+                    for version, marks in decision.get("versions", {}).items()
+                ],
             },
-            "holds": [{"model": model.name, **hold}] if hold else [],
+            "holds": [{"model": model.name, **_dated(hold)}] if hold else [],
             "totals": {
                 source: {
                     "events": counts.events,
@@ -97,6 +113,18 @@ def _reference(standing: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     return {**standing, "created": rfc3339(standing["created"])}
 
 
+def _in_force(marks: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave a quarantine out that has run out."""
+    until = marks.get("quarantined_until")
+    over = until is not None and until <= time.time()
+    return {**marks, "quarantined_until": None} if over else marks
+
+
+def _dated(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the times of what a person said, or of what was seen of a version, as RFC 3339."""
+    return {key: rfc3339(value) if key in _TIMES else value for key, value in said.items()}
+
+
 def _rule(standing: RuleStanding) -> dict[str, Any]:
     rule, state, last = standing.rule, standing.state, standing.last
     return {
@@ -105,6 +133,8 @@ def _rule(standing: RuleStanding) -> dict[str, Any]:
         "action": rule.action,
         "state": state.state,
         "since": rfc3339(state.since),
+        "cause": standing.cause.to_json() if standing.cause else None,
+        "segment": standing.segment or None,
         "column": last.column if last else None,
         "value": last.value if last else None,
         "low": last.low if last else None,

@@ -1,6 +1,7 @@
 """The daemon's HTTP side: pages for people, metrics for Prometheus, an API for programs.
 
-Everything here reads; the one thing that changes state asks for the bearer token. Errors are
+Everything here reads; what changes state (:mod:`monitor.web_operate`, and the routes that take
+events) asks for the bearer token. Errors are
 ``application/problem+json`` (RFC 9457). The store is read on threads of its own, so that a slow
 query holds up neither a probe nor the counting.
 """
@@ -14,6 +15,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
@@ -22,12 +24,15 @@ from aiohttp import web
 
 from collectors.spool_source import SpoolSource
 from monitor import openapi
+from monitor.alerts import Alerts
 from monitor.metrics import Metrics
 from monitor.queries import LIMIT_DEFAULT, LIMIT_MAX, Filter, Queries
 from monitor.request_body import BODY_TIMEOUT_S, Bodies
 from monitor.secret import SecretUnreadableError
 from monitor.store_errors import StoreUnavailable
+from monitor.web_alerts import AlertRoute
 from monitor.web_ingest import Ingest
+from monitor.web_operate import Operating, Operator
 
 log = logging.getLogger("kedge.web")
 
@@ -41,8 +46,8 @@ T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class View(Protocol):
-    """What the pages show of the running daemon, and the one thing they may ask of it."""
+class View(Operator, Protocol):
+    """What the pages show of the running daemon, and what a person may ask of it."""
 
     def status(self) -> Mapping[str, Any]:
         """Body of ``/api/v1/status``."""
@@ -52,18 +57,6 @@ class View(Protocol):
 
     def alive(self) -> str | None:
         """None when the counting goes on, otherwise what stopped it."""
-
-    async def request_rollback(self, to_version: str | None, reason: str, *, dry_run: bool) -> str:
-        """Ask for a rollback by hand; return its id."""
-
-
-class RollbackRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of ``POST /api/v1/rollbacks``."""
-
-    model: str
-    reason: str
-    to_version: str | None = None
-    dry_run: bool = False
 
 
 class Web:
@@ -76,6 +69,8 @@ class Web:
         a file that is rotated); None where no token is configured.
     max_body_bytes
         Longest request body; more is 413.
+    alerts
+        What posted alerts go to.
     sources
         What posted events go to.
     body_timeout_s
@@ -100,17 +95,21 @@ class Web:
         metrics: Metrics,
         token: Callable[[], str | None],
         max_body_bytes: int,
+        alerts: Alerts,
         sources: Sequence[SpoolSource] = (),
         body_timeout_s: float = BODY_TIMEOUT_S,
         ingest_apart: bool = False,
     ) -> None:
-        self._model = model
         self._view = view
         self._queries = queries
         self._metrics = metrics
         self._token = token
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="kedge-reader")
         self._bodies = Bodies(max_body_bytes, timeout_s=body_timeout_s, refused=self.count_refused)
+        operating = Operating(model, view, bodies=self._bodies, authorize=self._authorize)
+        alerting = AlertRoute(
+            alerts, alerts.settings, bodies=self._bodies, authorize=self._authorize
+        )
         ingest = Ingest(sources, bodies=self._bodies, metrics=metrics, authorize=self._authorize)
         self.app = web.Application(client_max_size=max_body_bytes, middlewares=[problems])
         self.app.router.add_routes(
@@ -125,7 +124,9 @@ class Web:
                 web.get("/api/v1/incidents", self._incidents),
                 web.get("/api/v1/rollbacks", self._rollbacks),
                 web.get("/api/v1/rollbacks/{id}", self._rollback),
-                web.post("/api/v1/rollbacks", self._request_rollback),
+                web.get("/api/v1/holds", self._holds),
+                *operating.routes(),
+                *alerting.routes(),
                 web.get("/api/v1/openapi.json", self._openapi),
             ]
         )
@@ -164,15 +165,15 @@ class Web:
         return _json(self._view.status())
 
     async def _measurements(self, request: web.Request) -> web.Response:
-        wanted = filter_of(request.query, "model", "version", "column", "metric")
+        wanted = _of_segment(request, "model", "version", "column", "metric")
         return _json({"measurements": await self._read(lambda: self._queries.measurements(wanted))})
 
     async def _windows(self, request: web.Request) -> web.Response:
-        wanted = filter_of(request.query, "model", "version")
+        wanted = _of_segment(request, "model", "version")
         return _json({"windows": await self._read(lambda: self._queries.windows(wanted))})
 
     async def _incidents(self, request: web.Request) -> web.Response:
-        wanted = filter_of(request.query, "model", "version")
+        wanted = _of_segment(request, "model", "version", unsaid="*")
         return _json({"incidents": await self._read(lambda: self._queries.incidents(wanted))})
 
     async def _rollbacks(self, request: web.Request) -> web.Response:
@@ -186,21 +187,8 @@ class Web:
             raise web.HTTPNotFound(text=f"there is no rollback {identity[:64]!r}")
         return _json(found)
 
-    async def _request_rollback(self, request: web.Request) -> web.Response:
-        self._authorize(request)
-        async with self._bodies.read(request) as body:
-            try:
-                wanted = msgspec.json.decode(body, type=RollbackRequest)
-            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-                raise web.HTTPBadRequest(
-                    text=f"the body is not a rollback request: {error}"
-                ) from error
-        if wanted.model != self._model:
-            raise web.HTTPNotFound(text=f"this Kedge watches {self._model!r}, no other model")
-        identity = await self._view.request_rollback(
-            wanted.to_version, wanted.reason, dry_run=wanted.dry_run
-        )
-        return _json({"id": identity}, status=202)
+    async def _holds(self, _request: web.Request) -> web.Response:
+        return _json({"holds": self._view.status()["holds"]})
 
     async def _openapi(self, _request: web.Request) -> web.Response:
         return _json(openapi.description())
@@ -247,6 +235,13 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
             problem["detail"] = error.text
         kept = {k: v for k, v in error.headers.items() if k in _KEPT_HEADERS}
         return _json(problem, error.status, "application/problem+json", kept)
+
+
+def _of_segment(request: web.Request, *names: str, unsaid: str = "") -> Filter:
+    """Read a filter of one segment, of any (``*``), or of all traffic (nothing)."""
+    wanted = filter_of(request.query, *names, "segment")
+    segment = unsaid if wanted.segment is None else wanted.segment
+    return replace(wanted, segment=None if segment == "*" else segment)
 
 
 def filter_of(query: Mapping[str, str], *names: str) -> Filter:

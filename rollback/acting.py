@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from rollback.better import better_on_shadow
 from rollback.command import Act, Precheck
 from rollback.gates import ask_with_registry
 from rollback.observation import Prechecked, RegistryRead, StepDone, StepFailed
@@ -35,8 +36,17 @@ def prechecked(turn: Turn, checked: Prechecked) -> None:
     if record is None or record.id != checked.record_id or not record.undecided:
         return
     if checked.problems:
-        problem = GateResult("target", passed=False, detail="; ".join(checked.problems))
+        gate: Gate = "hold" if checked.held else "target"
+        problem = GateResult(gate, passed=False, detail="; ".join(checked.problems))
         turn.refuse(record, (*record.gates, problem))
+        return
+    better = better_on_shadow(
+        turn.policy.gates.better_on_shadow, checked.shadow, manual=record.manual
+    )
+    shadow = {} if checked.shadow is None else {"shadow": checked.shadow.to_json()}
+    record = replace(record, gates=(*record.gates, better), evidence={**record.evidence, **shadow})
+    if not better.passed:
+        turn.refuse(record, record.gates)
     elif record.dry_run or turn.policy.mode != "act":
         why = f"would have moved version {record.from_version} to {record.to_version}"
         turn.close(replace(record, dry_run=True), "GATED", "would have acted", why)

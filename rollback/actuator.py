@@ -38,6 +38,12 @@ class Failed:
 Result: TypeAlias = Done | Failed
 
 
+class HeldHere(str):
+    """A problem that is no fault: a person has stopped us, at the very object."""
+
+    __slots__ = ()
+
+
 class CheckUnavailableError(RuntimeError):
     """Whether a step would work could not be found out now; later it may."""
 

@@ -12,9 +12,14 @@ from rollback.observation import RuleReport, WindowsClosed
 from rollback.record import Gate, GateResult, JsonObject, RollbackRecord
 from rollback.state import Turn, new_record
 from rollback.verification import add_window, missing
+from rollback.world_or_model import overall
 
 #: Gates whose answer may change although nothing is heard here: the registry is asked again.
-_ASKED_OF_THE_REGISTRY: Final[tuple[Gate, ...]] = ("alias", "quarantine", "target")
+_ASKED_OF_THE_REGISTRY: Final[tuple[Gate, ...]] = (
+    *("hold", "alias", "quarantine", "target"),
+    # Of these the next window, or the shadow, may say more.
+    *("world_or_model", "better_on_shadow"),
+)
 
 
 def window_closed(turn: Turn, window: WindowsClosed) -> None:
@@ -33,7 +38,7 @@ def window_closed(turn: Turn, window: WindowsClosed) -> None:
 def _remember(turn: Turn, window: WindowsClosed, rules: Sequence[RuleReport]) -> None:
     memory, states = turn.state.memory, {rule.state for rule in rules}
     if "breach" in states:
-        memory = memory.seen_in_breach(window.version)
+        memory = memory.seen_in_breach(window.version, turn.now)
     elif "ok" in states and "suspect" not in states:
         memory = memory.seen_healthy(window.version, turn.now)
     decided_at = turn.state.decided_at
@@ -81,7 +86,6 @@ def _cleared(suspects: Sequence[str], rules: Sequence[RuleReport]) -> bool:
 
 
 def _confirm(turn: Turn, window: WindowsClosed, breached: Sequence[RuleReport]) -> None:
-    """Open a rollback for a breach, unless a gate refuses it at once."""
     names = tuple(rule.rule for rule in breached)
     turn.set(about=window.version, suspects=names, window_ends=window.ends)
     record = replace(
@@ -89,8 +93,13 @@ def _confirm(turn: Turn, window: WindowsClosed, breached: Sequence[RuleReport]) 
         reason=f"version {window.version}: {', '.join(names)} in breach",
         from_version=window.version,
         dry_run=turn.policy.mode != "act",
-        evidence=_evidence(window, breached),
+        evidence=evidence_of(window, breached),
     )
+    open_rollback(turn, record)
+
+
+def open_rollback(turn: Turn, record: RollbackRecord) -> None:
+    """Open a rollback for a breach, unless a gate refuses it at once."""
     gates = ask_before_reading(turn.case(record))
     if not gates[-1].passed:
         turn.refuse(record, gates)
@@ -114,15 +123,18 @@ def _confirm_again(
     if breached:
         turn.set(
             window_ends=window.ends,
-            record=replace(record, evidence=_evidence(window, breached)),
+            record=replace(record, evidence=evidence_of(window, breached)),
         )
-    elif _cleared(record.evidence.get("breached", ()), rules):
+    elif "alert" not in record.evidence and _cleared(record.evidence.get("breached", ()), rules):
         cleared = GateResult("evidence", passed=False, detail="the breach cleared while waiting")
         turn.refuse(record, (*record.gates, cleared))
 
 
-def _evidence(window: WindowsClosed, breached: Sequence[RuleReport]) -> JsonObject:
+def evidence_of(window: WindowsClosed, breached: Sequence[RuleReport]) -> JsonObject:
+    """Return what is written down of rules in breach."""
+    cause = overall(rule.cause for rule in breached)
     return {
+        **({} if cause is None else {"cause": cause.to_json()}),
         "window": {
             "version": window.version,
             "begins": window.begins,
@@ -140,6 +152,7 @@ def _evidence(window: WindowsClosed, breached: Sequence[RuleReport]) -> JsonObje
                 "high": rule.high,
                 "threshold": rule.threshold,
                 "n": rule.n,
+                "cause": None if rule.cause is None else rule.cause.to_json(),
             }
             for rule in breached
         ],

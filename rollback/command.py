@@ -47,4 +47,6 @@ class Act:
     to_version: str
 
 
-Command: TypeAlias = WriteTransition | Notify | ReadRegistry | Precheck | Act
+#: What takes its time, and is answered by an observation.
+Call: TypeAlias = ReadRegistry | Precheck | Act
+Command: TypeAlias = WriteTransition | Notify | Call

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from collectors.registry import (
     ModelVersion,
@@ -19,8 +19,9 @@ from collectors.registry import (
     RegistryError,
     RegistryTransientError,
 )
-from rollback.actuator import Actuator, CheckUnavailableError, Done
-from rollback.command import Act, Command, Notify, Precheck, ReadRegistry, WriteTransition
+from rollback.actuator import Actuator, CheckUnavailableError, Done, HeldHere
+from rollback.better import ShadowComparison
+from rollback.command import Act, Call, Notify, Precheck, ReadRegistry, WriteTransition
 from rollback.decision import step
 from rollback.journal import Journal
 from rollback.memory import Memory
@@ -34,13 +35,21 @@ from rollback.observation import (
     StepDone,
     StepFailed,
     Tick,
+    Word,
 )
 from rollback.policy import Policy
 from rollback.record import JsonObject, RollbackRecord, Transition
+from rollback.request import remembered_of
 from rollback.state import State
+from rollback.world_or_model import needs_columns
 
 OnChange: TypeAlias = Callable[[Transition, RollbackRecord | None], Awaitable[None]]
 OnMemory: TypeAlias = Callable[[Memory], Awaitable[None]]
+Reads: TypeAlias = Callable[[Sequence[str]], Awaitable[Mapping[str, frozenset[str]]]]
+Compare: TypeAlias = Callable[[str, str], Awaitable[ShadowComparison | None]]
+
+#: Versions, the newest, of which it is asked what they depend on: one of them is the target.
+TARGETS_ASKED_MAX: Final = 10
 
 
 class RegistryReader(Protocol):
@@ -60,9 +69,11 @@ def record_id(now: float) -> str:
 class Controller:
     """The rollbacks of one model. Call `resume` once, then the rest in any order.
 
-    Calls wait for each other. An error that is not the registry's (the journal's, or one that a
-    callback raised) passes through; what was not done then is taken up from the journal at the
-    next call.
+    Observations wait for each other, and for the steps that they lead to. What a person says
+    (`say`, `request`) waits for no step: what is decided and written is one turn, and a person's
+    word comes between two of them. An error that is not the registry's (the journal's, or one
+    that a callback raised) passes through; what was not done then is taken up from the journal
+    at the next call.
 
     Parameters
     ----------
@@ -80,6 +91,11 @@ class Controller:
         Told of every transition, after it was written, with its record if it has one.
     on_memory
         Told what to remember, whenever that has changed.
+    reads
+        Tells which input columns versions depend on, of those of which it is known.
+    compare
+        Tells what a shadow found of a target, given the version that serves and the target; None
+        where it has not compared them. It must answer at once: nothing else goes on meanwhile.
 
     Raises
     ------
@@ -101,6 +117,8 @@ class Controller:
         memory: Memory | None = None,
         on_change: OnChange | None = None,
         on_memory: OnMemory | None = None,
+        reads: Reads | None = None,
+        compare: Compare | None = None,
     ) -> None:
         self._model = model
         self._alias = alias
@@ -117,8 +135,12 @@ class Controller:
         self._new_id = new_id
         self._on_change = on_change
         self._on_memory = on_memory
+        self._reads = reads
+        self._compare = compare
         self._state = self._blank(memory or Memory())
+        self._kept = self._state.memory
         self._lock = asyncio.Lock()
+        self._turn = asyncio.Lock()
         self._unread = True
 
     @property
@@ -129,12 +151,12 @@ class Controller:
     async def resume(self) -> None:
         """Take up what the journal says is open. Done by the next call, if not by this one."""
         async with self._lock:
-            await self._catch_up()
+            if self._unread:
+                await self._feed()
 
     async def observe(self, observation: Observation) -> None:
         """Take an observation into account, and do what follows from it."""
         async with self._lock:
-            await self._catch_up()
             await self._feed(observation)
 
     async def tick(self) -> None:
@@ -142,14 +164,45 @@ class Controller:
         await self.observe(Tick())
 
     async def request(
-        self, to_version: str | None = None, reason: str = "", *, dry_run: bool = False
+        self,
+        to_version: str | None = None,
+        reason: str = "",
+        *,
+        dry_run: bool = False,
+        by: str = "",
     ) -> str:
-        """Open a rollback by hand; return its id once it is written. `tick` does the rest."""
-        async with self._lock:
-            await self._catch_up()
-            requested = ManualRequested(self._new_id(), to_version, reason, dry_run)
-            await self._feed(requested, only_write=True)
-            return requested.record_id
+        """Open a rollback by hand; return its id once it is written. `tick` does the rest.
+
+        Not held up by a step that is being done: beside an open rollback it is refused at once.
+        """
+        requested = ManualRequested(self._new_id(), to_version, reason, dry_run, by)
+        while True:
+            async with self._turn:
+                if not self._unread:
+                    # What it asks to be read is read by the next tick.
+                    await self._decide(requested)
+                    return requested.record_id
+            await self.resume()
+
+    async def say(self, word: Word) -> None:
+        """Take what a person says into account at once, also while a step is being done.
+
+        Returns when it is written down. An error that `on_memory` raises passes through, and
+        then nothing was said.
+        """
+        async with self._turn:
+            before = self._state.memory
+            try:
+                if self._unread:
+                    # The journal is read by the next call, which finds this in the memory.
+                    memory = remembered_of(before, word, self._now())
+                    self._state = replace(self._state, memory=memory)
+                    await self._keep()
+                else:
+                    await self._decide(word)
+            except BaseException:
+                self._state = replace(self._state, memory=before)
+                raise
 
     def status(self) -> JsonObject:
         """Return where the model stands, as JSON."""
@@ -164,7 +217,7 @@ class Controller:
             "since": state.since,
             "about": state.about,
             "rules": list(state.suspects),
-            "hold": hold and {"until": hold.until, "reason": hold.reason},
+            "hold": hold and hold.to_json(),
             "rollback": state.record.to_json() if state.record else None,
             "last": state.history[-1].to_json() if state.history else None,
             "versions": state.memory.to_json()["versions"],
@@ -173,49 +226,64 @@ class Controller:
     def _blank(self, memory: Memory) -> State:
         return State(self._model, tuple(self._actuators), since=self._now(), memory=memory)
 
-    async def _catch_up(self) -> None:
-        """Read the journal, at the start and after an error that left us unsure of it."""
-        if not self._unread:
-            return
+    async def _feed(self, *observations: Observation) -> None:
+        queue = deque(observations)
+        while queue or self._unread:
+            async with self._turn:
+                if self._unread:
+                    queue.appendleft(await self._read_journal())
+                calls = await self._decide(queue.popleft())
+            for call in calls:
+                try:
+                    queue.append(await self._call(call))
+                except BaseException:
+                    self._unread = True
+                    raise
+
+    async def _read_journal(self) -> Resumed:
+        """Begin anew from the journal, at the start and after an error that left us unsure."""
         since = self._now() - self._policy.remembered_s
         opened = await self._journal.open_records(self._model)
         recent = await self._journal.recent(self._model, since)
         self._state = self._blank(self._state.memory)
+        return Resumed(tuple(opened), tuple(recent))
+
+    async def _decide(self, observation: Observation) -> Sequence[Call]:
+        """Decide, and write and remember what was decided; return the calls that follow from it.
+
+        What is written comes before what is called for: the decision asks for no other order.
+        """
+        before = replace(self._state, next_id=self._new_id())
+        self._state, commands = step(before, observation, self._policy, self._now())
+        calls: list[Call] = []
+        # Unsure until all of it is written: an error in between is mended by the journal.
+        self._unread = True
+        for command in commands:
+            match command:
+                case WriteTransition():
+                    await self._journal.write(command.record, command.transition)
+                    await self._tell(command.transition, command.record)
+                case Notify():
+                    await self._tell(command.transition, None)
+                case _:
+                    calls.append(command)
+        await self._keep()
         self._unread = False
-        await self._feed(Resumed(tuple(opened), tuple(recent)))
+        return calls
 
-    async def _feed(self, observation: Observation, *, only_write: bool = False) -> None:
-        queue = deque([observation])
-        while queue:
-            before = replace(self._state, next_id=self._new_id())
-            state, commands = step(before, queue.popleft(), self._policy, self._now())
-            # Unsure until every command is done: an error in between is mended by the journal.
-            self._unread = True
-            self._state = state
-            for command in commands:
-                if only_write and not isinstance(command, WriteTransition | Notify):
-                    continue
-                answer = await self._do(command)
-                if answer is not None:
-                    queue.append(answer)
-            self._unread = False
-            if state.memory != before.memory and self._on_memory is not None:
-                await self._on_memory(state.memory)
+    async def _keep(self) -> None:
+        if self._state.memory != self._kept and self._on_memory is not None:
+            await self._on_memory(self._state.memory)
+        self._kept = self._state.memory
 
-    async def _do(self, command: Command) -> Observation | None:
-        match command:
-            case WriteTransition():
-                await self._journal.write(command.record, command.transition)
-                await self._tell(command.transition, command.record)
-            case Notify():
-                await self._tell(command.transition, None)
+    async def _call(self, call: Call) -> Observation:
+        match call:
             case ReadRegistry():
                 return await self._read()
             case Precheck():
-                return await self._check(command)
+                return await self._check(call)
             case Act():
-                return await self._act(command)
-        return None
+                return await self._act(call)
 
     async def _tell(self, transition: Transition, record: RollbackRecord | None) -> None:
         if self._on_change is not None:
@@ -228,7 +296,20 @@ class Controller:
         except RegistryError as error:
             return RegistryFailed(str(error), transient=isinstance(error, RegistryTransientError))
         undone = await self._undone(self._state.record)
-        return RegistryRead(model.aliases.get(self._alias), tuple(versions), undone)
+        reads = await self._columns_read(self._state.record, versions)
+        return RegistryRead(model.aliases.get(self._alias), tuple(versions), undone, reads)
+
+    async def _columns_read(
+        self, record: RollbackRecord | None, versions: Sequence[ModelVersion]
+    ) -> Mapping[str, frozenset[str]]:
+        """Ask what the versions that may be gone to depend on, where a gate needs to know."""
+        if self._reads is None or record is None or not record.undecided:
+            return {}
+        if record.manual or not needs_columns(record.evidence):
+            return {}
+        fit = [one for one in versions if one.ready and one.version != record.from_version]
+        fit.sort(key=lambda one: one.number, reverse=True)
+        return await self._reads([one.version for one in fit[:TARGETS_ASKED_MAX]])
 
     async def _undone(self, record: RollbackRecord | None) -> tuple[str, ...]:
         if record is None or record.state != "VERIFYING":
@@ -244,13 +325,17 @@ class Controller:
 
     async def _check(self, command: Precheck) -> Observation:
         problems: list[str] = []
+        held = False
         try:
             for name, actuator in self._actuators.items():
                 found = await actuator.check(command.from_version, command.to_version)
                 problems += [f"{name}: {problem}" for problem in found]
+                held |= any(isinstance(problem, HeldHere) for problem in found)
         except (CheckUnavailableError, RegistryTransientError) as error:
             return RegistryFailed(str(error), transient=True)
-        return Prechecked(command.record_id, tuple(problems))
+        asked = self._compare if self._policy.gates.better_on_shadow != "off" else None
+        shadow = await asked(command.from_version, command.to_version) if asked else None
+        return Prechecked(command.record_id, tuple(problems), held, shadow)
 
     async def _act(self, command: Act) -> Observation:
         name = command.step

@@ -21,9 +21,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rollback.acting import act, ask_gates, give_up, prechecked, step_done, step_failed
+from rollback.alert import alerted, keep_window
 from rollback.breach import window_closed
 from rollback.command import Command, ReadRegistry
 from rollback.observation import (
+    Alerted,
     HoldCleared,
     HoldSet,
     ManualRequested,
@@ -61,7 +63,10 @@ def step(  # noqa: C901 - one line an observation
     turn = Turn(state, policy, now)
     match observation:
         case WindowsClosed():
+            keep_window(turn, observation)
             window_closed(turn, observation)
+        case Alerted():
+            alerted(turn, observation)
         case RegistryRead():
             _registry_read(turn, observation)
         case RegistryFailed():
@@ -188,7 +193,9 @@ def _resumed(turn: Turn, resumed: Resumed) -> None:
 
 
 def _resume(turn: Turn, record: RollbackRecord) -> None:
-    ends = record.evidence.get("window", {}).get("ends")
+    # The evidence is as old as the alert, whatever was measured since.
+    alert, window = record.evidence.get("alert", {}), record.evidence.get("window", {})
+    ends = alert.get("starts_at", window.get("ends"))
     turn.set(record=record, phase=record.state, window_ends=ends)
     until = turn.state.memory.held(turn.now)
     if until is not None and not record.acted:

@@ -17,6 +17,7 @@ from rollback.observation import RegistryRead
 from rollback.policy import DAY_S, Policy
 from rollback.record import Gate, GateResult, RollbackRecord
 from rollback.target import NoTarget, Target, check_target, choose_target
+from rollback.world_or_model import world_or_model
 
 _MANUAL = "asked for by a person"
 
@@ -65,7 +66,9 @@ def ask_with_registry(
     if isinstance(choice, NoTarget):
         return (*results, alias, GateResult(choice.gate, passed=False, detail=choice.detail)), None
     quarantine = _passed("quarantine", f"version {choice.version} is not unfit")
-    return (*results, alias, quarantine, _passed("target", choice.why)), choice
+    cause = _cause(case, choice, read)
+    results = (*results, alias, quarantine, _passed("target", choice.why), cause)
+    return results, choice if cause.passed else None
 
 
 Frozen: TypeAlias = Literal["ESCALATED", "CONTESTED"]
@@ -193,6 +196,19 @@ def _choose(case: Case, read: RegistryRead) -> Target | NoTarget:
         rolled_back_from=unfit,
         policy=case.policy,
         now=case.now,
+    )
+
+
+def _cause(case: Case, target: Target, read: RegistryRead) -> GateResult:
+    if case.record.manual:
+        return _passed("world_or_model", _MANUAL)
+    if not case.policy.gates.world_or_model:
+        return _passed("world_or_model", "off")
+    return world_or_model(
+        case.record.evidence,
+        target.version,
+        read.reads,
+        target_in_breach=case.memory.marks(target.version).in_breach,
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
-from rollback.actuator import CheckUnavailableError, Done, Failed, Result
+from rollback.actuator import CheckUnavailableError, Done, Failed, HeldHere, Result
 from rollback.kubernetes_answers import (
     KubernetesConflictError,
     KubernetesError,
@@ -302,7 +302,8 @@ class GuardedMove:
     def _refusals(self, found: KubernetesObject, reading: Reading) -> tuple[str, ...]:
         refusals = list(reading.refusals)
         if HOLD_KEY in notes_of(found):
-            refusals.append(f"held by its annotation {HOLD_KEY}: {notes_of(found)[HOLD_KEY]}")
+            why = f"held by its annotation {HOLD_KEY}: {notes_of(found)[HOLD_KEY]}"
+            refusals.append(HeldHere(why))
         owner = gitops_owner(found)
         if owner is not None and self.cluster.gitops == "refuse":
             refusals.append(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from rollback.record import JsonObject
@@ -17,10 +18,16 @@ VERSIONS_MAX: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Automatic action is stopped until a time, seconds since the epoch."""
+    """Automatic action is stopped until a time; since when, and who said so. Seconds."""
 
     until: float
     reason: str
+    since: float = 0.0
+    by: str = ""
+
+    def to_json(self) -> JsonObject:
+        """Return it as JSON; times are seconds since the epoch."""
+        return {"until": self.until, "reason": self.reason, "since": self.since, "by": self.by}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +43,56 @@ class VersionMarks:
         When it was last seen healthy, and when a person blessed it; None if never.
     quarantined_until
         Until when it is unfit; None if it is not.
+    healthy_since
+        When the first of its healthy windows was seen.
+    breached_windows, breached_at
+        Windows with a rule in breach, ever, and when the last was seen.
+    reason, by
+        Why a person blessed it or called it unfit, and who.
     """
 
     healthy_windows: int = 0
     healthy_at: float | None = None
     blessed_at: float | None = None
     quarantined_until: float | None = None
+    reason: str = ""
+    by: str = ""
+    healthy_since: float | None = None
+    breached_windows: int = 0
+    breached_at: float | None = None
 
     @property
     def heard_at(self) -> float:
         """When something was last said of it."""
-        return max(self.healthy_at or 0.0, self.blessed_at or 0.0, self.quarantined_until or 0.0)
+        return max(
+            self.healthy_at or 0.0,
+            self.blessed_at or 0.0,
+            self.quarantined_until or 0.0,
+            self.breached_at or 0.0,
+        )
+
+    @property
+    def in_breach(self) -> bool:
+        """Whether its last window that said anything was one of a breach."""
+        return self.breached_at is not None and self.healthy_at is None
+
+    def told(self) -> str:
+        """Return in words how it did, as far as Kedge saw.
+
+        Examples
+        --------
+        >>> VersionMarks(14, healthy_at=1772618400.0, healthy_since=1772610000.0).told()
+        '14 healthy windows, last at 2026-03-04T10:00:00Z'
+        """
+        last = "" if self.healthy_at is None else f", last at {_utc(self.healthy_at)}"
+        plural = "" if self.healthy_windows == 1 else "s"
+        windows = f"{self.healthy_windows} healthy window{plural}{last}"
+        said = [windows if self.healthy_windows else "no healthy window seen"]
+        if self.breached_at is not None:
+            said.append(f"last in breach at {_utc(self.breached_at)}")
+        if self.blessed_at is not None:
+            said.append(f"blessed at {_utc(self.blessed_at)}")
+        return "; ".join(said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +121,37 @@ class Memory:
         marks = self.marks(version)
         return self._with(
             version,
-            replace(marks, healthy_windows=marks.healthy_windows + 1, healthy_at=now),
+            replace(
+                marks,
+                healthy_windows=marks.healthy_windows + 1,
+                healthy_at=now,
+                healthy_since=now if marks.healthy_since is None else marks.healthy_since,
+            ),
         )
 
-    def seen_in_breach(self, version: str) -> Memory:
-        """Forget that a version was healthy; a blessing by a person stays."""
+    def seen_in_breach(self, version: str, now: float) -> Memory:
+        """Count a window in breach; a version is healthy no more, a person's blessing stays."""
         marks = self.marks(version)
-        return self._with(version, replace(marks, healthy_windows=0, healthy_at=None))
+        return self._with(
+            version,
+            replace(
+                marks,
+                healthy_windows=0,
+                healthy_at=None,
+                healthy_since=None,
+                breached_windows=marks.breached_windows + 1,
+                breached_at=now,
+            ),
+        )
 
-    def blessed(self, version: str, now: float) -> Memory:
+    def blessed(self, version: str, now: float, reason: str = "", by: str = "") -> Memory:
         """Note that a person calls a version fit."""
-        marks = self.marks(version)
+        marks = replace(self.marks(version), reason=reason, by=by)
         return self._with(version, replace(marks, blessed_at=now, quarantined_until=None))
 
-    def quarantine(self, version: str, until: float) -> Memory:
+    def quarantine(self, version: str, until: float, reason: str = "", by: str = "") -> Memory:
         """Note that a person calls a version unfit; that takes a blessing back."""
-        marks = self.marks(version)
+        marks = replace(self.marks(version), reason=reason, by=by)
         return self._with(version, replace(marks, blessed_at=None, quarantined_until=until))
 
     def to_json(self) -> JsonObject:
@@ -102,10 +163,15 @@ class Memory:
                     "healthy_at": marks.healthy_at,
                     "blessed_at": marks.blessed_at,
                     "quarantined_until": marks.quarantined_until,
+                    "reason": marks.reason,
+                    "by": marks.by,
+                    "healthy_since": marks.healthy_since,
+                    "breached_windows": marks.breached_windows,
+                    "breached_at": marks.breached_at,
                 }
                 for version, marks in self.versions.items()
             },
-            "hold": self.hold and {"until": self.hold.until, "reason": self.hold.reason},
+            "hold": self.hold and self.hold.to_json(),
             "resumed_at": self.resumed_at,
         }
 
@@ -124,3 +190,7 @@ class Memory:
             oldest = min(versions, key=lambda v: (v == version, versions[v].heard_at))
             del versions[oldest]
         return replace(self, versions=versions)
+
+
+def _utc(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from collectors.registry_answers import ModelVersion
+from detectors.cause import Cause
+from rollback.better import ShadowComparison
 from rollback.record import RollbackRecord
 
 RuleState: TypeAlias = Literal["ok", "suspect", "breach", "unknown"]
@@ -25,6 +27,8 @@ class RuleReport:
         The measurement with its confidence bounds, and what the rule compared them with.
     n
         Rows it was measured on.
+    cause
+        Where the breach comes from, as far as can be told; None of a rule that is well.
     """
 
     rule: str
@@ -37,6 +41,7 @@ class RuleReport:
     high: float | None = None
     threshold: float | None = None
     n: int = 0
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +73,15 @@ class RegistryRead:
     ----------
     undone
         Steps that were done, and that somebody else took back; looked for while verifying.
+    reads
+        Input columns that versions depend on, as far as they are known; asked for where a breach
+        comes from the inputs.
     """
 
     alias_version: str | None
     versions: tuple[ModelVersion, ...] = ()
     undone: tuple[str, ...] = ()
+    reads: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +94,20 @@ class RegistryFailed:
 
 @dataclass(frozen=True, slots=True)
 class Prechecked:
-    """Every step was rehearsed without changing anything; `problems` is empty if all would work."""
+    """Every step was rehearsed without changing anything; `problems` is empty if all would work.
+
+    Parameters
+    ----------
+    held
+        Whether one of the problems is that a person stopped us, at the object of a step.
+    shadow
+        What a shadow found of the target on the same requests; None where none was asked.
+    """
 
     record_id: str
     problems: tuple[str, ...] = ()
+    held: bool = False
+    shadow: ShadowComparison | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +154,7 @@ class ManualRequested:
     to_version: str | None
     reason: str
     dry_run: bool = False
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +163,15 @@ class HoldSet:
 
     until: float
     reason: str
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class HoldCleared:
     """A person lets automatic action go on, also after an escalation."""
+
+    reason: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +179,8 @@ class VersionBlessed:
     """A person says that a version is a fit target; that also ends its quarantine."""
 
     version: str
+    reason: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +189,38 @@ class VersionQuarantined:
 
     version: str
     until: float
+    reason: str = ""
+    by: str = ""
+
+
+#: What a person says that is remembered. It is taken at once, also while a step is being done.
+Word: TypeAlias = HoldSet | HoldCleared | VersionBlessed | VersionQuarantined
+
+
+@dataclass(frozen=True, slots=True)
+class Alerted:
+    """Somebody else's alert fires, or is over.
+
+    Parameters
+    ----------
+    name, key
+        What it is called, and what tells it from every other one.
+    version
+        The version that it is about; None where it does not say.
+    starts_at
+        When it began to fire, seconds since the epoch.
+    confirms
+        Whether the configuration takes it as evidence of a breach.
+    """
+
+    name: str
+    key: str
+    firing: bool
+    starts_at: float
+    version: str | None = None
+    summary: str = ""
+    confirms: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,5 +244,6 @@ Observation: TypeAlias = (
     | HoldCleared
     | VersionBlessed
     | VersionQuarantined
+    | Alerted
     | Resumed
 )

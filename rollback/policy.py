@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 Mode: TypeAlias = Literal["observe", "dry-run", "act"]
 TargetChoice: TypeAlias = Literal["last-good", "previous"]
+BetterOnShadow: TypeAlias = Literal["require", "if-available", "off"]
 
 DAY_S: Final = 86_400.0
 PAUSE_S_MAX: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class GatePolicy:
+    """``[rollback.gates]``: what must be known before an automatic rollback.
+
+    Parameters
+    ----------
+    world_or_model
+        Refuse unless the version itself is the likely reason of the breach: not where the world
+        drifted and the target would drift with it, where data broke, where the platform is slow,
+        or where it is not known.
+    better_on_shadow
+        Whether the target must have done better on the same requests. ``require``: refuse where
+        no shadow has compared them. ``if-available``: refuse only where one has, and it did not.
+    """
+
+    world_or_model: bool = True
+    better_on_shadow: BetterOnShadow = "if-available"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +69,8 @@ class Policy:
         Healthy windows before a version counts as good.
     blind_after_s
         Without one decided rule for so long, Kedge says that it is blind.
+    gates
+        What must be known before an automatic rollback.
 
     Raises
     ------
@@ -70,6 +92,7 @@ class Policy:
     quarantine_s: float = 7 * DAY_S
     good_windows_min: int = 1
     blind_after_s: float = 1_800.0
+    gates: GatePolicy = field(default_factory=GatePolicy)
 
     def __post_init__(self) -> None:
         """Refuse what could not be meant."""

@@ -39,6 +39,8 @@ Gate: TypeAlias = Literal[
     "alias",  # the alias is not where the evidence was seen, or cannot be read
     "quarantine",  # every version that could be returned to is unfit
     "target",  # there is no version to return to, or it is not usable
+    "world_or_model",  # it is not the version: the world, the data or the platform, or not known
+    "better_on_shadow",  # the target is no better on the same requests, or that is not known
 ]
 GATES: Final[tuple[Gate, ...]] = get_args(Gate)
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from rollback.command import Command, Notify, WriteTransition
 from rollback.gates import Case, frozen_by
 from rollback.memory import Memory
+from rollback.observation import WindowsClosed
 from rollback.policy import Policy
 from rollback.record import Gate, GateResult, Outcome, Phase, RollbackRecord, StepRecord, Transition
 from rollback.verification import Proof
@@ -50,6 +51,10 @@ class State:
         What was read last; None before that.
     decided_at
         When a rule last said anything but unknown; None before the first window.
+    lately
+        The last window of each version heard of lately.
+    hint
+        Key of the alert that opened SUSPECT.
     failures, next_try
         Failed tries in a row, and when the next one is due.
     """
@@ -70,6 +75,8 @@ class State:
     decided_at: float | None = None
     failures: int = 0
     next_try: float | None = None
+    lately: tuple[WindowsClosed, ...] = ()
+    hint: str | None = None
     proof: Proof = field(default_factory=Proof)
 
 

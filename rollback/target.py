@@ -65,7 +65,9 @@ def choose_target(
     ]
     if fit:
         chosen = max(fit, key=lambda item: item[:2])[2]
-        return Target(chosen.version, f"version {chosen.version} is {policy.target}, and READY")
+        seen = memory.marks(chosen.version).told()
+        why = f"version {chosen.version} is {policy.target}, and READY: {seen}"
+        return Target(chosen.version, why)
     if ranked:
         unfit = ", ".join(sorted((v.version for _, v in ranked), key=int))
         return NoTarget("quarantine", f"in quarantine or lately rolled back from: version {unfit}")
@@ -93,7 +95,8 @@ def check_target(
             "quarantine",
             f"version {to_version} is in quarantine; `kedge bless` ends that",
         )
-    return Target(to_version, f"version {to_version} was named, and is READY")
+    seen = memory.marks(to_version).told()
+    return Target(to_version, f"version {to_version} was named, and is READY: {seen}")
 
 
 def _good_at(

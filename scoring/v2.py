@@ -269,4 +269,5 @@ def _described(spec: ColumnSpec | TensorSpec, place: int) -> dict[str, Any]:
             "shape": list(spec.shape),
         }
     name = spec.name or f"column-{place + 1}"
-    return {"name": name, "datatype": _COLUMN_TYPES.get(spec.type, "BYTES"), "shape": [-1]}
+    described = {"name": name, "datatype": _COLUMN_TYPES.get(spec.type, "BYTES"), "shape": [-1]}
+    return described if spec.required else described | {"parameters": {"required": False}}

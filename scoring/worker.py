@@ -56,7 +56,8 @@ def _decode_path(kind: type, value: object) -> object:
 
 def _end_with_parent() -> None:
     with contextlib.suppress(OSError, ValueError):
-        while sys.stdin.buffer.read(1024):
+        # Not through the buffer: its lock would be held when the interpreter ends.
+        while os.read(sys.stdin.fileno(), 1024):
             pass
     os.kill(os.getpid(), signal.SIGTERM)
 

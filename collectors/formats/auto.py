@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from collectors.formats.event_line import Unusable, parse_line, split_lines
 from collectors.formats.line_format import LineFormat
 from collectors.formats.options import FormatOptions
 from collectors.labels import JoinsLabels
+from collectors.segments import ReadsSegments
 
 #: Lines that are looked at, and bytes; of a log that they do not tell, Kedge's own is assumed.
 LINES_MAX = 20
@@ -58,6 +59,7 @@ class AutoFormat:
         self._schema = schema or Schema({})
         self._learning = schema is None
         self._joins_labels = False
+        self._segment_keys: Sequence[str] = ()
         self._held = b""
         self._inner: Format | None = None
         self.name: str | None = None
@@ -90,6 +92,13 @@ class AutoFormat:
         inner = self._inner
         if inner is not None and isinstance(inner, JoinsLabels):
             inner.join_labels()
+
+    def read_segments(self, keys: Sequence[str]) -> None:
+        """From now on hand out segments, once it is known that this format has any."""
+        self._segment_keys = keys
+        inner = self._inner
+        if inner is not None and isinstance(inner, ReadsSegments):
+            inner.read_segments(keys)
 
     def decode(self, lines: bytes) -> Decoded:
         """Make columns of whole lines, once it is known what they are."""
@@ -145,6 +154,8 @@ class AutoFormat:
         (inner.learn if self._learning else inner.fix)(self._schema)
         if self._joins_labels and isinstance(inner, JoinsLabels):
             inner.join_labels()
+        if self._segment_keys and isinstance(inner, ReadsSegments):
+            inner.read_segments(self._segment_keys)
         self._inner, self.name = inner, name
         return inner
 

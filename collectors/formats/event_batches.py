@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,10 +22,13 @@ from collectors.batch import (
     NumberColumn,
     PredictionBatch,
     Role,
+    VectorColumn,
 )
 from collectors.formats.event_columns import feature_columns, floats, prediction_columns
 from collectors.formats.event_types import EventTypes, Vocabulary
+from collectors.formats.event_vectors import joined_vectors
 from collectors.labels import JoinColumns, LabelRows, Scalar, join_key, scalar
+from collectors.segments import segment_values
 from collectors.text import clean_text
 
 if TYPE_CHECKING:
@@ -91,6 +94,7 @@ class Piece:
     weight: Floats
     columns: Mapping[str, Column]
     joins: JoinColumns | None = None
+    segments: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
 
 def pieces(
@@ -140,6 +144,7 @@ def joined(
             part.columns,
             requests_only=requests_only,
             joins=part.joins,
+            segments=part.segments,
         )
     names = dict.fromkeys(name for part in parts for name in part.columns)
     return PredictionBatch(
@@ -152,6 +157,10 @@ def joined(
         columns={name: _joined_column(name, parts) for name in names},
         requests_only=requests_only,
         joins=_joined_joins([part.joins for part in parts if part.joins is not None]),
+        segments={
+            key: [value for part in parts for value in part.segments[key]]
+            for key in parts[0].segments
+        },
     )
 
 
@@ -222,7 +231,8 @@ def _piece(rows: Rows, features: Mapping[str, Sequence[Any]], vocabulary: Vocabu
     columns |= prediction_columns(rows.keys["prediction"], rows.prediction_types, vocabulary)
     weights = _weights(rows.keys["sampling"])
     join_columns = _join_columns(rows.keys) if vocabulary.joins_labels else None
-    return Piece(rows.ts, latency_ms, _statuses(rows), weights, columns, join_columns)
+    segments = {key: segment_values(rows.keys["segment"], key) for key in vocabulary.segment_keys}
+    return Piece(rows.ts, latency_ms, _statuses(rows), weights, columns, join_columns, segments)
 
 
 def _join_columns(keys: Mapping[str, Sequence[Any]]) -> JoinColumns:
@@ -283,6 +293,9 @@ def _joined_column(name: str, parts: Sequence[Piece]) -> Column:
         if column is not None and column.invalid_rows:
             invalid.extend(before + row for row in column.invalid_rows)
         before += len(part.ts)
+    if any(isinstance(column, VectorColumn) for column in columns):
+        lengths = [len(part.ts) for part in parts]
+        return VectorColumn(joined_vectors(columns, lengths), tuple(invalid))
     if any(isinstance(column, CategoryColumn) for column in columns):
         texts: list[str | None] = []
         for part, column in zip(parts, columns, strict=True):

@@ -9,9 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from collectors.batch import PREDICTION, CategoryColumn, Column, Floats, NumberColumn
-from collectors.formats.event_line import fits_kind
+from collectors.batch import (
+    PREDICTION,
+    CategoryColumn,
+    Column,
+    ColumnKind,
+    Floats,
+    NumberColumn,
+)
+from collectors.formats.event_line import INVALID, fits_kind
 from collectors.formats.event_types import ARRAY_COLUMNS_MAX, Vocabulary
+from collectors.formats.event_vectors import is_long_vector, is_vector, vectors
 from collectors.text import clean_text
 
 _NONE = type(None)
@@ -27,14 +35,20 @@ _TEXTS_MAX = 2_000
 def feature_columns(
     values: Mapping[str, Sequence[Any]], vocabulary: Vocabulary
 ) -> dict[str, Column]:
-    """Columns of the features: numbers hold floats, None and `INVALID`, nothing else."""
+    """Columns of the features: numbers and vectors hold such, None and `INVALID`, nothing else."""
     return {
-        name: numbers(values[name])
-        if kind == "number"
-        else categories(values[name], vocabulary.texts)
+        name: _feature(name, values[name], kind, vocabulary)
         for name, kind in vocabulary.features.items()
         if kind is not None
     }
+
+
+def _feature(name: str, values: Sequence[Any], kind: ColumnKind, vocabulary: Vocabulary) -> Column:
+    if kind == "number":
+        return numbers(values)
+    if kind == "vector":
+        return vectors(name, values, vocabulary.dimensions)
+    return categories(values, vocabulary.texts)
 
 
 def prediction_columns(
@@ -54,15 +68,21 @@ def prediction_columns(
     kinds = vocabulary.prediction
     if types <= _FLOAT_TYPES and set(kinds) == {PREDICTION} and kinds[PREDICTION] == "number":
         return {PREDICTION: numbers(predictions)}
+    is_vector_column = kinds.get(PREDICTION) == "vector"
     parts: dict[str, list[Any]] = {name: [None] * len(predictions) for name in kinds}
     for row, prediction in enumerate(predictions):
-        for name, part in _parts(prediction):
+        for name, part in _parts(prediction, whole=is_vector_column):
             if name in parts:
                 parts[name][row] = part
-    return {
-        name: _mixed_numbers(parts[name]) if kind == "number" else categories(parts[name])
-        for name, kind in kinds.items()
-    }
+    return {name: _part(name, parts[name], kind, vocabulary) for name, kind in kinds.items()}
+
+
+def _part(name: str, values: Sequence[Any], kind: ColumnKind, vocabulary: Vocabulary) -> Column:
+    if kind == "number":
+        return _mixed_numbers(values)
+    if kind == "vector":
+        return vectors(name, values, vocabulary.dimensions)
+    return categories(values)
 
 
 def floats(values: Sequence[float | None]) -> Floats:
@@ -148,12 +168,15 @@ def _learn(predictions: Sequence[Any], types: frozenset[type], vocabulary: Vocab
         vocabulary.learn_prediction(PREDICTION, next(scalars, None))
     if types & _NESTED_TYPES:
         for prediction in predictions:
-            for name, part in _parts(prediction):
+            whole = f"{PREDICTION}.0" not in vocabulary.prediction and is_long_vector(prediction)
+            for name, part in _parts(prediction, whole=whole):
                 vocabulary.learn_prediction(name, part)
 
 
-def _parts(prediction: object) -> Sequence[tuple[str, object]]:
-    """Columns of one prediction: of an object by key, of an array by index."""
+def _parts(prediction: object, *, whole: bool) -> Sequence[tuple[str, object]]:
+    """Columns of one prediction: of an object by key, of an array by index unless it is whole."""
+    if whole and isinstance(prediction, list):
+        return [(PREDICTION, prediction if is_vector(prediction) else INVALID)]
     if isinstance(prediction, dict):
         return [(clean_text(f"{PREDICTION}.{key}"), part) for key, part in prediction.items()]
     if isinstance(prediction, list):

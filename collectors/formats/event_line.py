@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from collectors.formats.event_types import KEYS, AwareTime, EventTypes, Vocabulary
+from collectors.formats.event_vectors import is_vector
 from collectors.text import clean_text
 
 if TYPE_CHECKING:
@@ -136,8 +137,10 @@ def fits_kind(value: object, kind: ColumnKind | None) -> bool:
     """Whether a value that is not null can stand in a column of a kind.
 
     A number can stand among categories, where it is its text; a string among numbers, a
-    boolean among numbers, and what is not finite cannot.
+    boolean among numbers, and what is not finite cannot. An array of numbers fits vectors.
     """
+    if kind == "vector" or isinstance(value, list):
+        return kind == "vector" and is_vector(value)
     if isinstance(value, str | bool):
         return kind == "category"
     if isinstance(value, float):
@@ -165,8 +168,8 @@ def _known(key: str, value: object, model: str) -> object:
     if key == "model" and isinstance(value, str) and value != model:
         raise Unusable("wrong_model")
     if key not in KEYS or KEYS[key] is msgspec.Raw:
-        # The label is looked at where labels are joined; of others, only that they are there.
-        return value if key == "label" else INVALID
+        # Label and segment are looked at where they are asked for; of others, that they are there.
+        return value if key in ("label", "segment") else INVALID
     try:
         converted = msgspec.convert(value, KEYS[key])
     except msgspec.ValidationError as error:

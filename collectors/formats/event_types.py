@@ -7,13 +7,14 @@ of the types from then on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
 from collectors.batch import PREDICTION, ColumnKind, Schema
+from collectors.formats.event_vectors import kind_of_array
 from collectors.text import clean_text
 
 #: Unknown names of one level (top or features) that are counted one by one. Past it unknown
@@ -21,6 +22,8 @@ from collectors.text import clean_text
 IGNORED_NAMES_MAX = 100
 #: Elements of a prediction array that become columns.
 ARRAY_COLUMNS_MAX = 16
+#: Values that do not decide on the kind of a column.
+_NOTHING: Sequence[object] = (None, [])
 
 AwareTime: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 Status: TypeAlias = Annotated[int, msgspec.Meta(ge=100, le=999)]
@@ -29,6 +32,7 @@ Role: TypeAlias = Literal["live", "shadow"]
 Span: TypeAlias = Literal["model", "server", "client"]
 _Number: TypeAlias = float | None
 _Category: TypeAlias = str | bool | int | float | None
+_Vector: TypeAlias = list[float] | None
 _Scalar: TypeAlias = str | bool | float | None
 _Prediction: TypeAlias = str | bool | float | dict[str, _Scalar] | list[_Scalar] | None
 
@@ -52,9 +56,11 @@ KEYS: Mapping[str, Any] = {
 
 
 def kind_of(value: object) -> ColumnKind | None:
-    """Kind of column that a first value makes; None for null and for what is no scalar."""
+    """Kind of column that a first value makes; None for null and for what fits none."""
     if isinstance(value, str | bool):
         return "category"
+    if isinstance(value, list):
+        return kind_of_array(value)
     return "number" if isinstance(value, int | float) else None
 
 
@@ -83,6 +89,8 @@ class Vocabulary:
         self.overflow = 0
         self.texts: dict[str | None, str | None] = {}  # strings of few values, one object each
         self.joins_labels = False  # whether what labels join on is handed out, too
+        self.dimensions = dict(schema.dimensions)
+        self.segment_keys: tuple[str, ...] = ()  # keys of segments that are handed out, too
         for name, kind in schema.columns.items():
             if is_prediction(name):
                 self.prediction[name] = kind
@@ -93,7 +101,7 @@ class Vocabulary:
     def schema(self) -> Schema:
         """The columns decoded now."""
         features = {name: kind for name, kind in self.features.items() if kind is not None}
-        return Schema({**features, **self.prediction})
+        return Schema({**features, **self.prediction}, dict(self.dimensions))
 
     def learn(self, event: Mapping[str, Any]) -> bool:
         """Take up the names of one parsed event; True if the types have to be made anew."""
@@ -116,21 +124,27 @@ class Vocabulary:
             self.overflow += 1
         else:
             self.prediction[clean_text(name)] = kind
+            if isinstance(value, list):
+                self.dimensions[name] = len(value)
 
     def _learn_feature(self, name: str, value: object) -> bool:
         if name in self.ignored_features or self.features.get(name) is not None:
             return False
         kind = kind_of(value)
-        if not self.learning or not _is_column_name(name) or (value is not None and kind is None):
+        if (
+            not self.learning
+            or not _is_column_name(name)
+            or (kind is None and value not in _NOTHING)
+        ):
             return _ignore(name, self.ignored_features)
-        if name in self.features:
-            self.features[name] = kind
-            return kind is not None
-        if self._full():
+        if name not in self.features and self._full():
             self.overflow += 1
             return _ignore(name, self.ignored_features)
+        is_new = name not in self.features or kind is not None
         self.features[name] = kind
-        return True
+        if isinstance(value, list):
+            self.dimensions[name] = len(value)
+        return is_new
 
     def _full(self) -> bool:
         return len(self.features) + len(self.prediction) >= self.columns_max
@@ -176,6 +190,8 @@ class EventTypes:
         # A literal, so that another model's event fails to decode and is looked at alone.
         keys["model"] = Literal[model] | None
         keys["features"] = self.features | None
+        if vocabulary.segment_keys:
+            keys["segment"] = Any  # of a wrong shape it is no segment, and the event stands
         keys |= dict.fromkeys(vocabulary.ignored_keys, msgspec.Raw)
         self.keys = list(keys)
         self.event = _struct("Event", keys, strict=len(vocabulary.ignored_keys) < IGNORED_NAMES_MAX)
@@ -188,6 +204,7 @@ class EventTypes:
 _FEATURE_TYPES: Mapping[ColumnKind | None, Any] = {
     "number": _Number,
     "category": _Category,
+    "vector": _Vector,
     None: None,
 }
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from collectors.batch import STATUS_UNKNOWN, LatencyKind, Role
+from collectors.formats.event_vectors import is_long_vector
 
 Half: TypeAlias = Literal["request", "response"]
 
@@ -29,7 +30,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
         The request's id. Rows of a request with several get ``<id>#0``, ``<id>#1`` and so on.
     features
         A mapping of names to values for each row; None where the line holds none. Objects and
-        arrays within become ``<name>.<key>`` and ``<name>.<index>``.
+        arrays within become ``<name>.<key>`` and ``<name>.<index>``, but an array of 128 numbers
+        or more is one vector.
     predictions
         A value for each row: a scalar, an object or an array of scalars.
     labels
@@ -142,7 +144,7 @@ def together(request: Exchange, response: Exchange) -> Exchange:
 
 
 def flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row whose nested values became values of their own.
+    """Return a row whose nested values became values of their own; long vectors stay whole.
 
     Deeper than `LEVELS_MAX`, and past `PARTS_MAX`, they stay as they are: of a wrong type.
 
@@ -161,6 +163,9 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flatten(name: str, value: Any, found: dict[str, Any], levels: int) -> None:  # noqa: ANN401 - JSON
+    if is_long_vector(value):
+        found[name] = [*value]
+        return
     if not isinstance(value, dict | list | tuple) or not levels or len(value) > PARTS_MAX:
         found[name] = value
         return

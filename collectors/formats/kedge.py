@@ -8,7 +8,9 @@ rejected with a reason.
 `label` is read where labels are joined (`KedgeFormat.join_labels`); then a line with an id and a
 label alone is a label that came later, and otherwise one that lacks a key.
 
-What it does not do: read `segment` and `trace_id` (accepted, unused).
+`segment` is read where segments are watched (`KedgeFormat.read_segments`).
+
+What it does not do: read `trace_id` (accepted, unused).
 """
 
 from __future__ import annotations
@@ -91,6 +93,7 @@ class KedgeFormat:
         self._columns_max = columns_max
         self._depth_max = depth_max
         self._joins_labels = False
+        self._segment_keys: tuple[str, ...] = ()
         self._halves = EventHalves(options.join_s, depth_max=depth_max) if options else None
         self._start_from(schema or Schema({}), learning=schema is None)
 
@@ -115,6 +118,11 @@ class KedgeFormat:
     def join_labels(self) -> None:
         """From now on fill `PredictionBatch.joins`, and take lines with a label alone."""
         self._joins_labels = self._vocabulary.joins_labels = True
+
+    def read_segments(self, keys: Sequence[str]) -> None:
+        """From now on fill `PredictionBatch.segments` with the values of these keys."""
+        self._segment_keys = self._vocabulary.segment_keys = tuple(keys)
+        self._types = EventTypes(self._vocabulary, self._model)
 
     def decode(self, lines: bytes) -> Decoded:
         """Make columns of whole lines; blank lines are nothing."""
@@ -147,6 +155,7 @@ class KedgeFormat:
     def _start_from(self, schema: Schema, *, learning: bool) -> None:
         self._vocabulary = Vocabulary(schema, learning=learning, columns_max=self._columns_max)
         self._vocabulary.joins_labels = self._joins_labels
+        self._vocabulary.segment_keys = self._segment_keys
         self._types = EventTypes(self._vocabulary, self._model)
 
     def _decode_block(self, block: bytes, found: _Found) -> None:

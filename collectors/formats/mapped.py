@@ -21,6 +21,7 @@ from collectors.formats.event_line import (
     split_lines,
 )
 from collectors.formats.event_types import Vocabulary
+from collectors.formats.event_vectors import split_known
 from collectors.formats.exchange import Exchange, together
 from collectors.formats.exchange_check import checked
 from collectors.formats.joining import Joiner, Waiting, join_key
@@ -284,6 +285,7 @@ def _feature_columns(
     rows: Sequence[Mapping[str, Any]], vocabulary: Vocabulary
 ) -> dict[str, list[Any]]:
     """Take up the names of rows, and turn them into columns."""
+    rows = [split_known(row, vocabulary.features) for row in rows]
     undecided = None in vocabulary.features.values()
     for row in rows:
         if undecided or not row.keys() <= vocabulary.features.keys():
@@ -293,9 +295,11 @@ def _feature_columns(
         for name in (*vocabulary.features, *vocabulary.ignored_features)
     }
     for name, kind in vocabulary.features.items():
-        if kind == "number" and not set(map(type, columns[name])) <= _NUMBER_TYPES:
+        if kind == "vector" or (
+            kind == "number" and not set(map(type, columns[name])) <= _NUMBER_TYPES
+        ):
             columns[name] = [
-                value if value is None or fits_kind(value, "number") else INVALID
+                value if value is None or fits_kind(value, kind) else INVALID
                 for value in columns[name]
             ]
     return columns

@@ -1,7 +1,8 @@
 """Tensors of the Open Inference Protocol V2, as columns.
 
 The first dimension is the rows. A tensor of ``[n]`` or ``[n, 1]`` is a column of its own name, a
-wider one makes the columns ``<name>.0``, ``<name>.1`` and so on.
+wider one makes the columns ``<name>.0``, ``<name>.1`` and so on, or one of vectors if it is as
+wide as an embedding.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collectors.formats.event_line import Unusable
+from collectors.formats.event_vectors import is_long_vector
 
 #: Columns of one tensor; an image is no table.
 WIDTH_MAX = 10_000
@@ -69,6 +71,8 @@ def _columns(tensor: Mapping[str, Any], names: Sequence[str]) -> dict[str, list[
         raise Unusable("wrong_type")
     if width == 1:
         return {names[0] if len(names) == 1 else name: values}
+    if len(names) != width and is_long_vector(values[:width]):
+        return {name: [values[row : row + width] for row in range(0, len(values), width)]}
     if len(names) != width:
         names = [f"{name}.{i}" for i in range(width)]
     return {column: values[i::width] for i, column in enumerate(names)}

@@ -10,6 +10,7 @@ from monitor.cli.options import config_option
 from monitor.cli.replay import (
     format_option,
     logs_argument,
+    offline_option,
     opened,
     processes_option,
     progress_option,
@@ -30,6 +31,7 @@ from monitor.cli.replay import (
 )
 @format_option
 @processes_option
+@offline_option
 @progress_option
 def command(
     *,
@@ -38,6 +40,7 @@ def command(
     false_alarms: str,
     format_: str | None,
     processes: int | None,
+    offline: bool,
     progress: bool | None,
 ) -> int:
     """Propose thresholds from healthy logs.
@@ -63,7 +66,9 @@ def command(
     if not settings.rules:
         raise click.UsageError(f"{config} has no [[rules]] to find thresholds for")
     healthy = Healthy(settings)
-    with replaying(settings, found, reading, processes, progress) as replay:
+    with replaying(
+        settings, found, reading, processes=processes, offline=offline, progress=progress
+    ) as replay:
         healthy.read(replay.windows())
     tally = replay.tally
     tell(tally)

@@ -17,7 +17,12 @@ from monitor.cli.reference_shelf import shelf_of
 if TYPE_CHECKING:
     from detectors.reference import Reference
     from detectors.season import Season, SeasonKind
+    from monitor.reference_building import Building
     from monitor.reference_tables import Notes
+
+
+#: Segments that are named in a sentence.
+_NAMED = 5
 
 
 @click.group("reference")
@@ -94,6 +99,19 @@ def command() -> None:
     help="Column of a table with its rows' times.  [default: those of prediction events]",
 )
 @click.option(
+    "--segments",
+    metavar="KEYS",
+    multiple=True,
+    help="Keep a reference of each segment too, by these keys of [segments].",
+)
+@click.option(
+    "--max-segments",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Values of one key that have a reference of their own, those that come first.",
+)
+@click.option(
     "--progress/--no-progress",
     default=None,
     help="Show a progress bar.  [default: on a terminal]",
@@ -113,14 +131,17 @@ def build(
     season: SeasonKind | None,
     timezone: str,
     time_column: str,
+    segments: tuple[str, ...],
+    max_segments: int,
     progress: bool | None,
     force: bool,
 ) -> None:
     """Build a reference from tables or prediction logs.
 
     Reads Parquet, CSV with a header line, and JSON lines (prediction events, or flat objects).
-    Numbers are compared as numbers, strings and booleans as categories. A table of features needs
-    a column "prediction" for the model's answers.
+    Rows whose request failed are left out, as in windows. Numbers are compared as numbers, strings
+    and booleans as categories. A table of features needs a column "prediction" for the model's
+    answers.
 
     With --model it becomes an artifact of that version, and `kedge run` with [reference]
     from = "registry" fetches it when the version is seen.
@@ -137,9 +158,7 @@ def build(
       kedge reference build --from training.parquet --model models:/flight-delay/7
       kedge reference build --from logs/*.jsonl --out reference.kedge --season hour-of-week
     """  # noqa: D301 - \b is click's mark
-    from monitor.cli.reference_view import varying  # noqa: PLC0415 - not to print help
-    from monitor.reference_building import Building, build_reference  # noqa: PLC0415 - the same
-    from monitor.reference_tables import Notes  # noqa: PLC0415 - the same
+    from monitor.reference_building import Building  # noqa: PLC0415 - not to print help
 
     paths = [*first, *more]
     wanted = [name for part in columns for name in part.split(",") if name]
@@ -148,21 +167,33 @@ def build(
     if out is not None:
         refuse_existing(out, force=force)
     shelf = None if model is None else shelf_of(model, tracking_uri, force=force)
-    notes = Notes()
-    with _progress(paths, shown=sys.stderr.isatty() if progress is None else progress) as advance:
-        building = Building(
-            paths,
-            wanted,
-            points_max,
-            in_order=not any_order,
-            season=season,
-            zone=timezone,
-            time_column=time_column,
-            label=label,
-        )
-        reference = build_reference(building, notes, advance)
-    from detectors.reference_file import dump  # noqa: PLC0415 - it brings in numpy
+    building = Building(
+        paths,
+        wanted,
+        points_max,
+        in_order=not any_order,
+        season=season,
+        zone=timezone,
+        time_column=time_column,
+        label=label,
+        segments=[key for part in segments for key in part.split(",") if key],
+        segments_max=max_segments,
+    )
+    _build(building, out, shelf, shown=sys.stderr.isatty() if progress is None else progress)
 
+
+def _build(
+    building: Building, out: Path | None, shelf: Callable[[bytes], str] | None, *, shown: bool
+) -> None:
+    """Build a reference, put it where it belongs, and tell what it is like."""
+    from detectors.reference_file import dump  # noqa: PLC0415 - it brings in numpy
+    from monitor.cli.reference_view import varying  # noqa: PLC0415 - not to print help
+    from monitor.reference_building import build_reference  # noqa: PLC0415 - the same
+    from monitor.reference_tables import Notes  # noqa: PLC0415 - the same
+
+    notes = Notes()
+    with _progress(building.paths, shown=shown) as advance:
+        reference = build_reference(building, notes, advance)
     data = dump(reference)
     _tell(notes)
     if out is not None:
@@ -170,6 +201,8 @@ def build(
         click.echo(f"wrote {out}: {reference.rows:,} rows, {_columns(reference)}")
     if shelf is not None:
         click.echo(f"stored {shelf(data)}: {reference.rows:,} rows, {_columns(reference)}")
+    if reference.segments:
+        click.echo(f"{len(reference.segments)} segments have a reference of their own", err=True)
     if reference.season is not None:
         click.echo(_season(reference.season), err=True)
     if names := varying(reference):
@@ -199,8 +232,16 @@ def _tell(notes: Notes) -> None:
         click.echo(f"left out column {name}: a prediction log holds no {kind}", err=True)
     for reason, lines in notes.rejected.items():
         click.echo(f"left out {lines:,} lines: {reason}", err=True)
+    if notes.failed:
+        click.echo(f"left out {notes.failed:,} rows: their requests failed", err=True)
     if notes.shadow:
         click.echo(f"left out {notes.shadow:,} rows: answers of a shadow", err=True)
+    if notes.small_segments:
+        names = ", ".join(notes.small_segments[:_NAMED])
+        more = " and others" if len(notes.small_segments) > _NAMED else ""
+        click.echo(f"too few rows for a reference of {names}{more}", err=True)
+    if notes.folded:
+        click.echo(f"{notes.folded:,} rows are of segments past --max-segments", err=True)
 
 
 def _season(season: Season) -> str:
@@ -215,8 +256,10 @@ def _season(season: Season) -> str:
 
 def _columns(reference: Reference) -> str:
     kinds = [profile.kind for profile in reference.columns.values()]
-    numbers = kinds.count("number")
-    return f"{len(kinds)} columns ({numbers} of numbers, {len(kinds) - numbers} of categories)"
+    found = [f"{kinds.count('number')} of numbers", f"{kinds.count('category')} of categories"]
+    if "vector" in kinds:
+        found.append(f"{kinds.count('vector')} of vectors")
+    return f"{len(kinds)} columns ({', '.join(found)})"
 
 
 @command.command("show")

@@ -6,11 +6,12 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from detectors.dispersion import design_effect
-from detectors.profile import CategoryProfile, NumberProfile, Profile
+from detectors.profile import CategoryProfile, NumberProfile, Profile, ScalarProfile, VectorProfile
 from monitor.cli.screen import texts
 from monitor.references import season_of
 
@@ -34,17 +35,27 @@ def as_data(reference: Reference) -> dict[str, Any]:
         "origin": reference.origin,
         "digest": reference.digest,
         "season": season_of(reference),
+        "segments": {name: one.rows for name, one in reference.segments.items()},
         "columns": {name: _profile(profile) for name, profile in reference.columns.items()},
         "correlations": _correlations(reference),
     }
 
 
 def as_tables(reference: Reference) -> list[Table]:
-    """Return a table of the columns of numbers, and one of the columns of categories."""
+    """Return a table of the columns of each kind, where there are any."""
     numbers = _table("numbers", "min", "25 %", "median", "75 %", "max", "design effect", "kept")
     categories = _table("categories", "most frequent", "design effect", "kept")
     categories.columns[-3].justify = "left"
+    vectors = Table(box=SIMPLE_HEAD, pad_edge=False)
+    vectors.add_column("vectors", overflow="fold")
+    for heading in ("missing", "dimensions", "spread", "kept", "sampled"):
+        vectors.add_column(heading, justify="right", overflow="fold")
     for name, profile in reference.columns.items():
+        if isinstance(profile, VectorProfile):
+            sizes = (f"{size:,}" for size in (profile.axes.kept, len(profile.sample)))
+            dimensions, spread = f"{profile.axes.dimensions:,}", f"{_spread(profile):.5g}"
+            vectors.add_row(*texts(name, _missing(profile), dimensions, spread, *sizes))
+            continue
         common = (name, _missing(profile), f"{_distinct(profile):,}")
         if isinstance(profile, NumberProfile):
             five = (f"{value:.5g}" for value in _five(profile))
@@ -52,7 +63,7 @@ def as_tables(reference: Reference) -> list[Table]:
         else:
             top = ", ".join(f"{value} ({count:,})" for value, count in _top(profile).items())
             categories.add_row(*texts(*common, top, _effect(profile), _kept(profile)))
-    return [table for table in (numbers, categories) if table.row_count]
+    return [table for table in (numbers, categories, vectors) if table.row_count]
 
 
 def varying(reference: Reference) -> str:
@@ -101,11 +112,21 @@ def _missing(profile: Profile) -> str:
 
 
 def _profile(profile: Profile) -> dict[str, Any]:
-    common = {
+    common: dict[str, Any] = {
         "kind": profile.kind,
         "rows": profile.rows,
         "missing": profile.missing,
         "invalid": profile.invalid,
+    }
+    if isinstance(profile, VectorProfile):
+        return {
+            **common,
+            "dimensions": profile.axes.dimensions,
+            "spread": _spread(profile),
+            "kept": profile.axes.kept,
+            "sampled": len(profile.sample),
+        }
+    common |= {
         "distinct": _distinct(profile),
         "design_effect": _effects(profile),
     }
@@ -143,11 +164,16 @@ def _top(profile: CategoryProfile) -> dict[str, int]:
     return dict(zip(profile.values[:TOP_VALUES], map(int, profile.counts), strict=False))
 
 
-def _distinct(profile: Profile) -> int:
+def _spread(profile: VectorProfile) -> float:
+    """Root of the mean square of the distances from the mean, in units of the column."""
+    return float(np.sqrt(np.trace(profile.covariance))) * profile.axes.step
+
+
+def _distinct(profile: ScalarProfile) -> int:
     return int(profile.counts.size)
 
 
-def _kept(profile: Profile) -> str:
+def _kept(profile: ScalarProfile) -> str:
     if isinstance(profile, CategoryProfile):
         return f"all but {profile.other:,} rows" if profile.other else "exact"
     return f"thinned, {profile.rank_error:.1g}" if profile.rank_error else "exact"

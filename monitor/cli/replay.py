@@ -35,6 +35,11 @@ processes_option = click.option(
     default=None,
     help="Processes that decode.  [default: one for every core]",
 )
+offline_option = click.option(
+    "--offline",
+    is_flag=True,
+    help='With [reference] from = "registry": use the copies that are kept, ask no registry.',
+)
 progress_option = click.option(
     "--progress/--no-progress",
     default=None,
@@ -47,6 +52,7 @@ progress_option = click.option(
 @logs_argument
 @format_option
 @processes_option
+@offline_option
 @progress_option
 @json_option
 @click.option("--fail-on-breach", is_flag=True, help="Exit with 3 if a rule fired.")
@@ -56,16 +62,17 @@ def command(
     logs: tuple[str, ...],
     format_: str | None,
     processes: int | None,
+    offline: bool,
     progress: bool | None,
     as_json: bool,
     fail_on_breach: bool,
 ) -> int:
     """Show what old logs would have set off.
 
-    Runs the windows, detectors and rules of FILE over old logs, and acts on nothing: it touches
-    neither the store nor the registry. Logs are JSON lines in any format that Kedge reads, CSV
-    or Parquet, plain or compressed (gzip, Zstandard). Several are read in the order of their
-    first events, those of the same hours side by side.
+    Runs the windows, detectors and rules of FILE over old logs, and acts on nothing: it leaves
+    the store alone, and asks the registry for references only. Logs are JSON lines in any format
+    that Kedge reads, CSV or Parquet, plain or compressed (gzip, Zstandard). Several are read in
+    the order of their first events, those of the same hours side by side.
 
     \b
     Examples:
@@ -75,7 +82,9 @@ def command(
     from monitor.cli.replay_view import Findings, printed_json  # noqa: PLC0415 - not to print help
 
     settings, found, reading = opened(config, logs, format_)
-    with replaying(settings, found, reading, processes, progress) as replay:
+    with replaying(
+        settings, found, reading, processes=processes, offline=offline, progress=progress
+    ) as replay:
         findings = Findings()
         if as_json:
             printed_json(replay.windows(), findings)
@@ -120,15 +129,34 @@ def replaying(
     settings: Settings,
     logs: Sequence[OldLog],
     reading: Reading,
+    *,
     processes: int | None,
-    progress: bool | None,  # noqa: FBT001 - the option as it was given
+    offline: bool,
+    progress: bool | None,
 ) -> Iterator[Replay]:
-    """Make a replay, and show how far it has come while it is read."""
+    """Make a replay, and show how far it has come while it is read.
+
+    Raises
+    ------
+    click.ClickException
+        The registry has references, and does not answer.
+    """
     from monitor.replay import Replay  # noqa: PLC0415 - not to print help
+    from monitor.replay_references import ReferencesUnavailableError  # noqa: PLC0415 - the same
 
     shown = sys.stderr.isatty() if progress is None else progress
-    with _bar(logs, shown=shown) as advance:
-        yield Replay(settings, logs, reading=reading, processes=processes, progress=advance)
+    try:
+        with _bar(logs, shown=shown) as advance:
+            yield Replay(
+                settings,
+                logs,
+                reading=reading,
+                processes=processes,
+                offline=offline,
+                progress=advance,
+            )
+    except ReferencesUnavailableError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @contextlib.contextmanager
@@ -159,5 +187,7 @@ def tell(tally: Tally) -> None:
         click.echo(f"left out {lines:,} lines: {reason}", err=True)
     if tally.late:
         click.echo(f"left out {tally.late:,} events: late, their windows were closed", err=True)
+    for note in tally.references.values():
+        click.echo(f"kedge: {note}", err=True)
     for fault in tally.faults:
         click.echo(f"kedge: {fault}", err=True)

@@ -30,7 +30,7 @@ class Findings:
 
     def __init__(self) -> None:
         self.fired: list[dict[str, Any]] = []
-        self._open: dict[tuple[str, str], dict[str, Any]] = {}
+        self._open: dict[tuple[str, str, str], dict[str, Any]] = {}
         self._windows = 0
         self._verdicts: Counter[tuple[str, str]] = Counter()
         self._begins, self._ends = float("inf"), -float("inf")
@@ -53,7 +53,7 @@ class Findings:
             self._hear(incident)
 
     def _hear(self, incident: Mapping[str, Any]) -> None:
-        key = (incident["rule"], incident["version"])
+        key = (incident["rule"], incident["version"], incident["segment"])
         if incident["kind"] == "confirmed":
             self._open[key] = _fired(incident)
             self.fired.append(self._open[key])
@@ -108,6 +108,7 @@ def _window(one: Replayed) -> dict[str, Any]:
     return {
         "start": rfc3339(one.window["begins"]),
         "end": rfc3339(one.window["ends"]),
+        "segment": one.window["segment"] or None,
         "events": one.window["events"],
         "measurements": list(_measurements(one)),
         "rules": [{"rule": rule, "verdict": verdict} for rule, verdict in one.verdicts.items()],
@@ -130,6 +131,7 @@ def _fired(incident: Mapping[str, Any]) -> dict[str, Any]:
         "rule": incident["rule"],
         "model": incident["model"],
         "version": incident["version"],
+        "segment": incident["segment"] or None,
         **{key: value for key, value in evidence.items() if key not in times},
         **{name: rfc3339(evidence[key]) for key, name in times.items() if key in evidence},
     }
@@ -145,10 +147,14 @@ def _fired_table(fired: Sequence[Mapping[str, Any]]) -> Table:
         )
         cleared = one["cleared"] and one["cleared"][:19].replace("T", " ")
         table.add_row(
-            *texts(one["at"][:19].replace("T", " "), cleared or "-", one["rule"], one["version"]),
+            *texts(one["at"][:19].replace("T", " "), cleared or "-", one["rule"], _of(one)),
             *texts(one.get("column"), bounds, _figure(one.get("threshold"))),
         )
     return table
+
+
+def _of(fired: Mapping[str, Any]) -> str:
+    return f"{fired['version']}, {fired['segment']}" if fired["segment"] else str(fired["version"])
 
 
 def _table(*headings: str, right: int = 0) -> Table:

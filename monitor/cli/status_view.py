@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.cli.screen import texts
+from monitor.incidents import told_cause
 
 #: Colours only repeat what the word says.
 _STYLES: Final = {"ok": "green", "suspect": "yellow", "breach": "bold red", "unknown": "dim"}
@@ -27,27 +28,57 @@ def headlines(status: Mapping[str, Any]) -> Iterator[str]:
     yield f"rollback: {status['rollback']['state']}, mode {status['rollback']['mode']}"
     for hold in status.get("holds", []):
         until, reason = hold.get("until", "further notice"), hold.get("reason", "no reason given")
-        yield f"held until {until}: {reason}"
+        yield f"held until {until}: {reason}{_by(hold)}"
+    for one in status["rollback"].get("versions", []):
+        if one.get("quarantined_until"):
+            yield (
+                f"version {one['version']} in quarantine until {one['quarantined_until']}: "
+                f"{one.get('reason') or 'no reason given'}{_by(one)}"
+            )
+        elif one.get("blessed_at"):
+            why = f": {one['reason']}" if one.get("reason") else ""
+            yield f"version {one['version']} blessed {one['blessed_at']}{why}{_by(one)}"
+    for rule in status["rules"]:
+        if rule.get("cause"):
+            yield f"{rule['name']}: {told_cause(rule['cause'])}"
+
+
+def _by(said: Mapping[str, Any]) -> str:
+    return f" ({said['by']})" if said.get("by") else ""
 
 
 def tables(status: Mapping[str, Any]) -> Iterator[Table]:
     """Return the tables that have rows: versions, rules, rollbacks."""
     filled = (
-        _versions(status["versions"]),
+        _versions(status["versions"], status["rollback"].get("versions", [])),
         _rules(status["rules"]),
         _rollbacks(status.get("rollbacks", [])),
     )
     yield from (table for table in filled if table.row_count)
 
 
-def _versions(versions: list[Mapping[str, Any]]) -> Table:
-    table = _table("version", "events", "last window", "reference", right=("events",))
+def _versions(versions: list[Mapping[str, Any]], marks: list[Mapping[str, Any]]) -> Table:
+    history = {one["version"]: one for one in marks}
+    table = _table(
+        *("version", "events", "last window", "healthy windows", "reference"), right=("events",)
+    )
     for one in versions:
         reference = _reference(one.get("reference"))
         table.add_row(
-            *texts(one["version"], f"{one['events']:,}", one["last_window_end"], reference)
+            *texts(one["version"], f"{one['events']:,}", one["last_window_end"]),
+            *texts(_history(history.get(one["version"])), reference),
         )
     return table
+
+
+def _history(history: Mapping[str, Any] | None) -> str:
+    """Say how a version did by the rules that roll back."""
+    if history is None:
+        return "-"
+    if history["healthy_windows"]:
+        return f"{history['healthy_windows']:,}, last {history['healthy_at']}"
+    breached = history.get("breached_at")
+    return "0" if breached is None else f"0, in breach {breached}"
 
 
 def _reference(reference: Mapping[str, Any] | None) -> str:
@@ -55,9 +86,10 @@ def _reference(reference: Mapping[str, Any] | None) -> str:
         return "-"
     if reference["state"] != "ready":
         return f"none: {reference['why']}" if reference["why"] else "none"
+    making = f"; its own: {reference['making']}" if reference.get("making") else ""
     return (
         f"{reference['rows']:,} rows of {reference['origin']}, "
-        f"{reference['created']}, {reference['digest']}"
+        f"{reference['created']}, {reference['digest']}{making}"
     )
 
 
@@ -68,6 +100,7 @@ def _rules(rules: list[Mapping[str, Any]]) -> Table:
     )
     for one in rules:
         column = f" of {one['column']}" if one["column"] else ""
+        column += f" in {one['segment']}" if one.get("segment") else ""
         bounds = f"{_figure(one['value'])} [{_figure(one['low'])}, {_figure(one['high'])}]"
         name, since, *rest = texts(
             *(one["name"], one["since"], f"{one['metric']}{column}", bounds),

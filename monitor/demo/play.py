@@ -294,7 +294,7 @@ def order_of(phase: str, rollback: Rollback) -> tuple[float, int]:
 def tell_phase(phase: str, rollback: Rollback) -> str:
     """Return what a phase of a rollback means, with what is known of it."""
     meanings = {
-        "confirmed": rollback.reason,
+        "confirmed": "\n".join(filter(None, (rollback.reason, rollback.cause))),
         "gated": "\n".join(["every gate passed", *rollback.gates]),
         "intended": f"version {rollback.from_version} -> {rollback.to_version}, written to the "
         f"journal as {rollback.id}",

@@ -9,6 +9,7 @@ from typing import Any, Final
 import aiohttp
 
 from monitor.demo.processes import DemoError
+from monitor.incidents import told_cause
 
 CALL_TIMEOUT_S: Final = 5.0
 #: Measurements that one poll asks for: far more than arrive between two polls.
@@ -59,6 +60,8 @@ class Rollback:
         Phase to the time when it was entered, seconds since the epoch.
     steps
         Step to its state and detail.
+    cause
+        Where the breach is likely to come from, in words.
     """
 
     id: str
@@ -68,6 +71,7 @@ class Rollback:
     reason: str
     detail: str
     timings: Mapping[str, float] = field(default_factory=dict)
+    cause: str = ""
     gates: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
 
@@ -140,6 +144,7 @@ def rollback_of(record: Mapping[str, Any]) -> Rollback:
         reason=record["reason"],
         detail=record.get("detail") or "",
         timings=record["timings"],
+        cause=told_cause(record["evidence"]["cause"]) if record["evidence"].get("cause") else "",
         gates=tuple(
             f"{gate['gate']}: {'passed' if gate['passed'] else 'refused'} ({gate['detail']})"
             for gate in record["gates"]

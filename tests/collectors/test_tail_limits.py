@@ -61,7 +61,7 @@ def test_two_thousand_files_are_read_with_256_descriptors(tmp_path: Path) -> Non
     reader.stdin.write(f"{3 * FILES}\n")
     reader.stdin.close()
     second = reader.stdout.readline().split()
-    reader.wait(30)
+    reader.wait(60)
     reader.stdout.close()
 
     for expected, (lines, most, busy, lag, unreadable) in (

@@ -70,7 +70,7 @@ def test_each_line_of_another_process_is_read_once_over_rotations_and_restarts(
             tail.close()
             tail = Tail(settings)
             tail.restore(positions)
-    writer.wait(10)
+    writer.wait(60)
     tail.close()
 
     assert len(list(tmp_path.iterdir())) > 5

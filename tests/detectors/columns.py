@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from collectors.batch import CategoryColumn, Column, Floats, NumberColumn, Schema
+from collectors.batch import CategoryColumn, Column, Floats, NumberColumn, Schema, VectorColumn
 from detectors.kinds import COLUMN_METRICS, measure
 from detectors.pane import Pane
 from tests.detectors.batches import batch_of, reference_of
@@ -21,7 +21,9 @@ Values: TypeAlias = "Floats | Sequence[str | None]"
 
 
 def column_of(values: Values) -> Column:
-    return NumberColumn(values) if isinstance(values, np.ndarray) else CategoryColumn(values)
+    if isinstance(values, np.ndarray):
+        return NumberColumn(values) if values.ndim == 1 else VectorColumn(values)
+    return CategoryColumn(values)
 
 
 def reference_to(values: Values) -> Reference:

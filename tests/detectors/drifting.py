@@ -47,7 +47,7 @@ def window_of(
     rows = max((len(column.values) for column in columns.values()), default=0)
     if rows:
         pane.add(batch_of([begins] * rows, columns))
-    found = measure(pane, reference, seconds=LENGTH_S, confidence=0.99)
+    found = measure(pane, reference, seconds=LENGTH_S, confidence=0.99, metrics=("ks",))
     return DriftWindow(pane.columns, pane.events, begins, found)
 
 

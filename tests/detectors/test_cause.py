@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,8 +63,8 @@ def test_the_columns_that_drifted_most_come_first_with_their_share() -> None:
 
     cause = cause_of(known)
 
-    assert [column for column, _ in cause.columns] == ["fare", "city"]
-    assert [share for _, share in cause.columns] == pytest.approx([0.75, 0.25])
+    assert [one.column for one in cause.columns] == ["fare", "city"]
+    assert [one.share for one in cause.columns] == pytest.approx([0.75, 0.25])
     assert "fare, city drifted" in cause.because
 
 
@@ -70,6 +72,27 @@ def test_a_fault_of_a_column_is_told_in_its_own_words() -> None:
     cause = cause_of(Circumstances("prediction", [BROKEN], "breach", windows_before=90))
 
     assert "tenure: missing in 22 % of the rows, 10 % before" in cause.because
+    assert [one.fault for one in cause.columns] == [BROKEN.fault]
+
+
+def test_a_broken_column_that_the_prediction_does_not_depend_on_breaks_nothing() -> None:
+    broken = InputDrift("row_number", "ok", 0.0, importance=0.001, fault="constant")
+
+    cause = cause_of(Circumstances("prediction", [STABLE, broken], "breach", windows_before=0))
+
+    assert cause.origin == "model"
+
+
+def test_many_small_drifts_that_explain_the_shift_together_are_the_world() -> None:
+    known = Circumstances("prediction", [STABLE], "breach", explained=0.8, windows_before=0)
+
+    assert cause_of(known).origin == "world"
+
+
+def test_a_slow_version_is_not_blamed_before_the_others_were_looked_at() -> None:
+    known = Circumstances("service", [STABLE], elsewhere="unknown", windows_before=0)
+
+    assert cause_of(known).origin == "unknown"
 
 
 VERDICTS = st.sampled_from(["ok", "breach", "unknown"])
@@ -98,7 +121,15 @@ def test_every_answer_has_a_reason_and_its_shares_add_up(known: Circumstances) -
     cause: Cause = cause_of(known)
 
     assert cause.because
-    assert not cause.columns or sum(share for _, share in cause.columns) == pytest.approx(1)
+    shares = [one.share for one in cause.columns if one.verdict == "breach"]
+    assert not shares or sum(shares) == pytest.approx(1)
+
+
+@given(CIRCUMSTANCES)
+def test_a_cause_survives_being_written_and_read(known: Circumstances) -> None:
+    cause = cause_of(known)
+
+    assert Cause.from_json(json.loads(json.dumps(cause.to_json()))) == cause
 
 
 @given(CIRCUMSTANCES)

@@ -7,15 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.batch import CategoryColumn, NumberColumn
-from detectors.coarse_bins import BINS_MAX, coarse_bins
+from detectors.coarse_bins import BINS_MAX, CoarseBins, coarse_bins
 from detectors.column_counts import add_column, counts_of
+from detectors.profile import VectorProfile
+from detectors.reference import Reference
 from tests.detectors.batches import NAMES, NUMBERS, reference_of
+
+
+def bins_of(reference: Reference, name: str) -> CoarseBins:
+    profile = reference.columns[name]
+    assert not isinstance(profile, VectorProfile)
+    return coarse_bins(profile)
 
 
 @given(st.lists(NUMBERS, min_size=1), st.lists(NUMBERS))
 def test_every_number_is_in_one_of_few_bins(before: list[float], after: list[float]) -> None:
     reference = reference_of({"x": NumberColumn(np.array(before))})
-    bins = coarse_bins(reference.columns["x"])
+    bins = bins_of(reference, "x")
     counts = counts_of(reference, "x")
     add_column(counts, NumberColumn(np.array(after, np.float64)))
 
@@ -31,7 +39,7 @@ def test_every_number_is_in_one_of_few_bins(before: list[float], after: list[flo
 @given(st.lists(NUMBERS, min_size=1))
 def test_the_reference_counted_like_a_window_gives_its_own_rows(before: list[float]) -> None:
     reference = reference_of({"x": NumberColumn(np.array(before))})
-    bins = coarse_bins(reference.columns["x"])
+    bins = bins_of(reference, "x")
     counts = counts_of(reference, "x")
     add_column(counts, NumberColumn(np.array(before)))
 
@@ -43,7 +51,7 @@ def test_every_category_is_in_one_of_few_bins(
     before: list[str | None], after: list[str | None]
 ) -> None:
     reference = reference_of({"c": CategoryColumn(before)})
-    bins = coarse_bins(reference.columns["c"])
+    bins = bins_of(reference, "c")
     counts = counts_of(reference, "c")
     add_column(counts, CategoryColumn(after))
 
@@ -61,7 +69,7 @@ def test_a_frequent_value_has_a_bin_of_its_own() -> None:
     counts = counts_of(reference, "x")
     add_column(counts, NumberColumn(np.array([0.0, -1e-9, 1e-9])))
 
-    bins = coarse_bins(reference.columns["x"])
+    bins = bins_of(reference, "x")
 
     assert 700 in bins.reference.tolist()
     assert sorted(bins.count(counts).tolist())[-3:] == [1, 1, 1]
@@ -70,7 +78,7 @@ def test_a_frequent_value_has_a_bin_of_its_own() -> None:
 def test_many_even_numbers_are_cut_at_quantiles() -> None:
     reference = reference_of({"x": NumberColumn(np.arange(8_000.0))})
 
-    bins = coarse_bins(reference.columns["x"])
+    bins = bins_of(reference, "x")
 
     assert bins.reference.tolist() == [1_000] * 8 + [0]
 
@@ -80,4 +88,4 @@ def test_counts_of_another_kind_are_no_rows() -> None:
     other = counts_of(None, "x")
     add_column(other, NumberColumn(np.arange(10.0)))
 
-    assert coarse_bins(reference.columns["x"]).count(other).sum() == 0
+    assert bins_of(reference, "x").count(other).sum() == 0

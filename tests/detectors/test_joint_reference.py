@@ -108,6 +108,19 @@ def test_of_rows_in_no_order_correlations_are_learned_and_not_how_they_vary() ->
     assert np.abs(np.tanh(joint.centers)).max() > 0.5
 
 
+def test_where_correlations_are_not_asked_for_none_are_learned_after_a_restart_either() -> None:
+    builder = ReferenceBuilder(joint=False)
+    builder.add(STREAM)
+
+    after = ReferenceBuilder.decode(builder.encode())
+    after.add(STREAM)
+
+    assert after.build(0.0, "test").joint is None
+    assert as_bytes(builder.build(0.0, "test")) == as_bytes(
+        replace(reference_of(STREAM), joint=None)
+    )
+
+
 @pytest.mark.parametrize("columns", [0, 1])
 def test_fewer_than_two_number_columns_have_no_correlations(columns: int) -> None:
     names = ("score", "plan")[:1] if columns else ("plan",)

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectors.batch import CategoryColumn, Column, NumberColumn, PredictionBatch, Schema
+from collectors.batch import (
+    CategoryColumn,
+    Column,
+    NumberColumn,
+    PredictionBatch,
+    Schema,
+    VectorColumn,
+)
 from detectors.estimators import ESTIMATED_METRICS
 from detectors.kinds import (
     COLUMN_DEFAULTS,
@@ -22,6 +29,7 @@ from detectors.kinds import (
     measure,
 )
 from detectors.measurement import Measurement
+from detectors.paired_comparison import SHADOW_METRICS
 from detectors.pane import Pane
 from detectors.performance import PERFORMANCE_METRICS
 from detectors.rate import rate
@@ -36,6 +44,7 @@ REFERENCE = reference_of(
     {
         "x": NumberColumn(np.arange(1_000.0)),
         "c": CategoryColumn(["a"] * 600 + ["b"] * 400),
+        "v": VectorColumn(np.arange(2_000.0).reshape(1_000, 2)),
     }
 )
 
@@ -57,6 +66,7 @@ def test_each_metric_is_measured_where_it_applies() -> None:
     values: dict[str, Column] = {
         "x": NumberColumn(np.arange(100.0)),
         "c": CategoryColumn(["a"] * 100),
+        "v": VectorColumn(np.arange(200.0).reshape(100, 2)),
         "unknown": NumberColumn(np.arange(100.0)),
     }
 
@@ -64,7 +74,7 @@ def test_each_metric_is_measured_where_it_applies() -> None:
 
     by_column = {
         column: {metric for metric, of in found if of == column}
-        for column in ("x", "c", "unknown", None)
+        for column in ("x", "c", "v", "unknown", None)
     }
     assert by_column == {
         "x": {
@@ -76,6 +86,7 @@ def test_each_metric_is_measured_where_it_applies() -> None:
             *("psi", "js", "hellinger", "constant", "cardinality", "missing_ratio"),
             *("chi2", "linf", "new_category_ratio", "invalid_ratio"),
         },
+        "v": {"mean_distance", "mmd", "missing_ratio", "invalid_ratio"},
         "unknown": {"missing_ratio", "invalid_ratio"},
         None: {
             "events",
@@ -88,6 +99,7 @@ def test_each_metric_is_measured_where_it_applies() -> None:
         },
     }
     others = {DRIFT, *JOINT_METRICS, *ESTIMATED_METRICS, *PERFORMANCE_METRICS, *SAMPLED_METRICS}
+    others |= SHADOW_METRICS
     assert set().union(*by_column.values()) == METRICS - others
     assert COUNT_METRICS < METRICS
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 
 def profile_of(column: Column) -> NumberProfile | CategoryProfile:
-    return reference_of({"x": column}).columns["x"]
+    profile = reference_of({"x": column}).columns["x"]
+    assert isinstance(profile, NumberProfile | CategoryProfile)
+    return profile
 
 
 def estimated(

@@ -201,6 +201,13 @@ def forged(body: object, version: int = 1) -> bytes:
     return struct.pack("<8sI32s", b"KEDGEREF", version, hashlib.sha256(packed).digest()) + packed
 
 
+def vector(step: float = 1.0, sums: int = 2, products: int = 4, rows: int = 3) -> list[object]:
+    """Two numbers a row, at most one row sampled."""
+    center = ["f8", np.zeros(2).tobytes()]
+    sample = np.zeros((1, 2), np.int16).tobytes()
+    return ["vector", center, step, rows, bytes(8 * sums), bytes(8 * products), sample, 0, 0]
+
+
 def number(points: list[float], counts: list[int]) -> list[object]:
     return [
         "number",
@@ -224,6 +231,10 @@ def number(points: list[float], counts: list[int]) -> list[object]:
         (["category", ["a", "a"], ["u1", b"\x01\x01"], 0, 0, 0], "distinct"),
         (["category", ["a"], ["u1", b"\x01"], -1, 0, 0], "negative"),
         (["embedding"], "cannot be read"),
+        (vector(step=float("inf")), "axes"),
+        (vector(sums=1), "cut off"),
+        (vector(products=3), "cut off"),
+        (vector(rows=0), "does not fit its rows"),
     ],
     ids=[
         "unsorted points",
@@ -235,6 +246,10 @@ def number(points: list[float], counts: list[int]) -> list[object]:
         "repeated value",
         "negative other",
         "unknown kind",
+        "vectors without a step",
+        "too few sums",
+        "too few products",
+        "a sample of no rows",
     ],
 )
 def test_inconsistent_files_are_refused(column: list[object], message: str) -> None:
@@ -245,8 +260,8 @@ def test_inconsistent_files_are_refused(column: list[object], message: str) -> N
 
 
 def test_a_file_of_a_later_version_says_so() -> None:
-    with pytest.raises(ReferenceError, match="version 3, this program reads up to 2"):
-        reference_file.load(forged({}, version=3))
+    with pytest.raises(ReferenceError, match="version 4, this program reads up to 3"):
+        reference_file.load(forged({}, version=4))
 
 
 def test_another_file_is_refused_with_what_to_do() -> None:

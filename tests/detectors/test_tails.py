@@ -14,6 +14,7 @@ from detectors.tails import (
     beta_quantile,
     chi_square_above,
     chi_square_below,
+    chi_square_quantile,
     gamma_quantile,
     kolmogorov_above,
     kolmogorov_quantile,
@@ -43,6 +44,13 @@ def test_a_quantile_of_a_gamma_variable_is_that_of_scipy(a: float, p: float) -> 
     found = gamma_quantile(a, p)
 
     assert found == pytest.approx(float(special.gammaincinv(a, p)), rel=1e-10)
+
+
+@given(shapes, st.one_of(st.floats(1e-12, 1e-6), probabilities))
+def test_a_rare_value_of_chi_square_is_that_of_scipy(a: float, above: float) -> None:
+    found = chi_square_quantile(2 * a, above)
+
+    assert found == pytest.approx(float(special.chdtri(2 * a, above)), rel=1e-10)
 
 
 @given(st.one_of(st.integers(1, 10**6), st.floats(1.0, 1e6)), probabilities)
@@ -158,6 +166,52 @@ latency = LatencyHistogram()
 latency.add(np.array([1.0, 2.0]))
 latency.quantile(0.5, confidence=0.95)
 print([name for name in sys.modules if name.startswith("scipy")])
+"""
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_nothing_that_is_made_of_a_reference_loads_scipy() -> None:
+    program = """
+import sys
+import numpy as np
+import monitor.composition, monitor.loop
+from collectors.batch import CategoryColumn, NumberColumn, PredictionBatch, Schema
+from detectors.kinds import COLUMN_DEFAULTS, measure
+from detectors.pane import Pane
+from detectors.reference import ReferenceBuilder
+from detectors.reference_file import dump, load
+from detectors.season_builder import SeasonBuilder, SeasonResiduals
+
+random = np.random.default_rng(1)
+
+def columns(rows):
+    names = random.choice(["a", "b", "c"], rows).tolist()
+    numbers = {name: NumberColumn(random.normal(size=rows)) for name in "xy"}
+    return {**numbers, "few": NumberColumn(np.round(random.normal(size=rows))),
+            "kind": CategoryColumn(names)}
+
+builder, rows = ReferenceBuilder(), columns(20_000)
+builder.add(rows)
+whole = builder.build(0.0, "test")
+slots = np.arange(20_000) // 1_000 % 24
+counted = SeasonBuilder(whole, "hour-of-day", "UTC")
+counted.add(slots, rows)
+SeasonResiduals(counted.season()).add(slots, rows)
+reference = load(dump(whole))
+now = columns(2_000)
+batch = PredictionBatch("m", "1", "live", "model", np.zeros(2_000), np.ones(2_000),
+                        np.full(2_000, 200), np.ones(2_000), now)
+pane = Pane(reference, Schema({}))
+pane.add(batch)
+metrics = (*COLUMN_DEFAULTS, "js", "hellinger")
+found = measure(pane, reference, seconds=60.0, confidence=0.99, metrics=metrics)
+assert reference.columns["x"].dispersion and reference.joint and len(found) > 10
+print([name for name in sys.modules if name.startswith(("scipy", "numpy.ma."))])
 """
 
     loaded = subprocess.run(

@@ -386,6 +386,26 @@ def test_a_version_too_many_evicts_the_one_idle_for_longest() -> None:
     assert windows.evicted_versions == 1
 
 
+def test_a_restart_keeps_to_the_number_of_versions_that_is_asked_for_then() -> None:
+    before = Windows(TUMBLING, "m", versions_max=3)
+    for number, version in enumerate(["a", "b", "c"]):
+        before.add(rows([float(number)], version), REFERENCE, LATER)
+
+    windows = Windows.decode(
+        TUMBLING,
+        "m",
+        before.encode(),
+        panes=before.dirty_panes(),
+        references={},
+        limits=(2, 10, 0),
+    )
+    windows.add(rows([3.0], "d"), REFERENCE, LATER)
+    windows.advance(60)
+
+    assert spans(windows.close()) == [("c", 0, 60, 1), ("d", 0, 60, 1)]
+    assert windows.evicted_versions == 2
+
+
 def test_panes_are_bounded_and_what_it_cost_is_counted() -> None:
     windows = Windows(TUMBLING, "m", versions_max=1, panes_max=4)
 

@@ -15,10 +15,14 @@ def events(
     version: str,
     begins: float,
     shift: float = 0.0,
+    regress: float = 0.0,
     seed: int = 7,
     step_s: float = 0.01,
 ) -> Iterator[Mapping[str, Any]]:
-    """Yield events a fixed time apart; `shift` moves the prediction and one feature."""
+    """Yield events a fixed time apart; `shift` moves the prediction and one feature.
+
+    `regress` moves the prediction alone.
+    """
     chance = random.Random(seed)
     for number in range(count):
         age = chance.gauss(40, 10)
@@ -28,7 +32,7 @@ def events(
             "version": version,
             "latency_ms": chance.lognormvariate(2, 0.3),
             "features": {"age": age + 30 * shift, "plan": chance.choice(("gold", "basic"))},
-            "prediction": chance.gauss(0, 1) + shift,
+            "prediction": chance.gauss(0, 1) + shift + regress,
         }
 
 

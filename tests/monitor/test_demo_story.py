@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
 import socket
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ RECORD: Mapping[str, Any] = {
     "reason": "prediction-drift: psi of prediction above 0.25 in 2 of 3 windows",
     "dry_run": False,
     "detail": "",
+    "evidence": {"cause": {"origin": "world", "because": "car_value drifted", "columns": []}},
     "gates": [{"gate": "target", "passed": True, "detail": "version 1 is READY"}],
     "steps": [{"step": "mlflow-alias", "state": "done", "attempts": 1, "detail": ""}],
     "timings": {"confirmed": 105.0, "acting": 105.2, "verifying": 105.5, "resolved": 112.0},
@@ -110,6 +112,7 @@ def test_a_phase_is_told_with_what_is_known_of_it() -> None:
     rollback = record()
 
     assert "psi of prediction above 0.25" in tell_phase("confirmed", rollback)
+    assert "likely the world: car_value drifted" in tell_phase("confirmed", rollback)
     assert "target: passed (version 1 is READY)" in tell_phase("gated", rollback)
     assert tell_phase("intended", rollback) == (
         "intended: version 2 -> 1, written to the journal as 01J"
@@ -201,6 +204,16 @@ def test_a_data_dir_that_cannot_be_made_is_a_fault(tmp_path: Path) -> None:
         story._fresh_folder(tmp_path / "data")
 
 
+@contextlib.contextmanager
+def as_in_the_foreground(number: signal.Signals) -> Iterator[None]:
+    """Undo what a shell and nohup do to a run in the background: the signal is ignored there."""
+    inherited = signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(number, inherited)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_being_told_to_end_is_an_interrupt(number: signal.Signals) -> None:
     def told_to_end() -> None:
@@ -208,8 +221,8 @@ def test_being_told_to_end_is_an_interrupt(number: signal.Signals) -> None:
             os.kill(os.getpid(), number)
             signal.pause()
 
-    before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt):
-        told_to_end()
+    with as_in_the_foreground(number):
+        with pytest.raises(KeyboardInterrupt):
+            told_to_end()
 
-    assert signal.getsignal(number) == before
+        assert signal.getsignal(number) == signal.SIG_DFL

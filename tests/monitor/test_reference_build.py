@@ -112,8 +112,10 @@ def test_the_same_rows_make_the_same_profiles_from_every_format(
 def test_several_files_add_up(tmp_path: Path) -> None:
     reference = built(tmp_path, parquet(tmp_path / "a.parquet"), events(tmp_path / "b.jsonl"))
 
+    age = reference.columns["age"]
+    assert isinstance(age, NumberProfile)
     assert reference.rows == 10
-    assert reference.columns["age"].counts.sum() == 8
+    assert age.counts.sum() == 8
     assert reference.origin == "a.parquet, b.jsonl"
 
 
@@ -210,6 +212,44 @@ def test_lines_that_cannot_be_used_and_shadow_answers_are_left_out(tmp_path: Pat
     assert load(out.read_bytes()).rows == 5
     assert "left out 1 lines: malformed" in result.stderr
     assert "left out 1 rows: answers of a shadow" in result.stderr
+
+
+def test_rows_of_failed_requests_are_left_out_as_in_windows(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    lines = [
+        {"ts": 1_772_618_400 + n, "status": 500 if n % 3 == 0 else 200, "prediction": n / 10}
+        | {"label": n % 2, "features": {"age": 1e6 if n % 3 == 0 else 40 + n}}
+        for n in range(90)
+    ]
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    out = tmp_path / "r.kedge"
+
+    result = kedge("reference", "build", "--from", log, "--out", out)
+
+    reference = load(out.read_bytes())
+    age = reference.columns["age"]
+    assert isinstance(age, NumberProfile)
+    assert (reference.rows, age.missing, float(age.points.max())) == (60, 0, 129.0)
+    assert "left out 30 rows: their requests failed" in result.stderr
+
+
+def test_a_line_that_may_be_an_event_or_a_row_is_not_guessed_at(tmp_path: Path) -> None:
+    flat = tmp_path / "flat.jsonl"
+    flat.write_text('{"ts": 1772618400, "age": 40, "prediction": 0.5}\n' * 3)
+    bare = tmp_path / "bare.jsonl"
+    bare.write_text('{"ts": 1772618400, "version": "7", "prediction": 0.5}\n' * 3)
+    out = tmp_path / "r.kedge"
+
+    either = kedge("reference", "build", "--from", flat, "--out", out)
+    table = kedge("reference", "build", "--from", flat, "--time-column", "ts", "--out", out)
+    columns = set(load(out.read_bytes()).columns)
+    kedge("reference", "build", "--from", bare, "--out", tmp_path / "bare.kedge")
+
+    assert "cannot tell whether" in str(either.exception)
+    assert '"age", which no event has; say "--time-column ts"' in str(either.exception)
+    assert table.exception is None
+    assert columns == {"age", "prediction"}
+    assert set(load((tmp_path / "bare.kedge").read_bytes()).columns) == {"prediction"}
 
 
 @pytest.mark.parametrize(

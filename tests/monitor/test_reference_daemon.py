@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,11 @@ def ready(kedge: Kedge, version: str) -> dict[str, Any]:
 def ks(kedge: Kedge, version: str) -> list[dict[str, Any]]:
     query = f"metric=ks&column=prediction&version={version}"
     return list(kedge.get(f"/api/v1/measurements?{query}")["measurements"])
+
+
+def ended(measured: list[dict[str, Any]]) -> datetime:
+    """When the newest window of measurements ended."""
+    return max(datetime.fromisoformat(one["window_end"]) for one in measured)
 
 
 def serve(log: Path, version: str, count: int, shift: float, seed: int) -> None:
@@ -199,7 +205,9 @@ def test_the_traffic_of_a_while_ago_outlives_a_kill_and_shows_a_shift(tmp_path: 
         # Many windows close in one turn, and the reference is made anew between two of them.
         append(log, lines(events(4_000, version="7", begins=begins + 40, seed=8)))
         kedge.counted(8_000)
-        eventually(lambda: len(ks(kedge, "7")) >= 7, what="windows with a reference")
+        # Rows are 10 ms apart, and windows wait 1 s for late ones: one ends after 73 s at least.
+        last = datetime.fromtimestamp(begins + 73, UTC)
+        eventually(lambda: ended(ks(kedge, "7")) >= last, what="the last window")
         before, quiet = ready(kedge, "7"), ks(kedge, "7")
         kedge.kill()
 
@@ -214,9 +222,9 @@ def test_the_traffic_of_a_while_ago_outlives_a_kill_and_shows_a_shift(tmp_path: 
         kedge.stop()
 
     assert before["origin"] == "trailing 30s of version 7"
-    # A window with few rows, or against a young reference, tells nothing; none breaches.
-    verdicts = {one["verdict"] for one in quiet}
-    assert "ok" in verdicts
-    assert "breach" not in verdicts
+    # A window whose reference is made anew while it is open starts anew, and a turn may end
+    # anywhere: how many rows are left is chance, but not what follows from how many they are.
+    assert {one["verdict"] for one in quiet if one["n"] >= 100} == {"ok"}
+    assert {one["verdict"] for one in quiet if one["n"] < 100} <= {"unknown"}
     assert after == before
     assert rows["rows"] >= 1_000

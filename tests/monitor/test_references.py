@@ -90,8 +90,8 @@ def test_a_complete_reference_replaces_what_was_collected_in_the_store() -> None
 
     states = references.changed()
 
-    assert states["reference-collecting"] is None
-    assert states["reference-collected"] is not None
+    assert states["reference-collecting-0"] is None
+    assert states["reference-collected-0"] is not None
     assert references.changed() == {}
 
 
@@ -168,4 +168,4 @@ def test_the_status_says_how_many_of_the_first_events_are_collected() -> None:
 
     collecting = standing_of(references, "7")
 
-    assert collecting["why"] == "3 of the first 4 events are collected"
+    assert collecting["why"] == "3 of the first 4 events of version 7"

@@ -90,6 +90,7 @@ def test_an_hour_says_what_its_windows_said(store: Store, queries: Queries) -> N
         "window_end": "2026-03-04T11:00:00.000Z",
         "model": "m",
         "version": "7",
+        "segment": None,
         "column": "age",
         "metric": "psi",
         "value": 3.5,

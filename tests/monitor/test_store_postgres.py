@@ -189,7 +189,8 @@ def test_a_server_that_has_gone_silent_is_given_up_in_time(
     with pytest.raises(StoreUnavailable):
         store.commit(change)
 
-    assert time.monotonic() - began < 10
+    # The system itself would wait for a quarter of an hour.
+    assert time.monotonic() - began < 60
     proxy.heal()
     until_it_succeeds(store, change)
     assert written(postgres, name) == [1, 2]

@@ -96,7 +96,7 @@ def pid_of(config: Path) -> int:
 def ask(port: int, times: int = 1) -> None:
     for _ in range(times):
         request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", data=ASKED)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             assert answer.read() == b'{"predictions": [0.25]}'
 
 
@@ -197,7 +197,7 @@ def test_an_address_that_is_taken_is_told_and_counting_goes_on(
             )
             assert b"address already in use" in kedge.log.read_bytes()
             os.kill(kedge.process.pid, signal.SIGTERM)
-            assert kedge.process.wait(30) == 0
+            assert kedge.process.wait(60) == 0
 
 
 def test_mirrored_copies_and_their_access_log_count_once(tmp_path: Path, port: int) -> None:
@@ -223,7 +223,7 @@ def test_mirrored_copies_and_their_access_log_count_once(tmp_path: Path, port: i
             headers = {"X-Request-Id": str(number), "Content-Type": "application/json"}
             url = f"http://127.0.0.1:{port}/invocations"
             request = urllib.request.Request(url, data=ASKED, headers=headers)
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 assert answer.status == 204
             line = {"msec": time.time(), "request_id": str(number), "status": 200}
             with log.open("a") as file:

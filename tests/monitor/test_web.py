@@ -15,6 +15,8 @@ from monitor.queries import Queries
 from monitor.secret import Secret
 from monitor.store import Change, Store
 from monitor.web import Web
+from rollback.observation import Word
+from tests.monitor.alerts_heard import Heard, alerts_to
 
 TOKEN = "s3cret-canary"
 UNREADABLE = "a file that is not there"
@@ -31,6 +33,7 @@ class Daemon:
         self.unready: str | None = None
         self.dead: str | None = None
         self.requested: list[tuple[str | None, str, bool]] = []
+        self.said: list[Word] = []
 
     def status(self) -> Mapping[str, Any]:
         rule = {"name": "<script>drift</script>", "metric": "psi", "action": "alert"}
@@ -51,9 +54,15 @@ class Daemon:
     def alive(self) -> str | None:
         return self.dead
 
-    async def request_rollback(self, to_version: str | None, reason: str, *, dry_run: bool) -> str:
+    async def request_rollback(
+        self, to_version: str | None, reason: str, *, dry_run: bool, by: str
+    ) -> str:
+        assert "127.0.0.1" in by
         self.requested.append((to_version, reason, dry_run))
         return "r-1"
+
+    async def say(self, word: Word) -> None:
+        self.said.append(word)
 
 
 @pytest.fixture
@@ -81,6 +90,7 @@ async def client(
         metrics=Metrics(columns_max=10, versions_max=10),
         token=lambda: secret(tmp_path).reveal() if token[0] is UNREADABLE else token[0],
         max_body_bytes=1000,
+        alerts=alerts_to(Heard()),
     )
     async with TestClient(TestServer(web.app)) as client:
         yield client
@@ -97,7 +107,7 @@ async def test_every_described_path_answers_and_every_route_is_described(
     takes_only = {path for path, methods in paths.items() if "get" not in methods}
 
     for path in described:
-        answer = await client.get(path.replace("{id}", "none"))
+        answer = await client.get(path.replace("{id}", "none").replace("{model}", "m"))
         expected = 405 if path in takes_only else 404 if "{id}" in path else 200
         assert answer.status == expected, path
     routed = {route.resource.canonical for route in client.app.router.routes() if route.resource}

@@ -35,7 +35,7 @@ from = "first"
 events = 1000
 
 [windows]
-length = "100 events"
+length = "500 events"
 min_events = 100
 
 [store]
@@ -66,7 +66,7 @@ type = "mlflow-alias"
 
 def alias(uri: str, model: str) -> str:
     query = f"{uri}/api/2.0/mlflow/registered-models/alias?name={model}&alias=champion"
-    with urllib.request.urlopen(query, timeout=10) as answer:
+    with urllib.request.urlopen(query, timeout=60) as answer:
         return str(json.load(answer)["model_version"]["version"])
 
 
@@ -83,15 +83,15 @@ def rollback(kedge: Kedge, *states: str) -> dict[str, Any]:
 
 
 def break_version_2(kedge: Kedge, log: Path) -> None:
-    """Serve healthy traffic, then a shift."""
-    append(log, lines(events(1500, version="2", begins=time.time() - 20)))
-    kedge.counted(1500)
-    append(log, lines(events(300, version="2", begins=time.time() - 3, shift=2.0)))
-    kedge.counted(1800)
+    """Serve healthy traffic by version 1, then the same traffic by a version that got worse."""
+    append(log, lines(events(2500, version="1", begins=time.time() - 45)))
+    kedge.counted(2500)
+    append(log, lines(events(2000, version="2", begins=time.time() - 20, regress=2.0, seed=8)))
+    kedge.counted(4500)
 
 
 def serve_version_1(log: Path) -> None:
-    append(log, lines(events(600, version="1", begins=time.time() + 0.5)))
+    append(log, lines(events(1600, version="1", begins=time.time() + 0.5, seed=9)))
 
 
 def test_a_shift_moves_a_real_alias_and_the_recovery_is_verified(
@@ -113,7 +113,11 @@ def test_a_shift_moves_a_real_alias_and_the_recovery_is_verified(
     assert record["state"] == "RESOLVED"
     assert (record["from"], record["to"], record["dry_run"]) == ("2", "1", False)
     assert all(gate["passed"] for gate in record["gates"])
+    assert record["evidence"]["cause"]["origin"] == "model"
     assert status["model"]["live_version"] == "1"
+    history = {one["version"]: one for one in status["rollback"]["versions"]}
+    assert history["1"]["healthy_windows"] >= 1
+    assert history["2"]["breached_windows"] >= 1
     assert 'kedge_rollbacks_total{model="loop",outcome="resolved"} 1.0' in page
     told = [transition["after"] for transition in whole["transitions"]]
     assert told[-4:] == ["INTENDED", "ACTING", "VERIFYING", "RESOLVED"]
@@ -133,6 +137,36 @@ def test_a_dry_run_says_what_it_would_have_done_and_does_not(
     assert record["outcome"] == "would have acted"
     assert (record["from"], record["to"]) == ("2", "1")
     assert alias(mlflow_uri, "rehearsed") == "2"
+
+
+def test_a_world_that_drifts_moves_no_alias_and_every_refusal_is_counted(
+    tmp_path: Path, mlflow_uri: str
+) -> None:
+    asyncio.run(register(mlflow_uri, "drifting", 2, champion="2"))
+    log = tmp_path / "predictions.jsonl"
+
+    with running(configuration(tmp_path, mlflow_uri, "drifting", "act")) as kedge:
+        append(log, lines(events(2500, version="1", begins=time.time() - 90)))
+        append(log, lines(events(4000, version="2", begins=time.time() - 65, seed=8)))
+        kedge.counted(6500)
+        append(log, lines(events(2000, version="2", begins=time.time() - 20, shift=2.0, seed=9)))
+        record = rollback(kedge, "REFUSED")
+        page = eventually(lambda: refusals(kedge) >= 2 and kedge.page("/metrics"), what="a second")
+        told = kedge.get("/api/v1/incidents")["incidents"]
+
+    (refused,) = [gate for gate in record["gates"] if not gate["passed"]]
+    assert refused["gate"] == "world_or_model"
+    assert "version 1 would see the same in age (100%)" in refused["detail"]
+    assert record["evidence"]["cause"]["columns"][0]["column"] == "age"
+    assert 'kedge_rollbacks_total{model="drifting",outcome="refused"} 1.0' in str(page)
+    assert "refused" in {one["kind"] for one in told}
+    assert alias(mlflow_uri, "drifting") == "2"
+
+
+def refusals(kedge: Kedge) -> float:
+    name = 'kedge_gate_refusals_total{gate="world_or_model",model="drifting"} '
+    found = [line for line in kedge.page("/metrics").splitlines() if line.startswith(name)]
+    return float(found[0].removeprefix(name)) if found else 0.0
 
 
 def test_killed_in_the_middle_of_a_rollback_it_goes_on_and_verifies(

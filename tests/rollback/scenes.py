@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from collectors.registry import ModelVersion
+from detectors.cause import Cause
 from rollback.command import Act, Command, Precheck, ReadRegistry, WriteTransition
 from rollback.decision import step
 from rollback.observation import (
@@ -27,6 +28,10 @@ START = 1_800_000_000.0
 MODEL = "flight-delay"
 STEP = "mlflow-alias flight-delay@champion"
 
+#: Of a breach that a version brought with it.
+MODEL_CAUSE = Cause("model", "it began with its deployment")
+_OPEN = ("suspect", "breach")
+
 ACTING = Policy(mode="act", target="previous", verify_events_min=10)
 
 
@@ -41,10 +46,14 @@ def window(
     ends: float,
     length_s: float = 60.0,
     events: dict[str, int] | None = None,
+    cause: Cause | None = MODEL_CAUSE,
 ) -> WindowsClosed:
-    """A window in which the rules r0, r1 … are in the states given."""
+    """A window in which the rules r0, r1 … are in the states given, of one cause if in breach."""
     states = [state] if isinstance(state, str) else state
-    rules = tuple(RuleReport(f"r{i}", "rollback", s, "psi", "x") for i, s in enumerate(states))
+    rules = tuple(
+        RuleReport(f"r{i}", "rollback", s, "psi", "x", cause=cause if s in _OPEN else None)
+        for i, s in enumerate(states)
+    )
     counts = {version: 100} if events is None else events
     return WindowsClosed(version, ends - length_s, ends, rules, counts)
 

@@ -148,7 +148,8 @@ def test_a_rehearsal_names_where_it_would_have_gone_and_comes_again_after_the_co
     rehearsed = [r for r in world.records.values() if r.outcome == "would have acted"]
     assert [(r.from_version, r.to_version) for r in rehearsed] == [("2", "1")] * 2
     assert [g.gate for g in rehearsed[0].gates] == [
-        *("mode", "hold", "evidence", "cooldown", "budget", "alias", "quarantine", "target")
+        *("mode", "hold", "evidence", "cooldown", "budget", "alias", "quarantine", "target"),
+        *("world_or_model", "better_on_shadow"),
     ]
 
 

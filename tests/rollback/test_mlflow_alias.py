@@ -37,7 +37,7 @@ async def scene(mlflow_uri: str) -> AsyncIterator[Scene]:
     await register(mlflow_uri, model, 3, champion="2")
     async with (
         FaultyProxy(mlflow_uri) as proxy,
-        MlflowRegistry(proxy.uri, timeout_s=1.0) as registry,
+        MlflowRegistry(proxy.uri, timeout_s=3.0) as registry,
     ):
         step = MlflowAliasSettings().build(model=model, alias="champion", registry=registry)
         yield Scene(mlflow_uri, model, proxy, registry, step)

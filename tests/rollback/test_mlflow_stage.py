@@ -24,7 +24,7 @@ async def proxy(mlflow_uri: str) -> AsyncIterator[FaultyProxy]:
 
 @pytest.fixture
 async def registry(proxy: FaultyProxy) -> AsyncIterator[MlflowRegistry]:
-    async with MlflowRegistry(proxy.uri, timeout_s=1.0) as registry:
+    async with MlflowRegistry(proxy.uri, timeout_s=3.0) as registry:
         yield registry
 
 

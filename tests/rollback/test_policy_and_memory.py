@@ -58,7 +58,7 @@ BOTH = HEALTHY_9.seen_healthy("2", START + 1)
         (Memory().quarantine("10", START + 9), "previous", "9"),
         (HEALTHY_9, "last-good", "9"),
         (BOTH, "last-good", "2"),
-        (BOTH.seen_in_breach("2"), "last-good", "9"),
+        (BOTH.seen_in_breach("2", START), "last-good", "9"),
         (BOTH.blessed("10", START + 2), "last-good", "10"),
         (BOTH.seen_healthy("12", START + 3), "last-good", "2"),
         (BOTH.blessed("12", START + 3), "last-good", "12"),

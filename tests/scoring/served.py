@@ -61,7 +61,7 @@ def ask(
     sent = {**({"Content-Type": content_type} if content_type and data is not None else {})}
     request = urllib.request.Request(url, data, sent | (headers or {}), method=method)
     try:
-        with urllib.request.urlopen(request, timeout=20) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return Reply(response.status, response.headers, response.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -126,7 +126,7 @@ def serving(folder: Path, **settings: Any) -> Iterator[Served]:
         process.stdout.close()
 
 
-def until(holds: Callable[[], bool], *, timeout_s: float = 30.0) -> None:
+def until(holds: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
     """Wait until something holds."""
     ends = time.monotonic() + timeout_s
     while not holds():

@@ -1,0 +1,44 @@
+"""Shapes of the functions that measure a column, by what they are given of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collectors.batch import Ints
+    from detectors.category_counts import CategoryCounts
+    from detectors.measurement import Estimate
+    from detectors.profile import CategoryProfile, NumberProfile, VectorProfile
+    from detectors.vector_counts import VectorCounts
+
+
+class OfCells(Protocol):
+    """Compares the cells of a window's numbers with the reference."""
+
+    def __call__(self, profile: NumberProfile, cells: Ints, *, confidence: float) -> Estimate:
+        """Measure."""
+
+
+class OfShares(Protocol):
+    """Compares rows per bin of the reference and of the window."""
+
+    def __call__(self, expected: Ints, actual: Ints, *, confidence: float) -> Estimate:
+        """Measure."""
+
+
+class OfCategories(Protocol):
+    """Compares a window's categories with the reference."""
+
+    def __call__(
+        self, profile: CategoryProfile, counts: CategoryCounts, *, confidence: float
+    ) -> Estimate:
+        """Measure."""
+
+
+class OfVectors(Protocol):
+    """Compares a window's vectors with the reference."""
+
+    def __call__(
+        self, profile: VectorProfile, counts: VectorCounts, *, confidence: float
+    ) -> Estimate:
+        """Measure."""

@@ -1,0 +1,263 @@
+"""The shadow as the counting sees it: live requests go out, pairs of answers come back in windows.
+
+It belongs to the thread of the engine, and never waits. What it knows is committed with the
+read positions: a request is scored once, or is counted as what else became of it, also when the
+daemon is killed; of what waited then nobody knows more than its number (``lost``).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from collectors.batch import PredictionBatch
+from detectors.measurement import Measurement
+from detectors.paired_answers import PairedAnswer, PairedStateError
+from detectors.paired_comparison import measure_paired
+from detectors.paired_windows import ClosedPairs, PairedWindows
+from detectors.rule import RuleSpec
+from monitor.judging import Judged
+from monitor.judging_shadow import ShadowJudging
+from monitor.rule_standings import RuleStanding
+from monitor.shadow_queue import OUTCOMES, Answered, ShadowQueue, sampled_requests
+from monitor.shadow_recent import RecentRequests
+from monitor.turn import Pending
+
+log = logging.getLogger("kedge.shadow")
+
+
+class _State(msgspec.Struct, array_like=True, frozen=True):
+    outcomes: dict[str, dict[str, int]]
+    unsettled: int
+    version: str
+    windows: bytes
+
+
+@dataclass(slots=True)
+class ShadowStanding:
+    """How the shadow stands, as its process tells and as the status shows.
+
+    Parameters
+    ----------
+    state
+        ``starting``, ``scoring``, ``failed`` (it does not load, or ended; it is tried again) or
+        ``stopped``.
+    version
+        The version that answers, or answered last; empty before any.
+    why
+        What is wrong; empty where nothing is.
+    """
+
+    state: str = "starting"
+    version: str = ""
+    why: str = ""
+
+
+@dataclass(slots=True)
+class _Last:
+    """The last window of pairs."""
+
+    window: ClosedPairs
+    found: Sequence[Measurement] = field(default_factory=tuple)
+
+
+class ShadowWatch:
+    """Takes live batches, gives them to the shadow, and counts the pairs that come back.
+
+    Parameters
+    ----------
+    windows
+        Of the pairs.
+    queue
+        To the shadow and back; None where there is none, and requests are only kept.
+    recent
+        Keeps the last requests.
+    standing
+        How the shadow's process stands; it is told there.
+    judging
+        The rules about the shadow.
+    sampling
+        Share of the requests that are scored.
+    """
+
+    def __init__(
+        self,
+        windows: PairedWindows,
+        queue: ShadowQueue | None,
+        recent: RecentRequests,
+        standing: ShadowStanding,
+        judging: ShadowJudging,
+        *,
+        sampling: float,
+        queue_max: int,
+        confidence: float,
+        psi_bins: int,
+    ) -> None:
+        self._windows = windows
+        self._queue = queue
+        self._recent = recent
+        self._process = standing
+        self._judging = judging
+        self._sampling = sampling
+        self._queue_max = queue_max
+        self._confidence = confidence
+        self._psi_bins = psi_bins
+        self._outcomes: dict[str, Counter[str]] = {}
+        self._version = ""
+        self._last: _Last | None = None
+        self._lost = 0
+        self._dirty = False
+
+    @property
+    def evicted_panes(self) -> int:
+        """Panes that the limits on windows cost."""
+        return self._windows.evicted
+
+    def restore(
+        self, data: bytes | None, rules: Mapping[tuple[str, str], Mapping[str, Any]]
+    ) -> None:
+        """Take up where the last commit left off."""
+        self._judging.restore(rules)
+        if data is None:
+            return
+        try:
+            state = msgspec.msgpack.decode(data, type=_State)
+        except msgspec.DecodeError as error:
+            log.warning("what was known of the shadow is dropped: %s", error)
+            return
+        self._outcomes = {name: Counter(counts) for name, counts in state.outcomes.items()}
+        self._version = state.version
+        self._lost = state.unsettled
+        try:
+            self._windows.restore(state.windows)
+        except PairedStateError as error:
+            log.warning("open windows of the shadow are dropped, closed ones stay: %s", error)
+
+    def take(self, batch: PredictionBatch) -> None:
+        """Give the requests of a live batch to the shadow, as far as they are sampled."""
+        if not batch.rows:
+            return
+        requests, more = sampled_requests(
+            batch, sampling=self._sampling, requests_max=self._queue_max
+        )
+        self._recent.add(requests)
+        if self._queue is None:
+            return
+        comparable = [one for one in requests if any(a is not None for a in one.answers)]
+        if more:
+            self._count(self._process.version, "shed", more)
+        if len(comparable) < len(requests):
+            self._count(self._process.version, "incomparable", len(requests) - len(comparable))
+        self._queue.put(comparable)
+
+    def settle(self, watermark: float, pending: Pending) -> bool:
+        """Count what has come back, and conclude from the windows that are complete with it.
+
+        Those are complete whose events were counted, up to `watermark`, and settled.
+
+        Returns
+        -------
+        bool
+            Whether windows were closed.
+        """
+        if self._queue is not None:
+            self._count_answers(self._queue)
+        pending.dirty |= self._dirty
+        self._dirty = False
+        judged = self._close(watermark)
+        for one in judged:
+            pending.conclude(one)
+        return bool(judged)
+
+    def _count_answers(self, queue: ShadowQueue) -> None:
+        answered, shed = queue.settle()
+        if self._lost:
+            self._count(self._version, "lost", self._lost)
+            self._lost = 0
+        if shed:
+            self._count(self._process.version, "shed", shed)
+        for one in answered:
+            self._count(one.version, one.outcome)
+            if one.outcome == "scored":
+                self._pair(one)
+
+    def _close(self, watermark: float) -> list[Judged]:
+        oldest = self._queue.oldest() if self._queue is not None else math.inf
+        self._windows.advance(min(watermark, oldest))
+        if not self._windows.closable():
+            return []
+        judged = []
+        for window in self._windows.close():
+            found = measure_paired(
+                window.counts, confidence=self._confidence, psi_bins=self._psi_bins
+            )
+            self._last = _Last(window, found)
+            judged.append(self._judging.conclude(window, found))
+        return judged
+
+    def replace_rules(self, rules: Sequence[RuleSpec]) -> None:
+        """Judge by other rules from the next window on."""
+        self._judging.replace_rules(rules)
+
+    def standings(self) -> Sequence[RuleStanding]:
+        """Say where each rule about the shadow stands with the version of the last pairs."""
+        return self._judging.standings(self._version)
+
+    def complete(self, forgotten: Collection[str]) -> bytes:
+        """Let go of versions that are not remembered any more; return all else, for the store."""
+        self._judging.forget(forgotten)
+        for version in forgotten:
+            self._outcomes.pop(version, None)
+        unsettled = self._queue.unsettled if self._queue is not None else 0
+        outcomes = {name: dict(counts) for name, counts in sorted(self._outcomes.items())}
+        return msgspec.msgpack.encode(
+            _State(outcomes, unsettled, self._version, self._windows.encode())
+        )
+
+    def standing(self) -> dict[str, Any]:
+        """Return how the shadow stands, for the API and for metrics."""
+        process, last = self._process, self._last
+        total = sum(self._outcomes.values(), Counter[str]())
+        return {
+            "live": last.window.live if last else None,
+            "version": process.version or self._version or None,
+            "state": process.state if self._queue is not None else "off",
+            "why": process.why,
+            "waiting": self._queue.waiting if self._queue is not None else 0,
+            "requests": {outcome: total[outcome] for outcome in OUTCOMES},
+            "by_version": {name: dict(counts) for name, counts in self._outcomes.items()},
+            "window_end": last.window.ends if last else None,
+            "measurements": {
+                one.metric.removeprefix("shadow_"): {
+                    "value": one.value,
+                    "low": one.low,
+                    "high": one.high,
+                    "p_value": one.p_value,
+                    "n": one.n,
+                }
+                for one in (last.found if last else ())
+            },
+        }
+
+    def _count(self, version: str, outcome: str, requests: int = 1) -> None:
+        self._outcomes.setdefault(version or "unknown", Counter())[outcome] += requests
+        self._dirty = True
+
+    def _pair(self, one: Answered) -> None:
+        request = one.request
+        self._version = one.version
+        pane = None
+        rows = zip(request.ts, request.answers, one.answers, request.labels, strict=True)
+        for ts, live, shadow, label in rows:
+            if live is None or shadow is None:
+                continue
+            pane = self._windows.pane(request.live, one.version, ts)
+            pane.add(PairedAnswer(live, shadow, label), ts, tolerance=self._windows.tolerance)
+        if pane is not None:
+            pane.add_latency(request.latency_ms, one.latency_ms)
