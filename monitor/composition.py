@@ -35,6 +35,7 @@ from monitor.label_settling import JoinSpec
 from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
 from monitor.model_age import ModelAge
+from monitor.notifying import Notifier
 from monitor.queries import Queries
 from monitor.reference_fetching import ReferenceFetching
 from monitor.reference_kinds import fetching_of, references_of
@@ -94,6 +95,7 @@ class Parts:
     sampling: Sampling
     fetching: ReferenceFetching | None
     alerts: Alerts
+    notifier: Notifier
     web: Web
     registry: MlflowRegistry | None
     changes_allowed: bool
@@ -132,6 +134,7 @@ async def compose(settings: Settings) -> Parts:
     shadow = _shadow(settings)
     engine = engine_of(settings, store, metrics, sampling, references=references, shadow=shadow)
     await writer.run(lambda: engine.restore(snapshot))
+    notifier = Notifier(settings.notify, metrics)
     deciding = _deciding(
         settings,
         store,
@@ -140,6 +143,7 @@ async def compose(settings: Settings) -> Parts:
         registry=registry,
         references=references,
         memory=remembered(snapshot.states),
+        notifier=notifier,
     )
     view = DaemonView(settings, engine, deciding)
     alerts = Alerts(settings.model.name, settings.alerts, metrics, deciding.alerted)
@@ -163,6 +167,7 @@ async def compose(settings: Settings) -> Parts:
         sampling,
         fetching_of(settings, references, registry, metrics),
         alerts,
+        notifier,
         web,
         registry,
         changes_allowed=settings.http.token is not None,
@@ -371,6 +376,7 @@ def _deciding(
     registry: MlflowRegistry | None,
     references: References,
     memory: Memory,
+    notifier: Notifier,
 ) -> Deciding:
     model, policy = settings.model, settings.rollback.policy
     if registry is None:
@@ -383,7 +389,7 @@ def _deciding(
         change = change_of(memory)
         await writer.run(lambda: store.commit(change))
 
-    reporter = Reporter(model.name, metrics, keep_incidents)
+    reporter = Reporter(model.name, metrics, keep_incidents, tell=notifier.tell)
     return Decision(
         Controller(
             model.name,
