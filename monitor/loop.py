@@ -110,6 +110,7 @@ class Daemon:
         """Serve, count and decide until asked to stop; then commit and let go, in order."""
         self._main = asyncio.current_task()
         listening = await self._listen()
+        notifying = asyncio.create_task(self._parts.notifier.run(), name="notifying")
         try:
             await self._parts.deciding.resume()
             async with asyncio.TaskGroup() as tasks:
@@ -128,7 +129,9 @@ class Daemon:
                 alerting.cancel()
                 shadow.cancel()
         finally:
+            notifying.cancel()
             await asyncio.wait_for(self._let_go(listening), STOP_TIMEOUT_S)
+            await asyncio.wait([notifying])
 
     async def _stopped_or(self, counting: asyncio.Task[None]) -> None:
         waiting = asyncio.create_task(self._stop.wait())
