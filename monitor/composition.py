@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from collectors.kinds import FORMATS, METERS, options_of
 from collectors.labels import JoinsLabels
@@ -23,23 +23,23 @@ from detectors.window import Windows, WindowSpec
 from monitor.alerts import Alerts
 from monitor.change_settings import change_spec, measured_metric
 from monitor.changes import ChangeWatch
-from monitor.deciding import Bystander, Deciding, Decision, Reporter
-from monitor.dependence import columns_read
+from monitor.deciding import Deciding
 from monitor.drift_budget import drift_spec
 from monitor.engine import Engine
-from monitor.journal import StoreJournal
 from monitor.judging import Judge
+from monitor.judging_shadow import other_rules
 from monitor.keeping import Keeper, Rejected
 from monitor.label_settling import JoinSpec
 from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
 from monitor.model_age import ModelAge
+from monitor.notifying import Notifier
 from monitor.queries import Queries
 from monitor.reference_fetching import ReferenceFetching
 from monitor.reference_kinds import fetching_of, references_of
 from monitor.references import References
-from monitor.remembering import change_of, remembered
-from monitor.rollback_parts import actuators_of, registry_of
+from monitor.remembering import remembered
+from monitor.rollback_parts import deciding_of, registry_of
 from monitor.sampling import Sampling, Target
 from monitor.segment_settings import looked_at, segment_of
 from monitor.segments import Segments
@@ -51,8 +51,9 @@ from monitor.version import VERSION
 from monitor.view import DaemonView
 from monitor.web import Web
 from monitor.writer import Writer
-from rollback.controller import Controller, record_id
-from rollback.memory import Memory
+
+if TYPE_CHECKING:
+    from monitor.shadow_composition import ShadowParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,11 @@ class Parts:
     sampling: Sampling
     fetching: ReferenceFetching | None
     alerts: Alerts
+    notifier: Notifier
     web: Web
     registry: MlflowRegistry | None
     changes_allowed: bool
+    shadow: ShadowParts | None = None
 
     async def close(self) -> None:
         """Let everything go, the store last."""
@@ -124,9 +127,11 @@ async def compose(settings: Settings) -> Parts:
     registry = registry_of(settings)
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
-    engine = engine_of(settings, store, metrics, sampling, references=references)
+    shadow = _shadow(settings)
+    engine = engine_of(settings, store, metrics, sampling, references=references, shadow=shadow)
     await writer.run(lambda: engine.restore(snapshot))
-    deciding = _deciding(
+    notifier = Notifier(settings.notify, metrics)
+    deciding = deciding_of(
         settings,
         store,
         writer,
@@ -134,6 +139,7 @@ async def compose(settings: Settings) -> Parts:
         registry=registry,
         references=references,
         memory=remembered(snapshot.states),
+        notifier=notifier,
     )
     view = DaemonView(settings, engine, deciding)
     alerts = Alerts(settings.model.name, settings.alerts, metrics, deciding.alerted)
@@ -157,10 +163,20 @@ async def compose(settings: Settings) -> Parts:
         sampling,
         fetching_of(settings, references, registry, metrics),
         alerts,
+        notifier,
         web,
         registry,
         changes_allowed=settings.http.token is not None,
+        shadow=shadow,
     )
+
+
+def _shadow(settings: Settings) -> ShadowParts | None:
+    if not settings.shadow.scores and not settings.shadow.recent_max:
+        return None
+    from monitor.shadow_composition import shadow_of  # noqa: PLC0415 - the scoring server's modules
+
+    return shadow_of(settings, window_spec(settings), rule_specs(settings))
 
 
 def rule_specs(settings: Settings) -> tuple[RuleSpec, ...]:
@@ -231,6 +247,7 @@ def engine_of(
     *,
     references: References | None = None,
     past: Past | None = None,
+    shadow: ShadowParts | None = None,
 ) -> Engine:
     """Return the counting, of the configured sources or of the past."""
     references = references_of(settings) if references is None else references
@@ -240,7 +257,8 @@ def engine_of(
     labels = _labels(settings, monotonic)
     segments = Segments(settings.segments.keys, limits.segments_max)
     for stream in streams:
-        if labels is not None and isinstance(stream.format, JoinsLabels):
+        joins = labels is not None or shadow is not None
+        if joins and isinstance(stream.format, JoinsLabels):
             stream.format.join_labels()
         if segments.event_keys and isinstance(stream.format, ReadsSegments):
             stream.format.read_segments(segments.event_keys)
@@ -260,7 +278,7 @@ def engine_of(
         references=references,
         segments=segments,
         judge=judge(
-            rules=rule_specs(settings),
+            rules=other_rules(rule_specs(settings)),
             confidence=settings.detectors.confidence,
             psi_bins=settings.detectors.psi_bins,
             metrics=settings.detectors.metrics,
@@ -272,6 +290,7 @@ def engine_of(
         idle_s=settings.windows.idle_s,
         sampler=sampling,
         labels=labels,
+        shadow=None if shadow is None else shadow.watch,
         changes=ChangeWatch(
             rule_specs(settings),
             metrics,
@@ -342,48 +361,6 @@ def _quarantine_path(settings: Settings) -> Path:
         return Path(settings.limits.quarantine_path)
     beside = sqlite_path(settings.store.url)
     return (beside.parent if beside else Path()) / "quarantine.jsonl"
-
-
-def _deciding(
-    settings: Settings,
-    store: Store,
-    writer: Writer,
-    *,
-    metrics: Metrics,
-    registry: MlflowRegistry | None,
-    references: References,
-    memory: Memory,
-) -> Deciding:
-    model, policy = settings.model, settings.rollback.policy
-    if registry is None:
-        return Bystander(policy.mode)
-
-    async def keep_incidents(incidents: Sequence[Mapping[str, Any]]) -> None:
-        await writer.run(lambda: store.add_incidents(incidents))
-
-    async def keep_memory(memory: Memory) -> None:
-        change = change_of(memory)
-        await writer.run(lambda: store.commit(change))
-
-    reporter = Reporter(model.name, metrics, keep_incidents)
-    return Decision(
-        Controller(
-            model.name,
-            model.alias,
-            policy,
-            journal=StoreJournal(store, writer),
-            registry=registry,
-            actuators=actuators_of(settings, registry),
-            now=time.time,
-            new_id=lambda: record_id(time.time()),
-            memory=memory,
-            on_change=reporter.changed,
-            on_memory=keep_memory,
-            # References belong to the thread that counts.
-            reads=lambda versions: writer.run(lambda: columns_read(references, versions)),
-        ),
-        reporter,
-    )
 
 
 def _token(settings: Settings) -> Callable[[], str | None]:

@@ -1,12 +1,13 @@
 """The daemon. Start reading here.
 
-Five things go on at once, and one thread writes:
+Six things go on at once, and one thread writes:
 
 * *counting* (:mod:`monitor.engine`): a turn reads what has arrived, counts it, closes windows,
   judges them and commits; turns follow one another on the writer's thread;
 * *deciding* (:mod:`monitor.deciding`): takes the judged windows, in order, after their commit;
 * *sampling* (:mod:`monitor.sampling`): looks at what serves, for windows to ask about;
 * *fetching* (:mod:`monitor.reference_fetching`): gets references that the registry keeps;
+* *shadow* (:mod:`monitor.shadow_running`): has another version answer the same requests;
 * *answering* (:mod:`monitor.web`): pages, metrics and the API, from what was committed.
 
 Bad data is counted and passed over. Bad weather (a locked database, a full disk, a registry that
@@ -109,6 +110,7 @@ class Daemon:
         """Serve, count and decide until asked to stop; then commit and let go, in order."""
         self._main = asyncio.current_task()
         listening = await self._listen()
+        notifying = asyncio.create_task(self._parts.notifier.run(), name="notifying")
         try:
             await self._parts.deciding.resume()
             async with asyncio.TaskGroup() as tasks:
@@ -118,14 +120,18 @@ class Daemon:
                 sampling = tasks.create_task(self._sample(), name="sampling")
                 fetching = tasks.create_task(self._fetch(), name="fetching references")
                 alerting = tasks.create_task(self._parts.alerts.run(), name="telling of alerts")
+                shadow = tasks.create_task(self._shadow(), name="shadow")
                 await self._stopped_or(counting)
                 # Counting and deciding end by themselves, each behind the step it is in.
                 pruning.cancel()
                 sampling.cancel()
                 fetching.cancel()
                 alerting.cancel()
+                shadow.cancel()
         finally:
+            notifying.cancel()
             await asyncio.wait_for(self._let_go(listening), STOP_TIMEOUT_S)
+            await asyncio.wait([notifying])
 
     async def _stopped_or(self, counting: asyncio.Task[None]) -> None:
         waiting = asyncio.create_task(self._stop.wait())
@@ -220,6 +226,11 @@ class Daemon:
     async def _fetch(self) -> None:
         if self._parts.fetching is not None:
             await self._parts.fetching.run()
+
+    async def _shadow(self) -> None:
+        parts = self._parts.shadow
+        if parts is not None and parts.running is not None:
+            await parts.running.run()
 
     async def _prune(self) -> None:
         while True:

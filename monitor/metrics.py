@@ -201,6 +201,11 @@ class Metrics:
             "What people have said, by action (hold, resume, bless, quarantine).",
             *("model", "action"),
         )
+        self.notifications = self._counter(
+            "kedge_notifications",
+            "What became of notifications, by channel (sent, retried, failed, dropped).",
+            *("channel", "outcome"),
+        )
         self.alerts = self._counter(
             "kedge_alerts",
             "Alerts of others that were posted, by what they were (hint, evidence, over, repeated, "

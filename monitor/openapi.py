@@ -18,6 +18,8 @@ _MEASUREMENT = {
     **dict.fromkeys(("model", "version", "metric"), _TEXT),
     # Null for all traffic of the version.
     **dict.fromkeys(("column", "segment"), _OPTIONAL),
+    # Of a shadow, in the place of a column: the version that it is compared with.
+    "live": _TEXT,
     **dict.fromkeys(("value", "low", "high", "p_value", "threshold"), _NUMBER),
     "n": _COUNT,
     "verdict": {"enum": ["ok", "breach", "unknown"]},

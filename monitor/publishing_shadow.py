@@ -34,9 +34,8 @@ class ShadowPublisher:
         """Export a closed window of pairs, in the place of the one before."""
         metrics = self._metrics
         versions = (self._model, metrics.version(live), metrics.version(row["version"]))
-        now: set[tuple[str, ...]] = {
-            (*versions, one["metric"].removeprefix("shadow_")) for one in found
-        }
+        names = [one["metric"].removeprefix("shadow_") for one in found]
+        now: set[tuple[str, ...]] = {(*versions, name) for name in names}
         gauges = (
             (metrics.shadow_statistic, "value"),
             (metrics.shadow_low, "low"),

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from monitor.alert_settings import AlertSettings
+from monitor.notify_settings import NOTICES, NoticeSettings
 from monitor.quantities import EventSpan, Quorum, Span, TimeSpan
 from monitor.reference_settings import ReferenceSettings
 from monitor.secret import Secret, SecretUnreadableError
@@ -35,6 +36,7 @@ from monitor.settings_tables import (
     StoreSettings,
     WindowSettings,
 )
+from monitor.shadow_settings import ShadowSettings
 
 __all__ = [
     "ConfigurationError",
@@ -53,6 +55,7 @@ __all__ = [
     "SecretUnreadableError",
     "SegmentSettings",
     "Settings",
+    "ShadowSettings",
     "SourceSettings",
     "Span",
     "StepSettings",
@@ -125,11 +128,17 @@ class Settings:
     rules: tuple[RuleSettings, ...] = ()
     """When a measurement is a breach."""
 
+    shadow: ShadowSettings = field(default_factory=ShadowSettings)
+    """Which version answers the same requests, unseen."""
+
     rollback: RollbackSettings = field(default_factory=RollbackSettings)
     """What is done about it."""
 
     alerts: AlertSettings = field(default_factory=AlertSettings)
     """What is made of the alerts of others."""
+
+    notify: Annotated[tuple[NoticeSettings, ...], NOTICES] = ()
+    """Who is told of what the rollback does."""
 
     path: Path | None = field(default=None, metadata={"no_key": True})
     """The file that it was read from."""

@@ -15,6 +15,7 @@ from monitor.settings_kinds import (
     formats,
     label_metrics,
     meters,
+    shadow_metrics,
 )
 from monitor.settings_loader import UNUSABLE
 
@@ -45,6 +46,7 @@ def cross_faults(given: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _label_faults(_usable(given, "rules"), given.get("labels"))
     yield from _reference_faults(given.get("reference", UNUSABLE), given["model"])
     yield from _season_faults(given.get("reference"), given.get("windows"))
+    yield from _shadow_faults(_usable(given, "rules"), given.get("shadow"), given["model"])
     rollback, model = given.get("rollback", UNUSABLE), given["model"]
     if UNUSABLE in (rollback, model):
         return
@@ -81,6 +83,25 @@ def _label_faults(rules: Mapping[int, RuleSettings], labels: Any) -> Iterator[Fa
     for i, rule in rules.items():
         if rule.metric in of_labels:
             yield Fault(f"rules[{i}].metric", f'"{rule.metric}" needs [labels] join = true')
+
+
+def _shadow_faults(
+    rules: Mapping[int, RuleSettings],
+    shadow: Any,  # noqa: ANN401 - may be unusable
+    model: Any,  # noqa: ANN401 - may be unusable
+) -> Iterator[Fault]:
+    if UNUSABLE in (shadow, model):
+        return
+    if shadow is not None and (shadow.scores or shadow.recent_max) and not model.tracking_uri:
+        yield Fault("model.tracking_uri", "is required for [shadow]: versions are loaded from it")
+    of_shadows = shadow_metrics()
+    for i, rule in rules.items():
+        if rule.metric not in of_shadows:
+            continue
+        if shadow is None or not shadow.scores:
+            yield Fault(f"rules[{i}].metric", f'"{rule.metric}" needs [shadow] version or alias')
+        if rule.action != "alert":
+            yield Fault(f"rules[{i}].action", 'expected "alert": a shadow does not serve')
 
 
 def _drift_faults(

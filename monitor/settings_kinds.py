@@ -67,6 +67,13 @@ def label_metrics() -> Collection[str]:
     return PERFORMANCE_METRICS
 
 
+def shadow_metrics() -> Collection[str]:
+    """Return the names of what is measured of a shadow beside the live version."""
+    from detectors.paired_comparison import SHADOW_METRICS  # noqa: PLC0415 - it brings in numpy
+
+    return SHADOW_METRICS
+
+
 def metrics() -> Collection[str]:
     """Return the names of what can be measured."""
     from detectors.kinds import METRICS  # noqa: PLC0415 - it brings in numpy

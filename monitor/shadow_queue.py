@@ -127,8 +127,30 @@ def sampled_requests(
     their time.
     """
     joins = batch.joins
-    if joins is None or batch.requests_only:
+    if joins is None:
         return [], 0
+    found = _sampled(batch, joins, sampling)
+    parts = found[-requests_max:]
+    return _requests(batch, joins, parts), len(found) - len(parts)
+
+
+def sampled_rows(batch: PredictionBatch, *, sampling: float, rows_max: int) -> list[LiveRequest]:
+    """Return the rows of the same requests, so many together as one: to be scored quickly.
+
+    How long one request takes is not to be learned from them.
+    """
+    joins = batch.joins
+    if joins is None:
+        return []
+    rows = [row for part in _sampled(batch, joins, sampling) for row in part]
+    parts = [rows[begins : begins + rows_max] for begins in range(0, len(rows), rows_max)]
+    return _requests(batch, joins, parts)
+
+
+def _sampled(batch: PredictionBatch, joins: JoinColumns, sampling: float) -> list[list[int]]:
+    """Return the rows of each request that is sampled."""
+    if batch.requests_only:
+        return []
     ids, times, statuses = joins.ids, batch.ts.tolist(), batch.status.tolist()
     found: dict[str, list[int]] = {}
     for row, (id_, status) in enumerate(zip(ids, statuses, strict=True)):
@@ -139,8 +161,7 @@ def sampled_requests(
             found[key].append(row)
         elif is_sampled(key.partition("-")[2] if id_ is None else key, sampling):
             found[key] = [row]
-    parts = list(found.values())[-requests_max:]
-    return _requests(batch, joins, parts), len(found) - len(parts)
+    return list(found.values())
 
 
 def _requests(

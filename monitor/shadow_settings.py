@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 from monitor.settings_keys import Holds, between
-from monitor.settings_tables import Positive, PositiveDuration
+from monitor.settings_tables import Positive, PositiveDuration, Text
 
 #: Requests that are kept where nothing else is said.
 RECENT: Final = 500
@@ -45,6 +45,10 @@ class ShadowSettings:
 
     queue_max: Positive = 1000
     """Requests that may wait for the shadow. Beyond it the oldest are dropped, and counted."""
+
+    allow_sources: tuple[Text, ...] = ()
+    """Folders and beginnings of addresses that versions may be loaded from: loading a model runs
+    its code. None given: any."""
 
     recent: Annotated[int, Holds("a whole number of at least 0", lambda n: n >= 0)] | None = None
     """Live requests of each version that are kept in memory, so that a rollback can score them with

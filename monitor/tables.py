@@ -127,7 +127,7 @@ windows = sa.Table(
     sa.Column("errors", sa.BigInteger, nullable=False),
     sa.Column("rejected", sa.BigInteger, nullable=False),
     sa.Column("late", sa.BigInteger, nullable=False),
-    # Of traffic, or of labels: then its events are pairs, and it has no requests.
+    # Of traffic; or of labels, or of a shadow: then its events are pairs, and it has no requests.
     sa.Column("kind", sa.String(16), nullable=False, default="traffic", server_default="traffic"),
     # When it was written, by the wall clock: what retention goes by. A log of last year is
     # worth reading, and its windows are kept as long as today's.
@@ -143,7 +143,7 @@ measurements = sa.Table(
     "kedge_measurements",
     metadata,
     sa.Column("window", sa.BigInteger, primary_key=True, autoincrement=False),
-    # Empty for metrics of the whole window.
+    # Empty for metrics of the whole window; of a shadow, the version that it is compared with.
     sa.Column("column", Name(COLUMN_CHARACTERS), primary_key=True),
     sa.Column("metric", Name(METRIC_CHARACTERS), primary_key=True),
     sa.Column("value", Figure),

@@ -100,10 +100,24 @@ class DaemonView:
                 for source, counts in totals.items()
             },
             **({"labels": committed.labels} if committed.labels is not None else {}),
+            **({"shadow": _shadow(committed.shadow)} if committed.shadow is not None else {}),
             "ready": self.ready() or "ok",
             "started": rfc3339(self._started),
             "kedge_version": VERSION,
         }
+
+
+def _shadow(standing: Mapping[str, Any]) -> Mapping[str, Any]:
+    shown = {key: value for key, value in standing.items() if key not in ("by_version", "process")}
+    process, measured = standing["process"], shown["measurements"]
+    return {
+        **shown,
+        "version": process.version or shown["version"],
+        "state": process.state,
+        "why": process.why,
+        "window_end": rfc3339(shown["window_end"]),
+        "disagreement": measured.get("disagreement"),
+    }
 
 
 def _reference(standing: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -38,9 +38,22 @@ def headlines(status: Mapping[str, Any]) -> Iterator[str]:
         elif one.get("blessed_at"):
             why = f": {one['reason']}" if one.get("reason") else ""
             yield f"version {one['version']} blessed {one['blessed_at']}{why}{_by(one)}"
+    if status.get("shadow"):
+        yield _shadow(status["shadow"])
     for rule in status["rules"]:
         if rule.get("cause"):
             yield f"{rule['name']}: {told_cause(rule['cause'])}"
+
+
+def _shadow(shadow: Mapping[str, Any]) -> str:
+    version = shadow["version"] or "unknown"
+    asked = ", ".join(f"{count:,} {name}" for name, count in shadow["requests"].items() if count)
+    text = f"shadow: version {version}, {shadow['state']}; {asked or 'nothing asked yet'}"
+    found = shadow["disagreement"]
+    if found and found["value"] is not None:
+        bounds = f"[{found['low']:.1%}, {found['high']:.1%}]"
+        text += f"; differs from {shadow['live']} on {found['value']:.1%} {bounds}"
+    return f"{text} ({shadow['why']})" if shadow["why"] else text
 
 
 def _by(said: Mapping[str, Any]) -> str:

@@ -188,7 +188,7 @@ class Cluster:
         return ClusterSettings(namespace=self.namespace, timeout_s=5.0, wait_s=10.0)
 
     def connect(self) -> KubernetesClient:
-        return KubernetesClient(self.config, timeout_s=1.0 if self.fake else 10.0)
+        return KubernetesClient(self.config, timeout_s=3.0 if self.fake else 10.0)
 
     async def get(self, resource: Resource, name: str) -> Object:
         return await self.admin.get(resource, self.namespace, name)

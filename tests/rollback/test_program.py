@@ -67,7 +67,7 @@ async def test_a_program_that_does_not_end_is_ended_with_its_children(tmp_path: 
         "time.sleep(60)"
     )
 
-    result = await program(code, timeout_s=2.0).act("2", "1", intent="id-1")
+    result = await program(code, timeout_s=6.0).act("2", "1", intent="id-1")
 
     assert isinstance(result, Failed)
     assert (result.kind, result.changed) == ("transient", True)

@@ -35,5 +35,5 @@ class Receiver:
 
 def webhook(receiver: Receiver, *, rehearse: bool = False, secret: Secret | None = None) -> Webhook:
     secret = secret or Secret("hunter2")
-    settings = WebhookSettings(receiver.uri, secret, timeout_s=0.5, rehearse=rehearse)
+    settings = WebhookSettings(receiver.uri, secret, timeout_s=2.0, rehearse=rehearse)
     return settings.build(model="flight-delay")

@@ -1,0 +1,119 @@
+"""From settings to the parts of a shadow. Imported only where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from detectors.paired_windows import PairedWindows
+from detectors.rule import RuleSpec
+from detectors.window_spec import WindowSpec
+from monitor.judging_shadow import ShadowJudging
+from monitor.settings import Settings
+from monitor.shadow_queue import ShadowQueue
+from monitor.shadow_recent import RecentRequests
+from monitor.shadow_rescoring import Rescoring
+from monitor.shadow_running import ShadowRunning
+from monitor.shadow_watch import ShadowStanding, ShadowWatch
+from scoring.settings import ServeSettings
+from scoring.shadow_process import ShadowProcess
+from scoring.tracking import Tracking
+
+#: How often a shadow looks where its alias points.
+POLL_S = 2.0
+#: Nobody waits for a shadow's answers when it is to end.
+DRAIN_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowParts:
+    """What a shadow is made of.
+
+    Parameters
+    ----------
+    watch
+        For the counting.
+    running
+        Keeps the process; None where requests are only kept, for a rollback to look at.
+    recent
+        The requests that are kept.
+    """
+
+    watch: ShadowWatch
+    running: ShadowRunning | None
+    recent: RecentRequests
+
+
+def process_of(settings: Settings, uri: str) -> ShadowProcess:
+    """Return a process of a model of the configured registry, not started yet."""
+    model, shadow = settings.model, settings.shadow
+    tracking = Tracking(
+        model.tracking_uri,
+        model.token.reveal() if model.token else None,
+        model.username or None,
+        model.password.reveal() if model.password else None,
+    )
+    return ShadowProcess(
+        ServeSettings(
+            uri,
+            port=0,
+            tracking_uri=model.tracking_uri or None,
+            poll_s=POLL_S,
+            drain_s=DRAIN_S,
+            request_timeout_s=shadow.timeout_s,
+            allowed_sources=shadow.allow_sources,
+        ),
+        tracking.environment() if model.tracking_uri else {},
+        start_timeout_s=shadow.start_timeout_s,
+    )
+
+
+def version_uri(settings: Settings, version: str) -> str:
+    """Return where a version of the model is."""
+    return f"models:/{settings.model.name}/{version}"
+
+
+def shadow_of(settings: Settings, spec: WindowSpec, rules: tuple[RuleSpec, ...]) -> ShadowParts:
+    """Return the shadow that the settings ask for, or what keeps requests without one."""
+    own, detectors = settings.shadow, settings.detectors
+    standing, recent = ShadowStanding(version=own.version), RecentRequests(own.recent_max)
+    queue = ShadowQueue(own.queue_max) if own.scores else None
+    watch = ShadowWatch(
+        PairedWindows(spec, settings.model.name, tolerance=own.tolerance),
+        queue,
+        recent,
+        standing,
+        ShadowJudging(rules, confidence=detectors.confidence, psi_bins=detectors.psi_bins),
+        sampling=own.sampling,
+        queue_max=own.queue_max,
+        confidence=detectors.confidence,
+        psi_bins=detectors.psi_bins,
+    )
+    if queue is None:
+        standing.state = "off"
+        return ShadowParts(watch, None, recent)
+    name = settings.model.name
+    uri = f"models:/{name}@{own.alias}" if own.alias else version_uri(settings, own.version)
+    running = ShadowRunning(
+        lambda: process_of(settings, uri),
+        queue,
+        standing,
+        concurrency=own.concurrency,
+        cpu=own.cpu,
+        timeout_s=own.timeout_s,
+    )
+    return ShadowParts(watch, running, recent)
+
+
+def rescoring_of(
+    settings: Settings, parts: ShadowParts, live: Callable[[], str | None]
+) -> Rescoring:
+    """Return what scores the last requests with a version of choice: for a rollback's gate."""
+    return Rescoring(
+        parts.recent,
+        lambda version: process_of(settings, version_uri(settings, version)),
+        live,
+        confidence=settings.detectors.confidence,
+        tolerance=settings.shadow.tolerance,
+        timeout_s=settings.shadow.timeout_s,
+    )

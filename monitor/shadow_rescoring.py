@@ -1,0 +1,110 @@
+"""Would going back help? The last live requests, scored with another version on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from detectors.paired_answers import PairedAnswer, PairedAnswers
+from detectors.paired_comparison import PairedSummary, summarise, unknown_summary
+from monitor.shadow_queue import Answered
+from monitor.shadow_recent import RecentRequests
+from monitor.shadow_scoring import Scorer
+from scoring.shadow_process import ShadowError, ShadowProcess
+
+log = logging.getLogger("kedge.shadow")
+
+#: All of it: starting the version, and scoring what is kept.
+DEADLINE_S: Final = 120.0
+
+
+class Rescoring:
+    """Scores what :class:`monitor.shadow_recent.RecentRequests` keeps with a version of choice.
+
+    Parameters
+    ----------
+    make
+        Makes a process of a version, not started yet.
+    live
+        Tells the version that serves; None while none was seen.
+    confidence, tolerance
+        Of the comparison.
+    timeout_s
+        For each request.
+    deadline_s
+        For everything; what was scored until then is compared.
+    """
+
+    def __init__(
+        self,
+        recent: RecentRequests,
+        make: Callable[[str], ShadowProcess],
+        live: Callable[[], str | None],
+        *,
+        confidence: float,
+        tolerance: float,
+        timeout_s: float,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        self._recent = recent
+        self._make = make
+        self._live = live
+        self._confidence = confidence
+        self._tolerance = tolerance
+        self._timeout_s = timeout_s
+        self._deadline_s = deadline_s
+
+    async def score_recent(self, version: str, *, live: str | None = None) -> PairedSummary:
+        """Score the last requests of the live version with another, and compare the answers.
+
+        It takes as long as the version takes to load, and some milliseconds a request. The version
+        has a process of its own for as long as that takes. What cannot be told is `unknown`,
+        with the reason; nothing is raised that can be expected.
+
+        Parameters
+        ----------
+        live
+            Whose requests; by default those of the version that serves.
+        """
+        live = live or self._live() or ""
+        requests = self._recent.of(live)
+        if not requests:
+            return unknown_summary(live, version, f"no requests of version {live} are kept")
+        counts = PairedAnswers()
+        try:
+            async with asyncio.timeout(self._deadline_s), self._make(version) as process:
+                scorer = Scorer(process, timeout_s=self._timeout_s)
+                await scorer.prepare()
+                for request in requests:
+                    self._count(counts, await scorer.score(request))
+        except ShadowError as error:
+            return unknown_summary(live, version, f"version {version} cannot be scored: {error}")
+        except OSError as error:
+            if not isinstance(error, TimeoutError):
+                return unknown_summary(live, version, f"no process can be started: {error}")
+            log.warning("comparing with version %s stopped after %g s", version, self._deadline_s)
+        return summarise(
+            counts,
+            live=live,
+            other=version,
+            confidence=self._confidence,
+            tolerance=self._tolerance,
+        )
+
+    def _count(self, counts: PairedAnswers, answered: Answered) -> None:
+        count_pairs(counts, answered, tolerance=self._tolerance)
+
+
+def count_pairs(counts: PairedAnswers, answered: Answered, *, tolerance: float) -> int:
+    """Count the pairs of a request that was scored; return how many there were."""
+    if answered.outcome != "scored":
+        return 0
+    request, pairs = answered.request, 0
+    rows = zip(request.ts, request.answers, answered.answers, request.labels, strict=True)
+    for ts, live, other, label in rows:
+        if live is not None and other is not None:
+            counts.add(PairedAnswer(live, other, label), ts, tolerance=tolerance)
+            pairs += 1
+    return pairs
