@@ -33,6 +33,7 @@ from monitor.judging_shadow import other_rules
 from monitor.keeping import Keeper, Rejected
 from monitor.label_settling import JoinSpec
 from monitor.labels import LabelJoin
+from monitor.leadership import Office
 from monitor.metrics import Metrics
 from monitor.model_age import ModelAge
 from monitor.queries import Queries
@@ -53,6 +54,7 @@ from monitor.view import DaemonView
 from monitor.web import Web
 from monitor.writer import Writer
 from rollback.controller import Controller, record_id
+from rollback.kubernetes_client import Permit
 from rollback.memory import Memory
 
 if TYPE_CHECKING:
@@ -98,6 +100,7 @@ class Parts:
     registry: MlflowRegistry | None
     changes_allowed: bool
     shadow: ShadowParts | None = None
+    office: Office | None = None
 
     async def close(self) -> None:
         """Let everything go, the store last."""
@@ -109,24 +112,32 @@ class Parts:
         self.store.close()
 
 
-async def compose(settings: Settings) -> Parts:
+async def compose(
+    settings: Settings, office: Office | None = None, store: Store | None = None
+) -> Parts:
     """Open the store, restore what it holds, and put the parts together.
+
+    Parameters
+    ----------
+    office, store
+        The place among several, and the store that was opened with it.
 
     Raises
     ------
     monitor.store.StoreError
         The store cannot be used.
     """
-    writer = Writer()
-    config = "FILE" if settings.path is None else str(settings.path)
-    store = await writer.run(lambda: Store.open(settings.store.url, config=config))
+    writer = Writer() if office is None else office.writer
+    if store is None:
+        config = "FILE" if settings.path is None else str(settings.path)
+        store = await writer.run(lambda: Store.open(settings.store.url, config=config))
     snapshot = await writer.run(store.load)
     queries = Queries(settings.store.url)
     metrics = Metrics(
         columns_max=settings.limits.columns_max, versions_max=settings.limits.versions_max
     )
     metrics.build.labels(VERSION).set(1)
-    registry = registry_of(settings)
+    registry = registry_of(settings, None if office is None else office.permit)
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
     shadow = _shadow(settings)
@@ -140,6 +151,7 @@ async def compose(settings: Settings) -> Parts:
         registry=registry,
         references=references,
         memory=remembered(snapshot.states),
+        permit=None if office is None else office.permit,
     )
     view = DaemonView(settings, engine, deciding)
     alerts = Alerts(settings.model.name, settings.alerts, metrics, deciding.alerted)
@@ -167,6 +179,7 @@ async def compose(settings: Settings) -> Parts:
         registry,
         changes_allowed=settings.http.token is not None,
         shadow=shadow,
+        office=office,
     )
 
 
@@ -371,6 +384,7 @@ def _deciding(
     registry: MlflowRegistry | None,
     references: References,
     memory: Memory,
+    permit: Permit | None = None,
 ) -> Deciding:
     model, policy = settings.model, settings.rollback.policy
     if registry is None:
@@ -391,7 +405,7 @@ def _deciding(
             policy,
             journal=StoreJournal(store, writer),
             registry=registry,
-            actuators=actuators_of(settings, registry),
+            actuators=actuators_of(settings, registry, permit),
             now=time.time,
             new_id=lambda: record_id(time.time()),
             memory=memory,
