@@ -14,7 +14,7 @@ from monitor.remembering import ACTIONS, incident_of
 from monitor.store_errors import StoreUnavailable
 from rollback.controller import Controller
 from rollback.observation import Alerted, WindowsClosed, Word
-from rollback.record import PHASES, RollbackRecord, Transition
+from rollback.record import GATES, OUTCOMES, PHASES, RollbackRecord, Transition
 
 log = logging.getLogger("kedge.rollback")
 
@@ -123,6 +123,11 @@ class Reporter:
         self._now = now
         self._metrics = metrics
         self._incidents = incidents
+        # From 0 on, so that Prometheus sees the first of each as an increase.
+        for outcome in OUTCOMES:
+            metrics.rollbacks.labels(model, outcome)
+        for gate in GATES:
+            metrics.refusals.labels(model, gate)
 
     async def changed(self, transition: Transition, record: RollbackRecord | None) -> None:
         """Report one transition; `record` is the rollback it belongs to, if it does."""

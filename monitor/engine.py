@@ -300,8 +300,7 @@ class Engine:
         self._streams.committed()
         for judged in pending.judged:
             self._publisher.conclude(judged)
-        for standing in self._committed.rules:
-            self._publisher.set_rule(standing.rule.name, standing.state.state)
+        self._publisher.set_rules(self._committed.rules)
         self._publisher.set_references(self._committed.references.values())
         self._export_limits()
         return pending.judged

@@ -185,6 +185,11 @@ class Metrics:
         self.rule_state = self._gauge(
             "kedge_rule_state", "0 ok, 1 suspect, 2 breach, 3 unknown.", "model", "rule"
         )
+        self.rule_since = self._gauge(
+            "kedge_rule_state_since_timestamp_seconds",
+            "End of the window since which the rule is in its state.",
+            *("model", "rule"),
+        )
         self.rollbacks = self._counter(
             "kedge_rollbacks", "Rollbacks that ended, by outcome.", "model", "outcome"
         )
