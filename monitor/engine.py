@@ -33,6 +33,7 @@ from monitor.recent_traffic import RecentTraffic
 from monitor.references import References
 from monitor.sampler import Sampler, sampled
 from monitor.segments import Segments
+from monitor.shadow_recent import RecentRequests
 from monitor.shadow_watch import ShadowWatch
 from monitor.store import Change, Snapshot, StoreUnavailable, Totals
 from monitor.streams import Stream, Streams
@@ -67,6 +68,8 @@ class Engine:
         Joins labels to predictions; None where none are expected.
     shadow
         Has live requests scored by another version; None where none is.
+    requests
+        Keeps some live requests, for a rollback to look at; None where none does.
     sampler
         Measures windows by something else than their events; None without any.
     segments
@@ -95,6 +98,7 @@ class Engine:
         sampler: Sampler | None = None,
         segments: Segments | None = None,
         shadow: ShadowWatch | None = None,
+        requests: RecentRequests | None = None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -110,6 +114,7 @@ class Engine:
         self._labels = labels
         self._sampler = sampler
         self._shadow = shadow
+        self._takers = [one for one in (labels, shadow, requests) if one is not None]
         self._changes = changes or ChangeWatch((), metrics, model=model)
         self._wall = ForwardClock(wall, monotonic)
         self._monotonic = monotonic
@@ -283,9 +288,8 @@ class Engine:
         name = stream.name
         counted = Totals(rejected=len(decoded.rejections))
         for batch in decoded.batches:
-            for joining in (self._labels, self._shadow) if batch.role == "live" else ():
-                if joining is not None:
-                    joining.take(batch)
+            for taker in self._takers if batch.role == "live" else ():
+                taker.take(batch)
             counted += self._count(
                 stream, part, replace(batch, joins=None) if batch.joins else batch
             )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
 
 from collectors.registry import MlflowRegistry
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
@@ -18,9 +19,16 @@ from monitor.settings import Settings
 from monitor.store import Store
 from monitor.writer import Writer
 from rollback.actuator import Actuator
+from rollback.better import about_answers
 from rollback.controller import Controller, record_id
 from rollback.memory import Memory
 from rollback.mlflow_alias import MlflowAliasSettings
+
+if TYPE_CHECKING:
+    from monitor.target_comparison import TargetComparisons
+
+#: Any of these can load a model of its kind.
+LOADERS: Final = ("sklearn", "onnxruntime", "lightgbm", "xgboost", "torch", "mlflow")
 
 
 def registry_of(settings: Settings) -> MlflowRegistry | None:
@@ -44,6 +52,25 @@ def actuators_of(settings: Settings, registry: MlflowRegistry) -> Sequence[Actua
     return [step.build(model=model.name, alias=model.alias, registry=registry) for step in steps]
 
 
+def compares_targets(settings: Settings) -> bool:
+    """Say whether targets are compared with what serves, before they are gone to.
+
+    Where that is not required, it takes something on this machine that can load a model.
+    """
+    policy, how = settings.rollback.policy, settings.rollback.policy.gates.better_on_shadow
+    rolling = any(
+        rule.action == "rollback"
+        and about_answers(rule.metric, rule.column or "".join(rule.columns))
+        for rule in settings.rules
+    )
+    alerted = how == "require" and bool(settings.alerts.confirm)
+    if policy.mode == "observe" or how == "off" or not (rolling or alerted):
+        return False
+    if not settings.model.tracking_uri or not settings.shadow.recent_max:
+        return False
+    return how == "require" or any(find_spec(name) is not None for name in LOADERS)
+
+
 def deciding_of(
     settings: Settings,
     store: Store,
@@ -54,6 +81,7 @@ def deciding_of(
     references: References,
     memory: Memory,
     notifier: Notifier,
+    comparisons: TargetComparisons | None = None,
 ) -> Deciding:
     """Return the decision, fed from the store; one that decides nothing without a registry."""
     model, policy = settings.model, settings.rollback.policy
@@ -83,6 +111,8 @@ def deciding_of(
             on_memory=keep_memory,
             # References belong to the thread that counts.
             reads=lambda versions: writer.run(lambda: columns_read(references, versions)),
+            compare=None if comparisons is None else comparisons.compare,
         ),
         reporter,
+        comparisons,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+
 import pytest
 
 from detectors.cause import Cause, CauseColumn, Origin
