@@ -177,7 +177,9 @@ class TargetComparisons:
     async def _gathered(self, live: str, since: float) -> None:
         """Wait until there is enough to be asked: after a restart nothing is kept."""
         until = self._monotonic() + self._gather_s
-        while len(self.recent.of(live, since)) < ENOUGH and self._monotonic() < until:
+        while self._monotonic() < until:
+            if len(self.recent.of(live, since)) >= ENOUGH:
+                break
             await asyncio.sleep(GATHER_PAUSE_S)
 
     def _keep(self, live: str, to: str, found: PairedSummary) -> ShadowComparison:
