@@ -30,6 +30,7 @@ from monitor.recent_traffic import RecentTraffic
 from monitor.references import References
 from monitor.sampler import Sampler, sampled
 from monitor.segments import Segments
+from monitor.shadow_recent import RecentRequests
 from monitor.shadow_watch import ShadowWatch
 from monitor.store import Change, Snapshot, StoreUnavailable, Totals
 from monitor.streams import Stream, Streams
@@ -64,6 +65,8 @@ class Engine:
         Joins labels to predictions; None where none are expected.
     shadow
         Has live requests scored by another version; None where none is.
+    requests
+        Keeps some live requests, for a rollback to look at; None where none does.
     sampler
         Measures windows by something else than their events; None without any.
     segments
@@ -92,6 +95,7 @@ class Engine:
         sampler: Sampler | None = None,
         segments: Segments | None = None,
         shadow: ShadowWatch | None = None,
+        requests: RecentRequests | None = None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -141,6 +145,7 @@ class Engine:
             event_time=self._event_time,
             labels=labels,
             shadow=shadow,
+            requests=requests,
             quarantine=quarantine,
             publisher=self._publisher,
             metrics=metrics,
