@@ -32,7 +32,7 @@ from detectors.window import ClosedWindow
 FAULT_MIN: Final = 0.05
 #: Columns can be told not to matter only by a model that explains so much of the prediction: what
 #: it leaves may be an effect of several columns together.
-RULED_OUT_MIN: Final = 0.8
+RULED_OUT_MIN: Final = 0.7
 #: A column with a larger share of values that the reference does not know may matter.
 UNSEEN_MAX: Final = 0.01
 #: Windows that the look at the inputs is wrong about in the mean, where no rule of drift says it.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from collectors.kinds import FORMATS, METERS, options_of
 from collectors.labels import JoinsLabels
@@ -23,11 +23,9 @@ from detectors.window import Windows, WindowSpec
 from monitor.alerts import Alerts
 from monitor.change_settings import change_spec, measured_metric
 from monitor.changes import ChangeWatch
-from monitor.deciding import Bystander, Deciding, Decision, Reporter
-from monitor.dependence import columns_read
+from monitor.deciding import Deciding
 from monitor.drift_budget import drift_spec
 from monitor.engine import Engine
-from monitor.journal import StoreJournal
 from monitor.judging import Judge
 from monitor.judging_shadow import other_rules
 from monitor.keeping import Keeper, Rejected
@@ -36,12 +34,13 @@ from monitor.labels import LabelJoin
 from monitor.leadership import Office
 from monitor.metrics import Metrics
 from monitor.model_age import ModelAge
+from monitor.notifying import Notifier
 from monitor.queries import Queries
 from monitor.reference_fetching import ReferenceFetching
 from monitor.reference_kinds import fetching_of, references_of
 from monitor.references import References
-from monitor.remembering import change_of, remembered
-from monitor.rollback_parts import actuators_of, registry_of
+from monitor.remembering import remembered
+from monitor.rollback_parts import deciding_of, registry_of
 from monitor.sampling import Sampling, Target
 from monitor.segment_settings import looked_at, segment_of
 from monitor.segments import Segments
@@ -53,9 +52,6 @@ from monitor.version import VERSION
 from monitor.view import DaemonView
 from monitor.web import Web
 from monitor.writer import Writer
-from rollback.controller import Controller, record_id
-from rollback.kubernetes_client import Permit
-from rollback.memory import Memory
 
 if TYPE_CHECKING:
     from monitor.shadow_composition import ShadowParts
@@ -96,6 +92,7 @@ class Parts:
     sampling: Sampling
     fetching: ReferenceFetching | None
     alerts: Alerts
+    notifier: Notifier
     web: Web
     registry: MlflowRegistry | None
     changes_allowed: bool
@@ -143,7 +140,8 @@ async def compose(
     shadow = _shadow(settings)
     engine = engine_of(settings, store, metrics, sampling, references=references, shadow=shadow)
     await writer.run(lambda: engine.restore(snapshot))
-    deciding = _deciding(
+    notifier = Notifier(settings.notify, metrics)
+    deciding = deciding_of(
         settings,
         store,
         writer,
@@ -151,6 +149,7 @@ async def compose(
         registry=registry,
         references=references,
         memory=remembered(snapshot.states),
+        notifier=notifier,
         permit=None if office is None else office.permit,
     )
     view = DaemonView(settings, engine, deciding)
@@ -175,6 +174,7 @@ async def compose(
         sampling,
         fetching_of(settings, references, registry, metrics),
         alerts,
+        notifier,
         web,
         registry,
         changes_allowed=settings.http.token is not None,
@@ -373,49 +373,6 @@ def _quarantine_path(settings: Settings) -> Path:
         return Path(settings.limits.quarantine_path)
     beside = sqlite_path(settings.store.url)
     return (beside.parent if beside else Path()) / "quarantine.jsonl"
-
-
-def _deciding(
-    settings: Settings,
-    store: Store,
-    writer: Writer,
-    *,
-    metrics: Metrics,
-    registry: MlflowRegistry | None,
-    references: References,
-    memory: Memory,
-    permit: Permit | None = None,
-) -> Deciding:
-    model, policy = settings.model, settings.rollback.policy
-    if registry is None:
-        return Bystander(policy.mode)
-
-    async def keep_incidents(incidents: Sequence[Mapping[str, Any]]) -> None:
-        await writer.run(lambda: store.add_incidents(incidents))
-
-    async def keep_memory(memory: Memory) -> None:
-        change = change_of(memory)
-        await writer.run(lambda: store.commit(change))
-
-    reporter = Reporter(model.name, metrics, keep_incidents)
-    return Decision(
-        Controller(
-            model.name,
-            model.alias,
-            policy,
-            journal=StoreJournal(store, writer),
-            registry=registry,
-            actuators=actuators_of(settings, registry, permit),
-            now=time.time,
-            new_id=lambda: record_id(time.time()),
-            memory=memory,
-            on_change=reporter.changed,
-            on_memory=keep_memory,
-            # References belong to the thread that counts.
-            reads=lambda versions: writer.run(lambda: columns_read(references, versions)),
-        ),
-        reporter,
-    )
 
 
 def _token(settings: Settings) -> Callable[[], str | None]:

@@ -9,11 +9,12 @@ from typing import Any, Protocol
 
 from monitor.judging import Judged
 from monitor.metrics import Metrics
+from monitor.notices import Notice, notice_of, notice_of_word
 from monitor.remembering import ACTIONS, incident_of
 from monitor.store_errors import StoreUnavailable
 from rollback.controller import Controller
 from rollback.observation import Alerted, WindowsClosed, Word
-from rollback.record import PHASES, RollbackRecord, Transition
+from rollback.record import GATES, OUTCOMES, PHASES, RollbackRecord, Transition
 
 log = logging.getLogger("kedge.rollback")
 
@@ -114,11 +115,19 @@ class Reporter:
         metrics: Metrics,
         incidents: Incidents,
         now: Callable[[], float] = time.time,
+        *,
+        tell: Callable[[Notice | None], None] = lambda _notice: None,
     ) -> None:
+        self._tell = tell
         self._model = model
         self._now = now
         self._metrics = metrics
         self._incidents = incidents
+        # From 0 on, so that Prometheus sees the first of each as an increase.
+        for outcome in OUTCOMES:
+            metrics.rollbacks.labels(model, outcome)
+        for gate in GATES:
+            metrics.refusals.labels(model, gate)
 
     async def changed(self, transition: Transition, record: RollbackRecord | None) -> None:
         """Report one transition; `record` is the rollback it belongs to, if it does."""
@@ -126,6 +135,7 @@ class Reporter:
             self._metrics.refusals.labels(self._model, transition.gate).inc()
         if transition.repeated:
             return
+        self._tell(notice_of(transition, record))
         log.info("%s -> %s: %s", transition.before, transition.after, transition.why)
         if record is not None:
             self._count(record)
@@ -134,6 +144,7 @@ class Reporter:
     async def said(self, word: Word) -> None:
         """Report what a person has said; it is in force already."""
         self._metrics.said.labels(self._model, ACTIONS[type(word)]).inc()
+        self._tell(notice_of_word(self._model, word, self._now()))
         log.info("%s: %s", word.by or "a person", word)
         try:
             await self._incidents([incident_of(self._model, word, self._now())])

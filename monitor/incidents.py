@@ -1,9 +1,16 @@
-"""An incident in one line, for the log and for people."""
+"""Incidents: what happened to a rule as a row of the store, and in one line for people."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from detectors.drift_rule import Drift
+from detectors.measurement import Measurement
+from detectors.rule import Judgement, RuleEvent, RuleSpec
+
+if TYPE_CHECKING:
+    from monitor.judging import Frame
 
 
 def told(incident: Mapping[str, Any]) -> str:
@@ -31,3 +38,41 @@ def told_cause(cause: Mapping[str, Any]) -> str:
     origin = cause["origin"]
     likely = "cause unknown" if origin == "unknown" else f"likely the {origin}"
     return f"{likely}: {cause['because']}"
+
+
+def pair_measured(found: Sequence[Measurement], rule: RuleSpec) -> dict[str, list[str]]:
+    """Name the two columns that a rule of several columns is about."""
+    pairs = [one.pair for one in found if one.metric == rule.metric and one.pair]
+    return {"pair": list(pairs[0])} if pairs else {}
+
+
+def pair_of(judgement: Judgement, drift: Drift | None) -> tuple[str, ...]:
+    """Return the two columns that the worst one of a rule of drift stands for, if it does."""
+    columns = () if drift is None else drift.columns
+    return next((one.pair for one in columns if one.column == judgement.column and one.pair), ())
+
+
+def incident_of(
+    window: Frame, rule: RuleSpec, judgement: Judgement, event: RuleEvent
+) -> dict[str, Any]:
+    """Return what happened to a rule as a row of the store, with its evidence."""
+    return {
+        "at": window.ends,
+        "kind": event.kind,
+        "model": window.model,
+        "version": window.version,
+        "segment": window.segment,
+        "rule": rule.name,
+        "rollback": None,
+        "evidence": {
+            "metric": rule.metric,
+            "column": judgement.column,
+            "value": judgement.value,
+            "low": judgement.low,
+            "high": judgement.high,
+            "threshold": judgement.threshold,
+            "n": judgement.n,
+            "window_begins": window.begins,
+            "window_ends": window.ends,
+        },
+    }

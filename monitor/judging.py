@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from detectors.cause import Cause
 from detectors.change_kinds import LOSS_METRICS
-from detectors.drift_rule import Drift
 from detectors.kinds import COLUMN_DEFAULTS, measure
 from detectors.measurement import Measurement
 from detectors.paired_comparison import SHADOW_METRICS
@@ -17,9 +16,10 @@ from detectors.performance import PERFORMANCE_METRICS
 from detectors.performance_windows import ClosedPerformance
 from detectors.population import split
 from detectors.reference import Reference
-from detectors.rule import Judgement, RuleEvent, RuleSpec, RuleState, Verdict, advance, judge
+from detectors.rule import Judgement, RuleSpec, RuleState, Verdict, advance, judge
 from detectors.window import ClosedWindow
 from monitor.circumstances import Look, Scene, Shadow, no_shadow
+from monitor.incidents import incident_of, pair_measured, pair_of
 from monitor.judging_cause import CauseJudging
 from monitor.judging_drift import GRAVITY, MEMORY, DriftJudging, drift_rows
 from monitor.rule_standings import RuleStanding, standing
@@ -248,14 +248,14 @@ class Judge:
             judgement = judge(found, events, rule) if drift is None else drift.judgement
             state, event = advance(before, judgement, window.ends, rule)
             self._states[key], self._judgements[key] = state, judgement
-            pair = _pair(found, rule)
+            pair = pair_measured(found, rule)
             cause = self._causes.follow(
                 rule,
                 judgement,
                 state.state,
                 (window.population, window.begins, window.ends),
                 scene,
-                pair=pair.get("pair") or _pair_of(judgement, drift),
+                pair=pair.get("pair") or pair_of(judgement, drift),
                 events_by_version=shares,
             )
             states[key] = state.to_json() | self._causes.state_of(key)
@@ -263,7 +263,7 @@ class Judge:
                 states[key][MEMORY] = drift.memory.to_json()
             reports.append(_report(rule, state, judgement, cause))
             if event is not None:
-                incident = _incident(window, rule, judgement, event)
+                incident = incident_of(window, rule, judgement, event)
                 incident["evidence"] |= drift.evidence() if drift is not None else {}
                 incident["evidence"] |= pair | ({"cause": cause.to_json()} if cause else {})
                 incidents.append(incident)
@@ -362,40 +362,3 @@ def _standing_report(rule: RuleSpec, last: Judgement | None) -> RuleReport:
         threshold=rule.threshold,
         value=last.value if last else None,
     )
-
-
-def _pair(found: Sequence[Measurement], rule: RuleSpec) -> dict[str, list[str]]:
-    """Name the two columns that a rule of several columns is about."""
-    pairs = [one.pair for one in found if one.metric == rule.metric and one.pair]
-    return {"pair": list(pairs[0])} if pairs else {}
-
-
-def _pair_of(judgement: Judgement, drift: Drift | None) -> tuple[str, ...]:
-    """Return the two columns that the worst one of a rule of drift stands for, if it does."""
-    columns = () if drift is None else drift.columns
-    return next((one.pair for one in columns if one.column == judgement.column and one.pair), ())
-
-
-def _incident(
-    window: Frame, rule: RuleSpec, judgement: Judgement, event: RuleEvent
-) -> dict[str, Any]:
-    return {
-        "at": window.ends,
-        "kind": event.kind,
-        "model": window.model,
-        "version": window.version,
-        "segment": window.segment,
-        "rule": rule.name,
-        "rollback": None,
-        "evidence": {
-            "metric": rule.metric,
-            "column": judgement.column,
-            "value": judgement.value,
-            "low": judgement.low,
-            "high": judgement.high,
-            "threshold": judgement.threshold,
-            "n": judgement.n,
-            "window_begins": window.begins,
-            "window_ends": window.ends,
-        },
-    }

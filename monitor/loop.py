@@ -128,6 +128,7 @@ class Daemon:
         """Serve, count and decide until asked to stop; then commit and let go, in order."""
         self._main = asyncio.current_task()
         listening = await self._listen()
+        notifying = asyncio.create_task(self._parts.notifier.run(), name="notifying")
         try:
             await self._parts.deciding.resume()
             async with asyncio.TaskGroup() as tasks:
@@ -148,7 +149,9 @@ class Daemon:
                 shadow.cancel()
                 lease.cancel()
         finally:
+            notifying.cancel()
             await asyncio.wait_for(self._let_go(listening), STOP_TIMEOUT_S)
+            await asyncio.wait([notifying])
 
     async def _stopped_or(self, counting: asyncio.Task[None]) -> None:
         waiting = asyncio.create_task(self._stop.wait())

@@ -185,6 +185,11 @@ class Metrics:
         self.rule_state = self._gauge(
             "kedge_rule_state", "0 ok, 1 suspect, 2 breach, 3 unknown.", "model", "rule"
         )
+        self.rule_since = self._gauge(
+            "kedge_rule_state_since_timestamp_seconds",
+            "End of the window since which the rule is in its state.",
+            *("model", "rule"),
+        )
         self.rollbacks = self._counter(
             "kedge_rollbacks", "Rollbacks that ended, by outcome.", "model", "outcome"
         )
@@ -200,6 +205,11 @@ class Metrics:
             "kedge_operator_actions",
             "What people have said, by action (hold, resume, bless, quarantine).",
             *("model", "action"),
+        )
+        self.notifications = self._counter(
+            "kedge_notifications",
+            "What became of notifications, by channel (sent, retried, failed, dropped).",
+            *("channel", "outcome"),
         )
         self.alerts = self._counter(
             "kedge_alerts",

@@ -1,17 +1,30 @@
-"""From settings to what a rollback moves: the registry's client, and the steps."""
+"""From settings to what a rollback is made of: the registry's client, the steps, the decision."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from collectors.registry import MlflowRegistry
+from monitor.deciding import Bystander, Deciding, Decision, Reporter
+from monitor.dependence import columns_read
+from monitor.journal import StoreJournal
+from monitor.metrics import Metrics
+from monitor.notifying import Notifier
+from monitor.references import References
+from monitor.remembering import change_of
 from monitor.settings import Settings
+from monitor.store import Store
+from monitor.writer import Writer
 from rollback.actuator import Actuator
+from rollback.controller import Controller, record_id
 from rollback.kubernetes_client import Permit
 from rollback.kubernetes_move import GuardedMove
 from rollback.leased_step import LeasedStep
+from rollback.memory import Memory
 from rollback.mlflow_alias import MlflowAliasSettings
 from rollback.webhook import WebhookSettings
 
@@ -55,3 +68,48 @@ def _leased(actuator: Actuator, settings: object, permit: Permit) -> Actuator:
         actuator = replace(actuator, connect=partial(actuator.cluster.connect, permit))
     call_s = settings.timeout_s if isinstance(settings, WebhookSettings) else 0.0
     return LeasedStep(actuator, permit, call_s)
+
+
+def deciding_of(
+    settings: Settings,
+    store: Store,
+    writer: Writer,
+    *,
+    metrics: Metrics,
+    registry: MlflowRegistry | None,
+    references: References,
+    memory: Memory,
+    notifier: Notifier,
+    permit: Permit | None = None,
+) -> Deciding:
+    """Return the decision, fed from the store; one that decides nothing without a registry."""
+    model, policy = settings.model, settings.rollback.policy
+    if registry is None:
+        return Bystander(policy.mode)
+
+    async def keep_incidents(incidents: Sequence[Mapping[str, Any]]) -> None:
+        await writer.run(lambda: store.add_incidents(incidents))
+
+    async def keep_memory(memory: Memory) -> None:
+        change = change_of(memory)
+        await writer.run(lambda: store.commit(change))
+
+    reporter = Reporter(model.name, metrics, keep_incidents, tell=notifier.tell)
+    return Decision(
+        Controller(
+            model.name,
+            model.alias,
+            policy,
+            journal=StoreJournal(store, writer),
+            registry=registry,
+            actuators=actuators_of(settings, registry, permit),
+            now=time.time,
+            new_id=lambda: record_id(time.time()),
+            memory=memory,
+            on_change=reporter.changed,
+            on_memory=keep_memory,
+            # References belong to the thread that counts.
+            reads=lambda versions: writer.run(lambda: columns_read(references, versions)),
+        ),
+        reporter,
+    )

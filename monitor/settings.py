@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from monitor.alert_settings import AlertSettings
+from monitor.notify_settings import NOTICES, NoticeSettings
 from monitor.quantities import EventSpan, Quorum, Span, TimeSpan
 from monitor.reference_settings import ReferenceSettings
 from monitor.secret import Secret, SecretUnreadableError
@@ -135,6 +136,9 @@ class Settings:
 
     alerts: AlertSettings = field(default_factory=AlertSettings)
     """What is made of the alerts of others."""
+
+    notify: Annotated[tuple[NoticeSettings, ...], NOTICES] = ()
+    """Who is told of what the rollback does."""
 
     path: Path | None = field(default=None, metadata={"no_key": True})
     """The file that it was read from."""

@@ -90,6 +90,7 @@ def shadow_of(settings: Settings, spec: WindowSpec, rules: tuple[RuleSpec, ...])
         psi_bins=detectors.psi_bins,
     )
     if queue is None:
+        standing.state = "off"
         return ShadowParts(watch, None, recent)
     name = settings.model.name
     uri = f"models:/{name}@{own.alias}" if own.alias else version_uri(settings, own.version)

@@ -47,7 +47,7 @@ class ShadowStanding:
     ----------
     state
         ``starting``, ``scoring``, ``failed`` (it does not load, or ended; it is tried again) or
-        ``stopped``.
+        ``stopped``; ``off`` where none is scored.
     version
         The version that answers, or answered last; empty before any.
     why
@@ -221,14 +221,16 @@ class ShadowWatch:
         )
 
     def standing(self) -> dict[str, Any]:
-        """Return how the shadow stands, for the API and for metrics."""
-        process, last = self._process, self._last
+        """Return how the shadow stands, for the API and for metrics.
+
+        ``process`` goes on changing: a shadow that fails is no reason to commit anything.
+        """
+        last = self._last
         total = sum(self._outcomes.values(), Counter[str]())
         return {
             "live": last.window.live if last else None,
-            "version": process.version or self._version or None,
-            "state": process.state if self._queue is not None else "off",
-            "why": process.why,
+            "version": self._version or None,
+            "process": self._process,
             "waiting": self._queue.waiting if self._queue is not None else 0,
             "requests": {outcome: total[outcome] for outcome in OUTCOMES},
             "by_version": {name: dict(counts) for name, counts in self._outcomes.items()},

@@ -108,10 +108,13 @@ class DaemonView:
 
 
 def _shadow(standing: Mapping[str, Any]) -> Mapping[str, Any]:
-    shown = {key: value for key, value in standing.items() if key != "by_version"}
-    measured = shown["measurements"]
+    shown = {key: value for key, value in standing.items() if key not in ("by_version", "process")}
+    process, measured = standing["process"], shown["measurements"]
     return {
         **shown,
+        "version": process.version or shown["version"],
+        "state": process.state,
+        "why": process.why,
         "window_end": rfc3339(shown["window_end"]),
         "disagreement": measured.get("disagreement"),
     }

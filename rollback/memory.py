@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from rollback.record import JsonObject
@@ -76,23 +75,25 @@ class VersionMarks:
         """Whether its last window that said anything was one of a breach."""
         return self.breached_at is not None and self.healthy_at is None
 
-    def told(self) -> str:
+    def told(self, now: float) -> str:
         """Return in words how it did, as far as Kedge saw.
 
         Examples
         --------
-        >>> VersionMarks(14, healthy_at=1772618400.0, healthy_since=1772610000.0).told()
-        '14 healthy windows, last at 2026-03-04T10:00:00Z'
+        >>> VersionMarks(14, healthy_at=1_000.0, healthy_since=200.0).told(now=1_040.0)
+        '14 healthy windows, last 40 s ago'
         """
-        last = "" if self.healthy_at is None else f", last at {_utc(self.healthy_at)}"
         plural = "" if self.healthy_windows == 1 else "s"
-        windows = f"{self.healthy_windows} healthy window{plural}{last}"
+        windows = f"{self.healthy_windows} healthy window{plural}"
         said = [windows if self.healthy_windows else "no healthy window seen"]
-        if self.breached_at is not None:
-            said.append(f"last in breach at {_utc(self.breached_at)}")
-        if self.blessed_at is not None:
-            said.append(f"blessed at {_utc(self.blessed_at)}")
-        return "; ".join(said)
+        for what, at in (
+            ("last", self.healthy_at),
+            ("in breach", self.breached_at),
+            ("blessed", self.blessed_at),
+        ):
+            if at is not None:
+                said.append(f"{what} {now - at:.0f} s ago")
+        return ", ".join(said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,3 @@ class Memory:
             oldest = min(versions, key=lambda v: (v == version, versions[v].heard_at))
             del versions[oldest]
         return replace(self, versions=versions)
-
-
-def _utc(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

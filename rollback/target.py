@@ -65,7 +65,7 @@ def choose_target(
     ]
     if fit:
         chosen = max(fit, key=lambda item: item[:2])[2]
-        seen = memory.marks(chosen.version).told()
+        seen = memory.marks(chosen.version).told(now)
         why = f"version {chosen.version} is {policy.target}, and READY: {seen}"
         return Target(chosen.version, why)
     if ranked:
@@ -95,7 +95,7 @@ def check_target(
             "quarantine",
             f"version {to_version} is in quarantine; `kedge bless` ends that",
         )
-    seen = memory.marks(to_version).told()
+    seen = memory.marks(to_version).told(now)
     return Target(to_version, f"version {to_version} was named, and is READY: {seen}")
 
 

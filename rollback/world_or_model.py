@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from detectors.cause import Cause, CauseColumn
+from detectors.correlation import CORRELATION
 from rollback.record import GateResult
 
 #: A target that depends on at most this share of what drifted is said not to drift with it.
@@ -75,7 +76,8 @@ def _apart(columns: Sequence[CauseColumn], reads: Collection[str] | None) -> str
     """Say how little of what drifted or broke the target depends on; None if it is not little."""
     if reads is None or not columns:
         return None
-    exposed = [one for one in columns if one.column in reads]
+    # What several columns have in common is no column that a version could do without.
+    exposed = [one for one in columns if one.column in reads or one.column == CORRELATION]
     share = sum(one.share for one in exposed)
     if share > EXPOSED_MAX or any(one.fault for one in exposed):
         return None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import urllib.error
 import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -221,19 +223,55 @@ def test_without_a_token_nothing_can_be_said(tmp_path: Path, mlflow_uri: str) ->
     assert (status["holds"], status["rollback"]["versions"]) == ([], [])
 
 
+def test_people_are_told_of_a_hold_and_of_a_refusal(held: Path) -> None:
+    model, told = model_of(held), []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as it is inherited
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        notify = f'[[notify]]\ntype = "webhook"\nurl = "http://127.0.0.1:{server.server_port}/"\n'
+        held.write_text(held.read_text() + notify)
+        with running(held) as daemon:
+            done("hold", model, "--reason", "release day", "-c", held)
+            kedge("rollback", model, "--reason", "x", "-c", held)
+            status = daemon.stop()
+        server.shutdown()
+        serving.join()
+
+    assert status == 0
+    assert [one["event"] for one in told] == ["hold", "refused"]
+    assert told[0]["why"].startswith("release day (")
+    assert told[1]["rollback"]["gate"] == "hold"
+
+
 def test_a_hold_runs_out_by_itself(held: Path) -> None:
     model = model_of(held)
     with running(held) as daemon:
         done("hold", model, "--for", "1s", "--reason", "a moment", "-c", held)
-        first = daemon.get("/api/v1/status")["rollback"]["state"]
         eventually(
-            lambda: daemon.get("/api/v1/status")["rollback"]["state"] == "WATCHING",
+            lambda: "HELD -> WATCHING: the hold has run out" in daemon.log.read_text(),
             what="the hold has run out",
         )
-        page = daemon.page("/metrics")
+        status = daemon.get("/api/v1/status")
+        page = eventually(lambda: released(daemon, model), what="the metric says so")
 
-    assert first == "HELD"
-    assert f'kedge_hold_until_timestamp_seconds{{model="{model}"}} 0.0' in page
+    assert "WATCHING -> HELD: held: a moment" in daemon.log.read_text()
+    assert (status["rollback"]["state"], status["holds"]) == ("WATCHING", [])
+    assert page
+
+
+def released(daemon: Kedge, model: str) -> bool:
+    line = f'kedge_hold_until_timestamp_seconds{{model="{model}"}} 0.0'
+    return line in daemon.page("/metrics")
 
 
 @pytest.mark.parametrize("given", ["soon", "0s", "-1h"])

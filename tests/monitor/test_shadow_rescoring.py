@@ -36,9 +36,9 @@ def live_batch(rows: int) -> PredictionBatch:
 
 
 async def test_a_target_is_compared_on_what_the_live_version_was_just_asked(
-    tmp_path: Path, shadow_uri: str
+    tmp_path: Path, registry_uri: str
 ) -> None:
-    settings = load(configuration(tmp_path, shadow_uri, "recent = 200"), {})
+    settings = load(configuration(tmp_path, registry_uri, "recent = 200"), {})
     parts = shadow_of(settings, window_spec(settings), rule_specs(settings))
     rescoring = rescoring_of(settings, parts, lambda: "1")
     before = await rescoring.score_recent("2")
