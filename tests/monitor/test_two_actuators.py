@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import aiohttp
 import pytest
 
 from monitor.store import sqlite_path
@@ -167,6 +168,15 @@ def stopped(daemon: Daemon, url: str) -> bool:
     return True
 
 
+async def probe(waiting: Daemon, path: str) -> int:
+    """Ask a daemon that waits, as Kubernetes does."""
+    found = re.search(r"probes are answered on port (\d+)", waiting.said())
+    assert found is not None, waiting.said()
+    url = f"http://127.0.0.1:{found[1]}{path}"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return answer.status
+
+
 async def two_actuators(folder: Path, registry: str, store: str, lease: str, model: str) -> None:
     await register(registry, model, 2, champion="2")
     log = folder / "predictions.jsonl"
@@ -182,6 +192,7 @@ async def two_actuators(folder: Path, registry: str, store: str, lease: str, mod
             await asyncio.to_thread(
                 eventually, lambda: "waiting: " in second.said(), what="the second waits"
             )
+            probed = [await probe(second, path) for path in ("/healthz", "/readyz", "/metrics")]
 
             await asyncio.to_thread(first.ask_for_rollback)
             await asyncio.to_thread(
@@ -197,6 +208,7 @@ async def two_actuators(folder: Path, registry: str, store: str, lease: str, mod
             await asyncio.to_thread(serve_version_1, log)
             record = await asyncio.to_thread(rollback, second, "RESOLVED", "ESCALATED")
 
+        assert probed == [200, 503, 503]
         assert moved_by_first == []
         assert len(moved_by_second) == 1
         assert proxy.writes == moved_by_second, "the first moved the alias when it woke"
