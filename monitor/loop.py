@@ -249,7 +249,7 @@ class Daemon:
 
     async def _shadow(self) -> None:
         parts = self._parts.shadow
-        if parts is not None and parts.running is not None:
+        if parts is not None:
             await parts.running.run()
 
     async def _keep_lease(self) -> None:

@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
 
 from collectors.registry import MlflowRegistry
 from monitor.deciding import Bystander, Deciding, Decision, Reporter
@@ -20,6 +21,7 @@ from monitor.settings import Settings
 from monitor.store import Store
 from monitor.writer import Writer
 from rollback.actuator import Actuator
+from rollback.better import about_answers
 from rollback.controller import Controller, record_id
 from rollback.kubernetes_client import Permit
 from rollback.kubernetes_move import GuardedMove
@@ -27,6 +29,12 @@ from rollback.leased_step import LeasedStep
 from rollback.memory import Memory
 from rollback.mlflow_alias import MlflowAliasSettings
 from rollback.webhook import WebhookSettings
+
+if TYPE_CHECKING:
+    from monitor.target_comparison import TargetComparisons
+
+#: Any of these can load a model of its kind.
+LOADERS: Final = ("sklearn", "onnxruntime", "lightgbm", "xgboost", "torch", "mlflow")
 
 
 def registry_of(settings: Settings, permit: Permit | None = None) -> MlflowRegistry | None:
@@ -70,6 +78,25 @@ def _leased(actuator: Actuator, settings: object, permit: Permit) -> Actuator:
     return LeasedStep(actuator, permit, call_s)
 
 
+def compares_targets(settings: Settings) -> bool:
+    """Say whether targets are compared with what serves, before they are gone to.
+
+    Where that is not required, it takes something on this machine that can load a model.
+    """
+    policy, how = settings.rollback.policy, settings.rollback.policy.gates.better_on_shadow
+    rolling = any(
+        rule.action == "rollback"
+        and about_answers(rule.metric, rule.column or "".join(rule.columns))
+        for rule in settings.rules
+    )
+    alerted = how == "require" and bool(settings.alerts.confirm)
+    if policy.mode == "observe" or how == "off" or not (rolling or alerted):
+        return False
+    if not settings.model.tracking_uri or not settings.shadow.recent_max:
+        return False
+    return how == "require" or any(find_spec(name) is not None for name in LOADERS)
+
+
 def deciding_of(
     settings: Settings,
     store: Store,
@@ -81,6 +108,7 @@ def deciding_of(
     memory: Memory,
     notifier: Notifier,
     permit: Permit | None = None,
+    comparisons: TargetComparisons | None = None,
 ) -> Deciding:
     """Return the decision, fed from the store; one that decides nothing without a registry."""
     model, policy = settings.model, settings.rollback.policy
@@ -110,6 +138,8 @@ def deciding_of(
             on_memory=keep_memory,
             # References belong to the thread that counts.
             reads=lambda versions: writer.run(lambda: columns_read(references, versions)),
+            compare=None if comparisons is None else comparisons.compare,
         ),
         reporter,
+        comparisons,
     )

@@ -23,6 +23,8 @@ from detectors.population import population, split
 from monitor import pending, retention, tables
 from monitor.column_types import fit
 from monitor.database import sqlite_path
+from monitor.distribution_rows import write_distribution
+from monitor.distributions import Distribution
 from monitor.opening import opened
 from monitor.ownership import Standing
 from monitor.store_errors import (
@@ -78,6 +80,7 @@ class WindowRow:
 
     window: Json
     measurements: Sequence[Json]
+    distribution: Distribution | None = None
 
 
 @dataclass(slots=True)
@@ -360,8 +363,9 @@ class Store:
         """Write a window; return the column and metric of each measurement."""
         stored = {**row.window, "stored": self._clock()}
         key = connection.execute(sa.insert(tables.windows), stored).inserted_primary_key
-        if key is None or not row.measurements:
+        if key is None:
             return set()
+        write_distribution(connection, key[0], row.distribution)
         # In the order of their key, which is that of the table: rows are appended.
         measured = {_series(one): one for one in row.measurements}
         rows = [
@@ -369,14 +373,13 @@ class Store:
             | {name: measured[column, metric][name] for name in _FIGURES}
             for column, metric in sorted(measured)
         ]
-        connection.execute(sa.insert(tables.measurements), rows)
+        if rows:
+            connection.execute(sa.insert(tables.measurements), rows)
         return set(measured)
 
     def _write_incidents(self, connection: sa.Connection, incidents: Sequence[Json]) -> None:
-        stored = self._clock()
-        connection.execute(
-            sa.insert(tables.incidents), [{**incident, "stored": stored} for incident in incidents]
-        )
+        rows = [{**incident, "stored": self._clock()} for incident in incidents]
+        connection.execute(sa.insert(tables.incidents), rows)
 
 
 def _named(name: str) -> Json:
