@@ -43,11 +43,7 @@ RUNS = 3
 #: A library's threads that wait for one another on busy cores would count as work.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
-PEERS = {
-    **{name: PINNED[name] for name in ("pandas", "evidently", "whylogs")},
-    # It does not start without the second.
-    "nannyml": ("nannyml==0.13.1", "statsmodels", "pandas<3"),
-}
+PEERS = ("pandas", "evidently", "whylogs", "nannyml")
 
 
 def write_tables(path: Path) -> None:
@@ -112,7 +108,7 @@ def compared(environments: Path | None) -> None:
         show("correlations, too", seconds, found, ours)
         for peer in PEERS if environments else ("pandas",):
             try:
-                python = environment(peer, environments, PEERS[peer]) if environments else None
+                python = environment(peer, environments, PINNED[peer]) if environments else None
                 seconds, found = whole(
                     [str(python or sys.executable), str(SCRIPT), peer, str(path)], bytecode
                 )

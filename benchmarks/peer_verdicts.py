@@ -1,11 +1,12 @@
 """One peer's verdict on windows of many streams: run by `benchmarks.detection`, where the peer is.
 
-    python peer_verdicts.py (scipy|river|evidently|nannyml|whylogs) FOLDER
+    python peer_verdicts.py (pandas|river|evidently|nannyml|whylogs) FOLDER
 
 FOLDER holds a ``.npz`` file a stream: ``rows`` of a window, and for each column its reference
 (``reference/NAME``) and its windows one behind the other (``stream/NAME``). Prints, as JSON, for
-each detector of the peer and each stream one verdict a window. Defaults are the peer's own, or
-what is in common use; the docstring of each says which. It imports nothing of Kedge.
+each detector of the peer and each stream one verdict a window, and the versions used. Defaults
+are the peer's own, or what is in common use; the docstring of each says which. It imports
+nothing of Kedge.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -148,12 +150,16 @@ def counts_of(before: Foreign, now: Foreign) -> Foreign:
 
 
 PEERS: dict[str, Callable[[Foreign, Foreign, int], Verdicts]] = {
-    "scipy": by_scipy,
+    "pandas": by_scipy,
     "river": by_river,
     "evidently": by_evidently,
     "nannyml": by_nannyml,
     "whylogs": by_whylogs,
 }
+
+
+#: Distributions whose versions decide, besides numpy and pandas.
+USED = {name: ("scipy",) if name == "pandas" else (name,) for name in PEERS}
 
 
 def frame(arrays: Foreign, side: str) -> Foreign:
@@ -186,7 +192,10 @@ def main() -> None:
                 continue
             for detector, alarms in verdicts.items():
                 found.setdefault(detector, {})[path.stem] = [bool(alarm) for alarm in alarms]
-    print(json.dumps(found))
+    used = {
+        name: metadata.version(name) for name in dict.fromkeys(("numpy", "pandas", *USED[peer]))
+    }
+    print(json.dumps({"versions": used, "verdicts": found}))
 
 
 if __name__ == "__main__":

@@ -33,11 +33,17 @@ REFERENCE_EVENTS = 20_000
 SCRIPT = Path(__file__).with_name("peer_batches.py")
 
 #: Versions that work together; newer ones of what they build on break them (numpy 2, pandas 3).
+#: Every benchmark makes its environments of these, so that one folder of them serves all.
 PINNED: Mapping[str, Sequence[str]] = {
     "pandas": ("pandas==2.3.3", "scipy==1.17.1", "numpy<3"),
     "evidently": ("evidently==0.7.23", "pandas<3"),
     "whylogs": ("whylogs[viz]==1.6.4", "numpy<2", "pandas<3"),
+    # It does not start without the second.
+    "nannyml": ("nannyml==0.13.1", "statsmodels"),
+    "river": ("river==0.26.1", "scipy", "pandas<3"),
 }
+#: Those that read the same log.
+READERS = ("pandas", "evidently", "whylogs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,7 @@ def compared(environments: Path, events: int) -> None:
         )
         print(f"{'':<22}{'us of CPU an event':>20}{'statistics':>12}{'of Kedge':>10}")
         show("Kedge", kedge, kedge)
-        for peer in PINNED:
+        for peer in READERS:
             try:
                 show(peer, of_peer(peer, path, environments), kedge)
             except (PeerMissing, OSError, subprocess.SubprocessError) as error:

@@ -175,6 +175,10 @@ def table(found: Sequence[tuple[str, str, Result]]) -> Iterator[str]:
     yield "| --- | ---: | ---: |"
     yield f"| the version got worse | {right} | {len(model) - right} |"
     yield f"| something else happened | {false} | {len(world) - false} |"
+    unseen = sum(not one.breached for one in model)
+    refused = len(model) - right - unseen
+    yield ""
+    yield f"Wrongly left alone: {unseen} breached no rule, a gate refused {refused}."
 
 
 def _count(results: Sequence[Result], name: str) -> int:

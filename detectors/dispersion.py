@@ -51,11 +51,33 @@ class DesignEffect:
         For the mean rank (:mod:`detectors.rank_shift`): its variance over that of independent
         rows.
         At least 1.
+    spread
+        For the mean square of normal scores (:mod:`detectors.spread_shift`), likewise; None of a
+        reference that did not learn it.
+    single
+        For a single share (:mod:`detectors.share_shift`), likewise: of the bin whose share varies
+        most; None of a reference that did not learn it.
     """
 
     cumulative: float
     bins: float
     ranks: float = 1.0
+    spread: float | None = None
+    single: float | None = None
+
+    @property
+    def of_spread(self) -> float:
+        """Effect on mean squares; where it is not known, the worst that is."""
+        return self._worst if self.spread is None else self.spread
+
+    @property
+    def of_shares(self) -> float:
+        """Effect on a single share; where it is not known, the worst that is."""
+        return self._worst if self.single is None else self.single
+
+    @property
+    def _worst(self) -> float:
+        return max(self.cumulative, self.bins, self.ranks)
 
 
 #: Of independent rows.
@@ -75,7 +97,7 @@ class Scale:
     cumulative_mean, bins_mean
         Mean effects, unbiased: about 1 of independent rows, and below where rows balance one
         another.
-    cumulative, bins, ranks
+    cumulative, bins, ranks, spread, single
         The effects of :class:`DesignEffect`, each with an upper confidence factor; not cut at 1.
     p_value
         Chance of mean effects as large, had the rows been independent.
@@ -89,6 +111,8 @@ class Scale:
     bins: float
     p_value: float
     ranks: float = 1.0
+    spread: float | None = None
+    single: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +132,10 @@ class Dispersion:
     Examples
     --------
     >>> Dispersion(()).design_effect(1_000)
-    DesignEffect(cumulative=1.0, bins=1.0, ranks=1.0)
+    DesignEffect(cumulative=1.0, bins=1.0, ranks=1.0, spread=None, single=None)
     >>> sessions = Scale(32, 600, 4.0, 4.0, 4.5, 4.5, 0.0, 4.5)
     >>> Dispersion((sessions,)).design_effect(64)
-    DesignEffect(cumulative=9.0, bins=9.0, ranks=9.0)
+    DesignEffect(cumulative=9.0, bins=9.0, ranks=9.0, spread=None, single=None)
     """
 
     # Reference files hold these classes by the names of their fields.
@@ -122,7 +146,8 @@ class Dispersion:
             raise ReferenceError("the scales of a dispersion must be ascending")
         for scale in self.scales:
             means = (scale.cumulative_mean, scale.bins_mean)
-            figures = (*means, scale.cumulative, scale.bins, scale.ranks)
+            later = (scale.spread or 0.0, scale.single or 0.0)
+            figures = (*means, scale.cumulative, scale.bins, scale.ranks, *later)
             if scale.rows < 1 or scale.blocks < 1 or not 0 <= scale.p_value <= 1:
                 raise ReferenceError("a scale of a dispersion has no rows, blocks or chance")
             if not all(math.isfinite(figure) and figure >= 0 for figure in figures):
@@ -150,7 +175,18 @@ class Dispersion:
             _at(rows, [(scale.rows, scale.cumulative) for scale in self.scales]),
             _at(rows, [(scale.rows, scale.bins) for scale in self.scales]),
             _at(rows, [(scale.rows, scale.ranks) for scale in self.scales]),
+            self._later(rows, [scale.spread for scale in self.scales]),
+            self._later(rows, [scale.single for scale in self.scales]),
         )
+
+    def _later(self, rows: int, effects: list[float | None]) -> float | None:
+        """Effect that older references did not learn."""
+        known = [
+            (scale.rows, effect)
+            for scale, effect in zip(self.scales, effects, strict=True)
+            if effect is not None
+        ]
+        return _at(rows, known) if len(known) == len(effects) else None
 
 
 def design_effect(profile: Profile, rows: int) -> DesignEffect:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectors.dispersion import Dispersion, Scale
+from detectors.fine_bins import mean_squares
 from detectors.tails import chi_square_above, chi_square_quantile, gamma_quantile
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ TAIL = 1e-6
 HALF_VARIANCE = 0.25
 #: Of scores of which the largest variance is asked for as it stands.
 _UNDIVIDED = np.full(1, HALF_VARIANCE)
+#: Variance of scores below which they are all alike, but for rounding.
+_VARIES_MIN = 1e-9
 #: Degrees of freedom of a usual PSI, with ten bins.
 _FREEDOM = 9
 
@@ -147,14 +150,17 @@ def _scales(kind: _Kind, blocks: _Blocks, known: int) -> list[Scale]:
     shares = blocks.shares @ groups.T
     bins = _spread(blocks, *_bin_scores(groups, shares))
     looks = [bins]
-    cumulative = ranks = None
+    cumulative = ranks = spread = None
     if kind.cuts is None:
         cumulative = _spread(blocks, *_single_scores(groups, shares))
     elif kind.cuts:
         cumulative = _spread(blocks, *_cut_scores(blocks, known, kind.cuts))
     if kind.ranked:
         ranks = _spread(blocks, _rank_scores(blocks, known), _UNDIVIDED)
-    looks += [look for look in (cumulative, ranks) if look is not None]
+        squares = _square_scores(blocks, known)
+        spread = None if squares is None else _spread(blocks, squares, _UNDIVIDED)
+    single = _spread(blocks, _single_scores(groups, shares)[0], _UNDIVIDED)
+    looks += [look for look in (cumulative, ranks, spread) if look is not None]
     freedom = len(groups) - 1
     return [
         Scale(
@@ -170,6 +176,8 @@ def _scales(kind: _Kind, blocks: _Blocks, known: int) -> list[Scale]:
             ),
             p_value=min(1.0, len(looks) * min(look.p_value[one] for look in looks)),
             ranks=ranks.upper[one] if ranks else 1.0,
+            spread=spread.upper[one] if spread else 1.0,
+            single=single.upper[one],
         )
         for one in range(len(blocks.rows))
     ]
@@ -201,12 +209,28 @@ def _cut_scores(blocks: _Blocks, known: int, cuts: tuple[int, ...]) -> tuple[Flo
 def _rank_scores(blocks: _Blocks, known: int) -> Floats:
     """Ranks scaled to variance 1, shape ``(S, 1, J)``."""
     rows = blocks.sums[:, :known]
-    present = rows.sum(axis=1)[:, None]
-    ranks = (np.cumsum(rows, axis=1) - rows / 2) / present
-    ranks -= (ranks * rows).sum(axis=1)[:, None] / present
-    variance = (ranks**2 * rows).sum(axis=1) / blocks.sums.sum(axis=1)
-    scores = np.zeros((len(rows), 1, blocks.sums.shape[1]))
-    scores[:, 0, :known] = ranks / np.sqrt(variance)[:, None]
+    ranks = (np.cumsum(rows, axis=1) - rows / 2) / rows.sum(axis=1)[:, None]
+    return _scaled(*_apart(blocks, ranks), blocks)
+
+
+def _square_scores(blocks: _Blocks, known: int) -> Floats | None:
+    """Mean squares of normal scores scaled likewise; None where all bins have the same."""
+    rows = blocks.sums[:, :known]
+    upto = np.cumsum(rows, axis=1) / rows.sum(axis=1)[:, None]
+    apart, variance = _apart(blocks, np.array([mean_squares(one) for one in upto]))
+    return _scaled(apart, variance, blocks) if variance.min() > _VARIES_MIN else None
+
+
+def _apart(blocks: _Blocks, values: Floats) -> tuple[Floats, Floats]:
+    """Values less their mean over the rows that have one, and their variance over all rows."""
+    rows = blocks.sums[:, : values.shape[1]]
+    apart = values - ((values * rows).sum(axis=1) / rows.sum(axis=1))[:, None]
+    return apart, (apart**2 * rows).sum(axis=1) / blocks.sums.sum(axis=1)
+
+
+def _scaled(apart: Floats, variance: Floats, blocks: _Blocks) -> Floats:
+    scores = np.zeros((len(apart), 1, blocks.sums.shape[1]))
+    scores[:, 0, : apart.shape[1]] = apart / np.sqrt(variance)[:, None]
     return scores
 
 

@@ -1,13 +1,14 @@
 """How far one column has drifted from its reference: the Jeffreys divergence, with bounds.
 
 ``J(p, q) = KL(p || q) + KL(q || p)`` is the population stability index without its binning: its
-scale (0.1 is little, 0.25 is much) is the one that people know. Three looks bound it from below:
+scale (0.1 is little, 0.25 is much) is the one that people know. Several looks bound it from below:
 
 * its value over bins, which is never more than J, and is what `psi` measures;
 * the Kolmogorov-Smirnov distance D, which sees what happens within a bin:
   Pinsker's inequality [1]_, taken in both directions, says ``J >= 4 D²``;
-* the mean rank (:mod:`detectors.rank_shift`), which chance moves least: it finds a small shift
-  before the other two do.
+* looks in one direction each (:data:`Look`), which chance moves least, and which find a small
+  drift in that direction before the other two do: the mean rank (:mod:`detectors.rank_shift`),
+  the spread (:mod:`detectors.spread_shift`), and single shares (:mod:`detectors.share_shift`).
 
 The bounds here are meant for levels far smaller than those of one look: a rule over a hundred
 columns and a month of windows asks at 1e-7. At such levels the chi-square law of PSI is wrong
@@ -25,14 +26,13 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from detectors.dispersion import NONE, DesignEffect
 from detectors.measurement import Estimate, untold
 from detectors.psi import Shares, smoothed, standard_error
-from detectors.rank_shift import RankShift
 from detectors.tails import (
     kolmogorov_above,
     kolmogorov_quantile,
@@ -41,6 +41,8 @@ from detectors.tails import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from collectors.batch import Floats, Ints
@@ -50,6 +52,8 @@ ROWS_MIN = 50
 #: Expected rows below which a bin counts as one of so many in the correction of the likelihood
 #: ratio: Williams' correction diverges for bins that are all but empty.
 _EXPECTED_MIN = 5
+#: Weight of the looks at all bins and at the distance: each has that share of the level.
+BINS_WEIGHT, DISTANCE_WEIGHT = 1.0, 1.0
 #: Mean of the square of Kolmogorov's variable: of D², in units of ``1/n + 1/m``.
 _KOLMOGOROV_SQUARE = math.pi**2 / 12
 
@@ -74,6 +78,24 @@ class Distance:
     rank_error: float = 0.0
 
 
+class Look(Protocol):
+    """A look at a column in one direction."""
+
+    def p_value(self, tolerance: float) -> float:
+        """Chance of what is seen if ``J <= tolerance``."""
+
+    def low(self, level: float) -> float:
+        """Lower bound of J that is above it with probability `level` at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """A look, and its share of the level over that of the look at all bins."""
+
+    look: Look
+    weight: float
+
+
 # Not slotted: what several bounds rest on is worked out once.
 @dataclass(frozen=True)
 class Comparison:
@@ -88,8 +110,10 @@ class Comparison:
         Of a column of numbers; None where there is none, or no rows with a value.
     effect
         How many times noisier the rows are than independent ones.
-    ranks
-        Of a column of numbers; None where there are none.
+    directions
+        Looks in one direction each.
+    bins_weight
+        Of the look at all bins.
 
     Examples
     --------
@@ -103,7 +127,8 @@ class Comparison:
     actual: Ints
     distance: Distance | None = None
     effect: DesignEffect = NONE
-    ranks: RankShift | None = None
+    directions: Sequence[Weighted] = ()
+    bins_weight: float = BINS_WEIGHT
 
     @cached_property
     def rows(self) -> int:
@@ -116,29 +141,32 @@ class Comparison:
         return self.rows >= ROWS_MIN and int(self.expected.sum()) >= ROWS_MIN
 
     def p_value(self, tolerance: float) -> float:
-        """Chance of such a window if ``J <= tolerance``: the smallest of the looks', times theirs.
+        """Chance of such a window if ``J <= tolerance``; 1 where nothing is told.
 
-        1 where nothing is told.
+        The smallest of the looks', each over its share of the level (Bonferroni, weighted).
         """
         if not self.told:
             return 1.0
-        p_values = [self._p_by_bins(tolerance)]
+        p_values = [self._p_by_bins(tolerance) / self.bins_weight]
         if self.distance is not None:
-            p_values.append(self._p_by_distance(tolerance))
-        if self.ranks is not None:
-            p_values.append(self.ranks.p_value(tolerance))
-        return min(1.0, len(p_values) * min(p_values))
+            p_values.append(self._p_by_distance(tolerance) / DISTANCE_WEIGHT)
+        p_values += [one.look.p_value(tolerance) / one.weight for one in self.directions]
+        return min(1.0, self._weight * min(p_values))
 
     def low(self, level: float) -> float:
         """Lower bound of J that is above it with probability `level` at most.
 
-        The level is shared out evenly among the looks that there are.
+        The looks that there are share the level by their weights.
         """
         if not self.told:
             return 0.0
-        level /= 1 + (self.distance is not None) + (self.ranks is not None)
-        by_ranks = 0.0 if self.ranks is None else self.ranks.low(level)
-        return max(self._low_by_bins(level), self._low_by_distance(level), by_ranks)
+        level /= self._weight
+        lows = [
+            self._low_by_bins(level * self.bins_weight),
+            self._low_by_distance(level * DISTANCE_WEIGHT),
+        ]
+        lows += [one.look.low(level * one.weight) for one in self.directions]
+        return max(lows)
 
     def high(self, level: float) -> float:
         """Upper bound of J over the bins that is below it with probability `level` at most.
@@ -179,6 +207,11 @@ class Comparison:
         value = max(low, self.value)
         high = max(value, self.high((1 - confidence) / 2))
         return Estimate(value, low, high, self.rows, self.p_value(tolerance))
+
+    @cached_property
+    def _weight(self) -> float:
+        distance = 0.0 if self.distance is None else DISTANCE_WEIGHT
+        return self.bins_weight + distance + sum(one.weight for one in self.directions)
 
     @property
     def _several(self) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 
 from detectors.correlation import CORRELATION
 from detectors.drift_memory import DriftMemory
-from detectors.drift_watch import Watch, comparisons
+from detectors.drift_watch import Watch, comparisons, fine_cuts
 from detectors.e_detector import FALLEN, Evidence, alarm_at, gather
 from detectors.false_discoveries import (
     benjamini_hochberg,
@@ -252,12 +252,16 @@ class DriftRule:
         profiles: Mapping[str, Profile] = watch.profiles
         counts = window.columns
         cuts = dict(zip(profiles, watch.bins, strict=True))
+        fine = watch.fine
         if window.part is not None:
             part, counts = window.part
             cuts = {}
             profiles = {name: part.columns[name] for name in profiles if name in part.columns}
+            fine = fine_cuts(profiles)
         compared: dict[str, _Compared] = {
-            **comparisons(profiles, counts, window.found, self._psi_bins, cuts)
+            **comparisons(
+                profiles, counts, window.found, psi_bins=self._psi_bins, cuts=cuts, fine=fine
+            )
         }
         common = window.correlations
         if common is not None and common.told and self._rule.looks_at(CORRELATION):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,7 +14,9 @@ from detectors.category_counts import CategoryCounts
 from detectors.coarse_bins import CoarseBins, coarse_bins
 from detectors.dispersion import DesignEffect, design_effect
 from detectors.drift import Comparison, Distance
+from detectors.drift_looks import CATEGORIES, category_looks, number_looks
 from detectors.e_detector import MEMORIES, Null, radius
+from detectors.fine_bins import FineBins, fine_bins
 from detectors.number_counts import NumberCounts
 from detectors.profile import (
     CategoryProfile,
@@ -23,7 +25,6 @@ from detectors.profile import (
     ScalarProfile,
     VectorProfile,
 )
-from detectors.rank_shift import RankShift
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +54,8 @@ class Watch:
         The coarse cut of each.
     null
         Their shares in the reference.
+    fine
+        The fine cut of each column of numbers that has rows, by name.
     digest
         Of the reference and the columns: evidence gathered against others is void.
     """
@@ -61,6 +64,7 @@ class Watch:
     bins: Sequence[CoarseBins]
     null: Null
     digest: str
+    fine: Mapping[str, FineBins | None]
 
     @classmethod
     def of(cls, reference: Reference, names: Sequence[str]) -> Watch:
@@ -82,7 +86,8 @@ class Watch:
             shares[i, : cut.reference.size] = cut.reference / rows[i]
         sizes = np.array([cut.reference.size for cut in bins], np.float64)
         digest = hashlib.sha256(msgspec.msgpack.encode((reference.digest, list(profiles))))
-        return cls(profiles, bins, Null(shares, rows, sizes), digest.hexdigest())
+        fine = fine_cuts(profiles)
+        return cls(profiles, bins, Null(shares, rows, sizes), digest.hexdigest(), fine)
 
     @property
     def names(self) -> list[str]:
@@ -130,12 +135,23 @@ class Watch:
         )
 
 
+def fine_cuts(profiles: Mapping[str, Profile]) -> dict[str, FineBins | None]:
+    """Cut columns of numbers finely; None of those without rows."""
+    return {
+        name: fine_bins(profile)
+        for name, profile in profiles.items()
+        if isinstance(profile, NumberProfile)
+    }
+
+
 def comparisons(
     profiles: Mapping[str, Profile],
     columns: Mapping[str, ColumnCounts],
     found: Sequence[Measurement],
+    *,
     psi_bins: int,
     cuts: Mapping[str, CoarseBins],
+    fine: Mapping[str, FineBins | None],
 ) -> dict[str, Comparison]:
     """Compare the columns of a window with their reference.
 
@@ -150,6 +166,8 @@ def comparisons(
         Bins to cut a column of numbers into, at most.
     cuts
         Coarse bins of the profiles, as far as they are worked out.
+    fine
+        Fine bins of those of numbers.
     """
     distances = {one.column: one for one in found if one.metric == "ks"}
     made = {}
@@ -158,31 +176,36 @@ def comparisons(
         if counts is None or isinstance(profile, VectorProfile):
             continue
         effect = design_effect(profile, max(1, counts.rows + counts.missing + counts.invalid))
-        cut = cuts.get(name) or coarse_bins(profile)
-        one = _comparison(counts, profile, cut, effect, psi_bins)
-        if one is not None:
-            made[name] = replace(one, distance=_distance(profile, distances.get(name)))
+        match counts, profile:
+            case NumberCounts(), NumberProfile():
+                distance = _distance(profile, distances.get(name))
+                made[name] = _of_numbers(
+                    counts, profile, fine[name], effect, psi_bins=psi_bins, distance=distance
+                )
+            case CategoryCounts(), CategoryProfile():
+                cut = cuts.get(name) or coarse_bins(profile)
+                made[name] = Comparison(
+                    *category_shares(profile, counts),
+                    effect=effect,
+                    directions=category_looks(profile, counts, cut, effect),
+                    bins_weight=CATEGORIES,
+                )
     return made
 
 
-def _comparison(
-    counts: ColumnCounts,
-    profile: ScalarProfile,
-    cut: CoarseBins,
+def _of_numbers(
+    counts: NumberCounts,
+    profile: NumberProfile,
+    fine: FineBins | None,
     effect: DesignEffect,
+    *,
     psi_bins: int,
-) -> Comparison | None:
-    match counts, profile:
-        case NumberCounts(), NumberProfile():
-            upto = counts.upto()
-            shares = number_shares(profile, upto, counts.missing + counts.invalid, psi_bins)
-            expected, actual = cut.reference[:-1], cut.count_numbers(upto)
-            there = expected.any() and actual.any()
-            ranks = RankShift(expected, actual, effect.ranks) if there else None
-            return Comparison(*shares, None, effect, ranks)
-        case CategoryCounts(), CategoryProfile():
-            return Comparison(*category_shares(profile, counts), None, effect)
-    return None
+    distance: Distance | None,
+) -> Comparison:
+    upto = counts.upto()
+    shares = number_shares(profile, upto, counts.missing + counts.invalid, psi_bins)
+    looks = number_looks(profile, counts, upto, fine, effect)
+    return Comparison(*shares, distance, effect, looks)
 
 
 def _distance(profile: Profile, found: Measurement | None) -> Distance | None:

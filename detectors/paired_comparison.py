@@ -66,6 +66,9 @@ class PairedSummary:
         Numbers differ beyond the tolerance, or without one beyond `SMALL_EFFECT`.
     difference, difference_low, difference_high
         Mean of the other's answer less the live one's; None of answers that are no numbers.
+    gain, gain_low, gain_high
+        How much better the other is by the labels that are known: how much larger its share of
+        right answers is, or by how much its mean absolute error is smaller. None without labels.
     verdict
         ``alike`` where the upper bound of the disagreement is at most `APART_ABOVE`, ``apart``
         where the lower one is above it, else ``unknown``.
@@ -82,6 +85,9 @@ class PairedSummary:
     difference: float | None
     difference_low: float | None
     difference_high: float | None
+    gain: float | None
+    gain_low: float | None
+    gain_high: float | None
     verdict: Verdict
     why: str
 
@@ -95,7 +101,7 @@ def unknown_summary(live: str, other: str, why: str) -> PairedSummary:
     'unknown'
     """
     nothing: tuple[None, None, None] = (None, None, None)
-    return PairedSummary(live, other, 0, *nothing, *nothing, "unknown", why)
+    return PairedSummary(live, other, 0, *nothing, *nothing, *nothing, "unknown", why)
 
 
 def summarise(
@@ -132,10 +138,27 @@ def summarise(
         mean.value,
         mean.low,
         mean.high,
+        *_gain(counts, confidence),
         verdict,
         f"versions {live} and {other} differ on {differing} of {counts.n} rows "
         f"(between {low:.1%} and {high:.1%}; {apart_above:.0%} is the limit)",
     )
+
+
+def _gain(
+    counts: PairedAnswers, confidence: float
+) -> tuple[float | None, float | None, float | None]:
+    if _are_classes(counts) and counts.labelled:
+        split = (counts.only_live, counts.only_shadow, counts.labelled)
+        more = accuracy_difference(*split, confidence=confidence)
+        return more.value, more.low, more.high
+    errors = counts.errors.mean(confidence=confidence)
+    less = [None if one is None else -one for one in (errors.value, errors.high, errors.low)]
+    return less[0], less[1], less[2]
+
+
+def _are_classes(counts: PairedAnswers) -> bool:
+    return counts.numbers < counts.n or counts.whole == counts.n
 
 
 def measure_paired(
@@ -164,11 +187,10 @@ def _estimates(
     counts: PairedAnswers, confidence: float, psi_bins: int
 ) -> Iterator[tuple[str, Estimate]]:
     yield "shadow_disagreement", ratio(counts.disagreements, counts.n, confidence=confidence)
-    all_numbers = counts.numbers == counts.n
     if counts.numbers:
         yield "shadow_difference", counts.differences.mean(confidence=confidence)
         yield "shadow_signed_rank", signed_rank(counts.sizes)
-    if counts.labelled and (not all_numbers or counts.whole == counts.n):
+    if counts.labelled and _are_classes(counts):
         yield (
             "shadow_accuracy_difference",
             accuracy_difference(

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from detectors.deviations import chance_beyond, margin_beyond
 
 if TYPE_CHECKING:
     from collectors.batch import Ints
@@ -70,16 +71,16 @@ class RankShift:
 
     def p_value(self, tolerance: float) -> float:
         """Chance of such a shift, either way, if ``J <= tolerance``."""
-        excess = abs(self.value) - math.sqrt(tolerance / _DIVERGENCE_FACTOR)
-        return min(1.0, 2 * NormalDist().cdf(-excess / self._error)) if excess > 0 else 1.0
+        margin = math.sqrt(tolerance / _DIVERGENCE_FACTOR)
+        return chance_beyond(abs(self.value) / self._error, margin / self._error)
 
     def low(self, level: float) -> float:
         """Lower bound of J that is above it with probability `level` at most.
 
         It is above a tolerance just where the p-value is below the level.
         """
-        margin = -NormalDist().inv_cdf(level / 2) * self._error
-        return _DIVERGENCE_FACTOR * max(0.0, abs(self.value) - margin) ** 2
+        shift = margin_beyond(abs(self.value) / self._error, level) * self._error
+        return _DIVERGENCE_FACTOR * shift**2
 
     @cached_property
     def _error(self) -> float:

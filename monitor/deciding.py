@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from monitor.judging import Judged
 from monitor.metrics import Metrics
@@ -15,6 +15,9 @@ from monitor.store_errors import StoreUnavailable
 from rollback.controller import Controller
 from rollback.observation import Alerted, WindowsClosed, Word
 from rollback.record import GATES, OUTCOMES, PHASES, RollbackRecord, Transition
+
+if TYPE_CHECKING:
+    from monitor.target_comparison import TargetComparisons
 
 log = logging.getLogger("kedge.rollback")
 
@@ -169,11 +172,23 @@ class Reporter:
 
 
 class Decision:
-    """A :class:`rollback.controller.Controller` fed with judged windows."""
+    """A :class:`rollback.controller.Controller` fed with judged windows.
 
-    def __init__(self, controller: Controller, reporter: Reporter) -> None:
+    Parameters
+    ----------
+    comparisons
+        Compare the rollback's target ahead of time; None where nothing is compared.
+    """
+
+    def __init__(
+        self,
+        controller: Controller,
+        reporter: Reporter,
+        comparisons: TargetComparisons | None = None,
+    ) -> None:
         self._controller = controller
         self._reporter = reporter
+        self._comparisons = comparisons
         self._show()
 
     async def resume(self) -> None:
@@ -186,6 +201,9 @@ class Decision:
         window = judged.row.window
         if window["segment"]:
             return
+        if self._comparisons is not None:
+            target = self._controller.likely_target
+            self._comparisons.follow(window["version"], window["begins"], judged.reports, target)
         await self._controller.observe(
             WindowsClosed(
                 version=window["version"],

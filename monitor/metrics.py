@@ -265,7 +265,7 @@ class Metrics:
         self.refused_clients = self._counter(
             "kedge_http_refused",
             "Requests or connections ended by a limit (large_body, slow_body, bodies_held, "
-            "slow_reader, connections).",
+            "slow_reader, connections, listeners).",
             "reason",
         )
         self.unknown_keys = self._counter(

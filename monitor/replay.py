@@ -32,6 +32,7 @@ from monitor.old_source import OldSource, Progress
 from monitor.pending import Held
 from monitor.reference_kinds import cache_of, references_of
 from monitor.references import References
+from monitor.references_by_segment import ReferencesBySegment
 from monitor.replay_references import PastReferences
 from monitor.rollback_parts import registry_of
 from monitor.settings import Settings
@@ -214,7 +215,7 @@ class Replay:
             stack=stack,
         )
         self.tally.references = past.notes
-        return past
+        return ReferencesBySegment(past, None) if settings.segments.keys else past
 
     def _recorded(self, judged: Sequence[Judged]) -> Iterator[Replayed]:
         for one in judged:

@@ -73,7 +73,7 @@ class RuleSettings:
 
     tolerance: Divergence | None = None
     """For ``drift``: Jeffreys divergence (PSI) up to which a column counts as not drifted, however
-    sure it is; 0.002 by default, a shift of 0.045 standard deviations."""
+    sure it is; 0.0005 by default, a shift of 0.022 standard deviations."""
 
     stable: Divergence | None = None
     """For ``drift``: a column is ok while its upper bound is not above this; 0.1 by default."""

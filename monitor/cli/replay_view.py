@@ -108,7 +108,7 @@ def _window(one: Replayed) -> dict[str, Any]:
     return {
         "start": rfc3339(one.window["begins"]),
         "end": rfc3339(one.window["ends"]),
-        "segment": one.window["segment"] or None,
+        **({"segment": one.window["segment"]} if one.window["segment"] else {}),
         "events": one.window["events"],
         "measurements": list(_measurements(one)),
         "rules": [{"rule": rule, "verdict": verdict} for rule, verdict in one.verdicts.items()],

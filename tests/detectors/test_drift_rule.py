@@ -109,7 +109,7 @@ def test_a_creep_that_no_window_proves_is_proven_by_many() -> None:
     for _ in range(20):
         assert stream.next(normals(rng, 1_000, [0.0] * 5)).judgement.verdict != "breach"
 
-    found = [stream.next(normals(rng, 1_000, [0, 0, 0.13, 0, 0])) for _ in range(60)]
+    found = [stream.next(normals(rng, 1_000, [0, 0, 0.1, 0, 0])) for _ in range(60)]
 
     breaches = [one for one in found if one.judgement.verdict == "breach"]
     assert breaches

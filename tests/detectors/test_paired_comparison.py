@@ -267,3 +267,20 @@ def test_numbers_without_a_tolerance_are_apart_beyond_a_small_effect() -> None:
 
 def test_nothing_compared_is_unknown() -> None:
     assert summarise(PairedAnswers(), live="8", other="7", confidence=0.99).verdict == "unknown"
+
+
+def test_labels_say_how_much_better_the_other_is() -> None:
+    classes: Sequence[tuple[Scalar, Scalar]] = [("a", "b")] * 40 + [("b", "b")] * 60
+    numbers: Sequence[tuple[Scalar, Scalar]] = [(1.5, 1.0), (3.5, 3.0)] * 20
+
+    right = summarise(counted(classes, labels=["b"] * 100), live="8", other="7", confidence=0.9)
+    nearer = summarise(
+        counted(numbers, labels=[1.0, 3.0] * 20), live="8", other="7", confidence=0.9
+    )
+    untold = summarise(counted(classes), live="8", other="7", confidence=0.9)
+
+    assert right.gain == 0.4
+    assert right.gain_low is not None
+    assert 0.2 < right.gain_low < 0.4
+    assert (nearer.gain, nearer.gain_low, nearer.gain_high) == (0.5, 0.5, 0.5)
+    assert untold.gain is None

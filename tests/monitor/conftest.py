@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.monitor.postgres import Postgres, PostgresUnavailableError
-from tests.monitor.shadowing import registry
 
 
 @pytest.fixture(scope="session")
@@ -20,12 +19,6 @@ def postgres() -> Iterator[Postgres]:
         pytest.skip(f"no PostgreSQL server: {error}")
     yield server
     server.remove()
-
-
-@pytest.fixture(scope="session")
-def shadow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real MLflow with the versions of `tests.monitor.shadowing`."""
-    yield from registry(tmp_path_factory.mktemp("shadow"))
 
 
 @pytest.fixture

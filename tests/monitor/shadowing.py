@@ -1,4 +1,4 @@
-"""A registered model with versions that agree and disagree, and logs of its answers.
+"""A model of the fixture `registry_uri`, whose versions agree and disagree, and logs of it.
 
 Version 1 says 1 where ``a + b`` is positive and 0 elsewhere, as do 3 and 4; 2 says the
 opposite.
@@ -7,29 +7,10 @@ opposite.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from monitor.demo.mlflow_server import mlflow_server
-
-ROOT = Path(__file__).parents[2]
 MODEL = "scoring-plain"
-
-
-def registry(folder: Path) -> Iterator[str]:
-    """Yield the address of a real MLflow with the model's four versions."""
-    (folder / "mlflow").mkdir()
-    with mlflow_server(folder / "mlflow") as uri:
-        subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "tests.scoring.make_models", str(folder), uri],
-            check=True,
-            cwd=ROOT,
-            timeout=240,
-        )
-        yield uri
 
 
 def live_events(

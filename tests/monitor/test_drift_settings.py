@@ -104,9 +104,9 @@ def test_a_drift_rule_needs_nothing_but_its_name(tmp_path: Path) -> None:
     (rule,) = rule_specs(settings)
 
     assert (rule.columns, rule.needed, rule.of) == (("*",), 1, 1)
-    assert rule.threshold == 0.002
+    assert rule.threshold == 0.0005
     # 43,200 windows a minute apart in 30 days, a fifth of which share no row.
-    assert rule.drift == DriftSpec(1 / 2 / 43_200, 2 * 8_640, 0.002, 0.1, 300.0, 5)
+    assert rule.drift == DriftSpec(0.9 / 43_200, 10 * 8_640, 0.0005, 0.1, 300.0, 5)
 
 
 def test_a_budget_may_be_of_windows_which_is_the_only_form_for_windows_of_events(
@@ -116,7 +116,7 @@ def test_a_budget_may_be_of_windows_which_is_the_only_form_for_windows_of_events
 
     (rule,) = rule_specs(loaded(tmp_path, BY_EVENTS + more))
 
-    assert rule.drift == DriftSpec(1 / 1_000, 250, 0.01, 0.2, None, 4)
+    assert rule.drift == DriftSpec(0.9 * 2 / 1_000, 1_250, 0.01, 0.2, None, 4)
 
 
 def test_a_drift_rule_may_look_at_one_column_and_ask_for_several_windows(tmp_path: Path) -> None:

@@ -187,4 +187,4 @@ def test_the_page_shows_drift_with_its_bounds_and_threshold() -> None:
     page = metrics.render("")[0].decode()
     for name in ("statistic", "low", "high"):
         assert f'kedge_drift_{name}{{column="c1",metric="drift",model="m",version="7"}}' in page
-    assert 'kedge_drift_threshold{column="c1",metric="drift",model="m"} 0.002' in page
+    assert 'kedge_drift_threshold{column="c1",metric="drift",model="m"} 0.0005' in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from monitor.settings import ConfigurationError
 from monitor.settings import load as load_settings
 from tests.monitor.events import append, lines
 from tests.monitor.test_segments_daemon import BEGIN, traffic
+from tests.monitor.test_segments_daemon import configuration as daemon_configuration
 
 
 def batch(countries: Sequence[str | None], *, version: str = "7") -> PredictionBatch:
@@ -216,3 +218,17 @@ def test_segments_of_a_file_are_served_and_others_say_why_not(tmp_path: Path) ->
         references.trouble(population("7", "country=US"))
         == "the reference of version 7 has none of country=US"
     )
+
+
+def test_a_replay_says_which_segment_would_have_fired(tmp_path: Path) -> None:
+    log = tmp_path / "old.jsonl"
+    append(log, lines(traffic(3000, BEGIN)))
+    append(log, lines(traffic(1000, BEGIN + 40, shifted="FR", seed=4)))
+
+    arguments = ["replay", "-c", str(daemon_configuration(tmp_path)), str(log), "--json"]
+    done = CliRunner().invoke(cli, arguments, standalone_mode=False)
+    said = json.loads(done.stdout)
+
+    segments = [one.get("segment") for one in said["windows"]]
+    assert (segments.count(None), segments.count("country=DE")) == (30, 24)
+    assert {(one["rule"], one["segment"]) for one in said["fired"]} == {("each", "country=FR")}

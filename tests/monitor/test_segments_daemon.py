@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -177,12 +176,10 @@ def test_killed_and_started_again_segments_lose_and_repeat_nothing(tmp_path: Pat
         append(log, lines(iter(rows[since:until])))
         with running(config) as kedge:
             kedge.counted(until)
-            digests = reference_digests(kedge)
             if until == 3000:
                 eventually(lambda: len(windows(kedge, "country=DE")) == 16, what="all windows")
                 german, french = windows(kedge, "country=DE"), windows(kedge, "country=FR")
             kedge.kill()
-        del digests
 
     assert [row["events"] for row in german] == [100] * 16
     assert [row["events"] for row in french] == [100] * 4
@@ -239,14 +236,7 @@ def test_segments_that_are_not_watched_any_more_leave_nothing_open(tmp_path: Pat
     with running(configuration(tmp_path, keys="[]", rules="")) as kedge:
         kedge.counted(2550)
         eventually(lambda: len(windows(kedge, "")) == 15, what="windows of the whole")
-        seen = {
-            row["segment"]
-            for row in windows(kedge, "*")
-            if row["events"] and row["window_end"] > rfc(BEGIN + 30)
-        }
+        since = BEGIN + 30
+        seen = kedge.get(f"/api/v1/windows?segment=*&since={since}&limit=10000")["windows"]
 
-    assert seen == {None}
-
-
-def rfc(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    assert {row["segment"] for row in seen} == {None}

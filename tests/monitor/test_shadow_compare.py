@@ -91,9 +91,9 @@ def test_a_rule_that_fires_is_the_exit_status_where_asked(tmp_path: Path) -> Non
 
 
 def test_a_version_that_is_not_in_the_log_scores_what_was_logged(
-    tmp_path: Path, shadow_uri: str
+    tmp_path: Path, registry_uri: str
 ) -> None:
-    config = configuration(tmp_path, shadow_uri, 'version = "2"')
+    config = configuration(tmp_path, registry_uri, 'version = "2"')
     write(tmp_path / "old.jsonl", live_events(300))
     versions = ("--live", "1", "--json", "--shadow")
 
@@ -110,9 +110,9 @@ def test_a_version_that_is_not_in_the_log_scores_what_was_logged(
 
 
 def test_both_versions_are_loaded_where_the_log_is_of_a_third(
-    tmp_path: Path, shadow_uri: str
+    tmp_path: Path, registry_uri: str
 ) -> None:
-    config = configuration(tmp_path, shadow_uri, 'version = "2"')
+    config = configuration(tmp_path, registry_uri, 'version = "2"')
     write(tmp_path / "old.jsonl", live_events(100, version="9"))
 
     found = json.loads(compare(config, "--live", "1", "--shadow", "2", "--json").stdout)

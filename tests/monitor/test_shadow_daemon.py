@@ -43,9 +43,9 @@ def children_of(pid: int) -> list[int]:
 
 
 def test_each_live_request_is_scored_and_compared_and_live_windows_hold_none_of_it(
-    tmp_path: Path, shadow_uri: str
+    tmp_path: Path, registry_uri: str
 ) -> None:
-    config = configuration(tmp_path, shadow_uri, 'version = "2"', RULE)
+    config = configuration(tmp_path, registry_uri, 'version = "2"', RULE)
     log = tmp_path / "predictions.jsonl"
     write(log, live_events(60))
 
@@ -81,9 +81,9 @@ def test_each_live_request_is_scored_and_compared_and_live_windows_hold_none_of_
 
 
 async def test_a_shadow_that_does_not_load_is_told_and_the_alias_is_followed_when_it_moves(
-    tmp_path: Path, shadow_uri: str
+    tmp_path: Path, registry_uri: str
 ) -> None:
-    config = configuration(tmp_path, shadow_uri, 'alias = "challenger"')
+    config = configuration(tmp_path, registry_uri, 'alias = "challenger"')
     log = tmp_path / "predictions.jsonl"
     write(log, live_events(40))
 
@@ -93,11 +93,11 @@ async def test_a_shadow_that_does_not_load_is_told_and_the_alias_is_followed_whe
         assert "has no alias challenger: set it first" in shadow_of(kedge)["why"]
         assert kedge.get("/api/v1/windows")["windows"]
 
-        await point(shadow_uri, MODEL, "challenger", "2")
+        await point(registry_uri, MODEL, "challenger", "2")
         shadow = scored(kedge, 40)
         assert (shadow["version"], shadow["why"]) == ("2", "")
 
-        await point(shadow_uri, MODEL, "challenger", "3")
+        await point(registry_uri, MODEL, "challenger", "3")
         eventually(lambda: shadow_of(kedge)["version"] == "3", what="the alias is followed")
         write(log, live_events(20, first=40))
         eventually(
@@ -108,9 +108,9 @@ async def test_a_shadow_that_does_not_load_is_told_and_the_alias_is_followed_whe
 
 
 def test_a_shadow_that_is_killed_comes_back_and_a_killed_daemon_counts_each_request_once(
-    tmp_path: Path, shadow_uri: str
+    tmp_path: Path, registry_uri: str
 ) -> None:
-    config = configuration(tmp_path, shadow_uri, 'version = "3"')
+    config = configuration(tmp_path, registry_uri, 'version = "3"')
     log = tmp_path / "predictions.jsonl"
     write(log, live_events(30))
 
@@ -144,9 +144,9 @@ def requests_of(kedge: Kedge) -> dict[str, int]:
 
 
 def test_columns_that_are_not_watched_make_requests_that_cannot_be_scored(
-    tmp_path: Path, shadow_uri: str
+    tmp_path: Path, registry_uri: str
 ) -> None:
-    config = configuration(tmp_path, shadow_uri, 'version = "3"')
+    config = configuration(tmp_path, registry_uri, 'version = "3"')
     events = live_events(20)
     for event in events:
         del event["features"]["d"]
