@@ -58,6 +58,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
         "replay": ("monitor.cli.replay", "Show what old logs would have set off."),
         "calibrate": ("monitor.cli.calibrate", "Propose thresholds from healthy logs."),
         "shadow": ("monitor.cli.shadow", "Compare two versions over old logs."),
+        "report": ("monitor.cli.report", "Write a drift report as one HTML file."),
         "status": ("monitor.cli.status", "Show what a daemon sees and does."),
         "rollback": ("monitor.cli.rollback", "Go back to another version, by hand."),
         "hold": ("monitor.cli.hold", "Stop automatic action for a while."),
