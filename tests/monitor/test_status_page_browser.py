@@ -208,9 +208,7 @@ def test_the_buttons_reach_the_decision_and_nothing_moves_before_it_was_rehearse
 ) -> None:
     # On a thread of its own: in this one, the browser's loop is running.
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(
-            lambda: asyncio.run(register(mlflow_uri, "buttons", 2, champion="2"))
-        ).result()
+        pool.submit(lambda: asyncio.run(register(mlflow_uri, "buttons", 2, champion="2"))).result()
     config = test_whole_loop.configuration(tmp_path, mlflow_uri, "buttons", "act")
     (tmp_path / "token").write_text(TOKEN)
     config.write_text(
