@@ -6,8 +6,15 @@ import gzip
 import json
 import math
 import random
+import shutil
+import tomllib
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+
+from collectors.formats.kedge import KedgeFormat
+from detectors.reference import ReferenceBuilder
+from detectors.reference_file import dump
 
 #: 2026-03-02, a Monday, midnight.
 _MONDAY = 1_772_409_600
@@ -81,6 +88,10 @@ path = "logs/predictions*.jsonl"
 [reference]
 path = "reference.kedge"
 
+[windows]
+length = "10m"
+min_events = 100
+
 [[rules]]
 name = "prediction"
 metric = "psi"
@@ -93,9 +104,87 @@ action = "alert"
     )
 
 
+def profiled(folder: Path) -> None:
+    """A reference of a healthy day, reference.kedge."""
+    builder = ReferenceBuilder()
+    for batch in KedgeFormat("").decode("".join(_events(0.0, 14_400)).encode()).batches:
+        builder.add(batch.columns)
+    made = builder.build(0.0, "a healthy day")
+    (folder / "reference.kedge").write_bytes(dump(made))
+
+
+def two_versions(folder: Path) -> None:
+    """A log in which a shadow, version 8, answers what version 7 answers."""
+    (folder / "logs").mkdir(exist_ok=True)
+    live = _events(_MONDAY, 500)
+    shadow = [json.dumps(json.loads(line) | {"version": "8", "role": "shadow"}) for line in live]
+    path = folder / "logs" / "predictions.jsonl"
+    path.write_text("".join(live) + "\n".join(shadow) + "\n", encoding="utf-8")
+    (folder / "kedge.toml").write_text(
+        """\
+[model]
+name = "flight-delay"
+tracking_uri = "http://127.0.0.1:1"
+
+[[collect]]
+type = "tail"
+path = "logs/*.jsonl"
+
+[shadow]
+version = "8"
+""",
+        encoding="utf-8",
+    )
+
+
+def captures(folder: Path) -> None:
+    """Three hours of SageMaker's Data Capture, fetched into captures/."""
+    lines = []
+    for line in _events(_MONDAY, 1_800):
+        event = json.loads(line)
+        sides = {
+            "endpointInput": ("INPUT", f"{event['features']['age']},{event['features']['plan']}"),
+            "endpointOutput": ("OUTPUT", str(event["prediction"])),
+        }
+        captured = {
+            side: {"observedContentType": "text/csv", "mode": mode, "data": data, "encoding": "CSV"}
+            for side, (mode, data) in sides.items()
+        }
+        time = datetime.fromtimestamp(event["ts"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        about = {"eventId": event["id"], "inferenceTime": time}
+        lines.append(
+            json.dumps({"captureData": captured, "eventMetadata": about, "eventVersion": "0"})
+        )
+    path = folder / "captures" / "flight-delay" / "AllTraffic" / "2026" / "03" / "02.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def installed(folder: Path) -> None:
+    """What `pip install .` does with the page's own pyproject.toml, without an index."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    info = folder / "site" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n",
+        encoding="utf-8",
+    )
+    groups = [
+        "\n".join([f"[{group}]", *(f"{name} = {where}" for name, where in points.items())])
+        for group, points in project["entry-points"].items()
+    ]
+    (info / "entry_points.txt").write_text("\n".join(groups) + "\n", encoding="utf-8")
+    for module in folder.glob("*.py"):
+        shutil.copy(module, folder / "site")
+
+
 SCENES: Mapping[str, Callable[[Path], None]] = {
     "predictions": predictions,
     "week": week,
     "training": training,
     "configured": configured,
+    "profiled": profiled,
+    "two versions": two_versions,
+    "captures": captures,
+    "installed": installed,
 }

@@ -83,7 +83,7 @@ class Reader:
         with heard.open("wb") as out:
             self._background.append(
                 subprocess.Popen(
-                    ["bash", "-c", f"exec {last}"],
+                    ["bash", "-c", f"exec env {last}"],
                     cwd=self.folder,
                     env=self._environment,
                     stdin=subprocess.DEVNULL,
@@ -121,10 +121,12 @@ def _environment(folder: Path) -> dict[str, str]:
     kept = {key: os.environ[key] for key in ("LANG", "LC_ALL", "TMPDIR") if key in os.environ}
     return kept | {
         "PATH": f"{programs}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": f"{ROOT}:{folder / 'site'}",
         "HOME": str(folder),
         "COLUMNS": "120",
         "OMP_NUM_THREADS": "1",
+        # A test installs nothing.
+        "PIP_NO_INDEX": "1",
     }
 
 
