@@ -185,6 +185,11 @@ class Metrics:
         self.rule_state = self._gauge(
             "kedge_rule_state", "0 ok, 1 suspect, 2 breach, 3 unknown.", "model", "rule"
         )
+        self.rule_since = self._gauge(
+            "kedge_rule_state_since_timestamp_seconds",
+            "End of the window since which the rule is in its state.",
+            *("model", "rule"),
+        )
         self.rollbacks = self._counter(
             "kedge_rollbacks", "Rollbacks that ended, by outcome.", "model", "outcome"
         )
@@ -255,7 +260,7 @@ class Metrics:
         self.refused_clients = self._counter(
             "kedge_http_refused",
             "Requests or connections ended by a limit (large_body, slow_body, bodies_held, "
-            "slow_reader, connections).",
+            "slow_reader, connections, listeners).",
             "reason",
         )
         self.unknown_keys = self._counter(

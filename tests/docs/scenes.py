@@ -107,7 +107,7 @@ action = "alert"
 def profiled(folder: Path) -> None:
     """A reference of a healthy day, reference.kedge."""
     builder = ReferenceBuilder()
-    for batch in KedgeFormat("").decode("".join(_events(0.0, 14_400)).encode()).batches:
+    for batch in KedgeFormat("flight-delay").decode("".join(_events(0.0, 14_400)).encode()).batches:
         builder.add(batch.columns)
     made = builder.build(0.0, "a healthy day")
     (folder / "reference.kedge").write_bytes(dump(made))
