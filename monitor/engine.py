@@ -30,6 +30,7 @@ from monitor.recent_traffic import RecentTraffic
 from monitor.references import References
 from monitor.sampler import Sampler, sampled
 from monitor.segments import Segments
+from monitor.shadow_recent import RecentRequests
 from monitor.shadow_watch import ShadowWatch
 from monitor.store import Change, Snapshot, StoreUnavailable, Totals
 from monitor.streams import Stream, Streams
@@ -64,6 +65,8 @@ class Engine:
         Joins labels to predictions; None where none are expected.
     shadow
         Has live requests scored by another version; None where none is.
+    requests
+        Keeps some live requests, for a rollback to look at; None where none does.
     sampler
         Measures windows by something else than their events; None without any.
     segments
@@ -92,6 +95,7 @@ class Engine:
         sampler: Sampler | None = None,
         segments: Segments | None = None,
         shadow: ShadowWatch | None = None,
+        requests: RecentRequests | None = None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -141,6 +145,7 @@ class Engine:
             event_time=self._event_time,
             labels=labels,
             shadow=shadow,
+            requests=requests,
             quarantine=quarantine,
             publisher=self._publisher,
             metrics=metrics,
@@ -177,7 +182,7 @@ class Engine:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take up where the last commit left off."""
-        self._references.restore(snapshot.states)
+        self._comparing.restore(snapshot.states)
         self._judge.restore(snapshot.rules)
         self._changes.restore(snapshot.states)
         self._intake.totals |= snapshot.totals
@@ -300,8 +305,7 @@ class Engine:
         self._streams.committed()
         for judged in pending.judged:
             self._publisher.conclude(judged)
-        for standing in self._committed.rules:
-            self._publisher.set_rule(standing.rule.name, standing.state.state)
+        self._publisher.set_rules(self._committed.rules)
         self._publisher.set_references(self._committed.references.values())
         self._export_limits()
         return pending.judged
@@ -344,7 +348,7 @@ class Engine:
         change.states[WINDOWS] = self._windows.encode()
         change.panes.update(self._windows.dirty_panes())
         change.dropped_panes.extend(self._windows.dropped_panes())
-        change.states.update(self._references.changed())
+        change.states.update(self._comparing.changed())
         change.states.update(self._segments.changed())
         change.totals.update(self._intake.totals)
         rows, gone = self._versions.changes(self._model)
@@ -366,6 +370,7 @@ class Engine:
             labels=self._labels.standing() if self._labels is not None else None,
             references=self._comparing.standings(seen),
             shadow=shadow.standing() if shadow else None,
+            last_windows=self._comparing.last_windows,
         )
 
     def replace_rules(self, rules: Sequence[RuleSpec]) -> None:

@@ -6,7 +6,7 @@ committed together or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
 from collectors.batch import Decoded, PredictionBatch, Rejection
@@ -19,6 +19,7 @@ from monitor.labels import LabelJoin
 from monitor.metrics import Metrics
 from monitor.publishing import Publisher
 from monitor.references import References
+from monitor.shadow_recent import RecentRequests
 from monitor.shadow_watch import ShadowWatch
 from monitor.store import Totals
 from monitor.streams import Stream, Streams
@@ -33,8 +34,9 @@ class Intake:
     ----------
     counting
         Takes the live rows.
-    labels, shadow
-        Take what joins to the live rows; None where nothing does.
+    labels, shadow, requests
+        Take live rows, for labels to join, for a shadow to answer, and for a rollback to look at;
+        None where nothing does.
     quarantine
         Keeps lines that cannot be used.
     wall
@@ -56,6 +58,7 @@ class Intake:
         event_time: EventTime,
         labels: LabelJoin | None,
         shadow: ShadowWatch | None,
+        requests: RecentRequests | None,
         quarantine: Rejected,
         publisher: Publisher,
         metrics: Metrics,
@@ -67,7 +70,7 @@ class Intake:
         self._versions = versions
         self._event_time = event_time
         self._labels = labels
-        self._shadow = shadow
+        self._takers = [one for one in (labels, shadow, requests) if one is not None]
         self._quarantine = quarantine
         self._publisher = publisher
         self._metrics = metrics
@@ -130,8 +133,8 @@ class Intake:
         name = stream.name
         counted = Totals(rejected=len(decoded.rejections))
         for batch in decoded.batches:
-            for joining in self._joining() if batch.role == "live" else ():
-                joining.take(batch)
+            for taker in self._takers if batch.role == "live" else ():
+                taker.take(batch)
             counted += self._count(
                 stream, part, replace(batch, joins=None) if batch.joins else batch, pending
             )
@@ -143,9 +146,6 @@ class Intake:
         self._publisher.count_lines(name, decoded)
         self._add(name, counted)
         pending.dirty |= bool(decoded.batches or decoded.rejections)
-
-    def _joining(self) -> Iterable[LabelJoin | ShadowWatch]:
-        return [one for one in (self._labels, self._shadow) if one is not None]
 
     def _count(
         self, stream: Stream, part: str | None, batch: PredictionBatch, pending: Pending

@@ -134,6 +134,14 @@ def _document() -> dict[str, Any]:
                 "post": _request_rollback(),
             },
             **steering(),
+            "/api/v1/columns": _columns(),
+            "/api/v1/columns/{column}": _column(),
+            "/api/v1/changes": {
+                "get": {
+                    "summary": "Server-sent events, one whenever there is something new to see",
+                    "responses": _ok("text/event-stream") | _problems("503"),
+                }
+            },
             "/api/v1/alerts": {"post": _alerts()},
             "/api/v1/predictions": _ingest(
                 "Send prediction events: one a line, or an array of them",
@@ -182,6 +190,52 @@ def _list(name: str, row: dict[str, Any], *parameters: str) -> dict[str, Any]:
             ],
             "responses": _ok("application/json", body) | _problems("400"),
         }
+    }
+
+
+_ROWS = {"type": "object", "properties": {"rows": _COUNT, "missing": _COUNT}}
+_PICTURED = {
+    "column": _TEXT,
+    "kind": {"enum": ["number", "category"]},
+    # Rows with a value, and without one: of the reference, and of the last window.
+    **dict.fromkeys(("reference", "current"), _ROWS),
+}
+_BIN = {
+    # Numbers in ``(from, to]``, open where it is null; or one value; or all others.
+    **dict.fromkeys(("from", "to"), _NUMBER),
+    "value": {"type": ["number", "string", "null"]},
+    **dict.fromkeys(("reference", "current"), _COUNT),
+}
+_OF_LAST_WINDOW = {
+    "model": _TEXT,
+    "version": _OPTIONAL,
+    **{key: {"type": ["string", "null"]} for key in ("window_start", "window_end")},
+}
+_VERSION = {"name": "version", "in": "query", "schema": _TEXT}
+
+
+def _columns() -> dict[str, Any]:
+    rows = {"type": "array", "items": _object(_PICTURED)}
+    body = _object({**_OF_LAST_WINDOW, "columns": rows})
+    return {
+        "get": {
+            "summary": "The columns of a version's last window that have a reference",
+            "parameters": [_VERSION],
+            "responses": _ok("application/json", body) | _problems("400"),
+        }
+    }
+
+
+def _column() -> dict[str, Any]:
+    bins = {"type": "array", "items": _object(_BIN)}
+    body = _object({**_OF_LAST_WINDOW, **_PICTURED, "bins": bins})
+    return {
+        "parameters": [{"name": "column", "in": "path", "required": True, "schema": _TEXT}],
+        "get": {
+            "summary": "A column of a version's last window beside its reference, in few bins",
+            "parameters": [_VERSION],
+            "responses": _ok("application/json", body) | _problems("400", "404"),
+        },
     }
 
 
