@@ -139,7 +139,7 @@ def _document() -> dict[str, Any]:
             "/api/v1/changes": {
                 "get": {
                     "summary": "Server-sent events, one whenever there is something new to see",
-                    "responses": _ok("text/event-stream") | _problems("503"),
+                    "responses": _ok("text/event-stream", {}) | _problems("503"),
                 }
             },
             "/api/v1/alerts": {"post": _alerts()},
@@ -354,7 +354,7 @@ def _probe(summary: str) -> dict[str, Any]:
 
 
 def _ok(content_type: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {"200": _answer(content_type, schema or _TEXT)}
+    return {"200": _answer(content_type, _TEXT if schema is None else schema)}
 
 
 def _answer(content_type: str, schema: dict[str, Any], text: str = "Done") -> dict[str, Any]:

@@ -19,6 +19,8 @@ from scoring.swap import AliasFollower
 
 #: Connections that wait to be accepted: a burst must not be refused.
 BACKLOG_CONNECTIONS: Final = 1024
+#: Turns of the event loop that asyncio needs for a connection that it has accepted; one is enough.
+SET_UP_ROUNDS: Final = 3
 
 
 class Place:
@@ -81,6 +83,12 @@ class Place:
         successor = Successor(path)
         try:
             successor.give_listening(self._socket.fileno())
+            # asyncio drops connections that it has accepted and not set up when their server
+            # closes: stop accepting, and let it set those up first.
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._socket.fileno())
+            for _ in range(SET_UP_ROUNDS):
+                await asyncio.sleep(0)
             self.close()
             self._server.leaving = True
             await self._front.leave_to(successor, LINGER_S)
