@@ -57,7 +57,10 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
         "reference": ("monitor.cli.reference", "Build or show a reference."),
         "replay": ("monitor.cli.replay", "Show what old logs would have set off."),
         "calibrate": ("monitor.cli.calibrate", "Propose thresholds from healthy logs."),
-        "shadow": ("monitor.cli.shadow", "Compare two versions over old logs."),
+        "shadow": (
+            "monitor.cli.shadow",
+            "Compare two versions of a model by their answers to the same requests.",
+        ),
         "report": ("monitor.cli.report", "Write a drift report as one HTML file."),
         "status": ("monitor.cli.status", "Show what a daemon sees and does."),
         "rollback": ("monitor.cli.rollback", "Go back to another version, by hand."),
@@ -68,7 +71,10 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
         "drill": ("monitor.cli.drill", "Rehearse the rollback path without changing anything."),
         "gate": ("monitor.cli.gate", "Say whether a challenger may be promoted."),
         "db": ("monitor.cli.db", "Bring the store's schema up to date."),
-        "dashboards": ("monitor.cli.dashboards", "Write the Grafana dashboards."),
+        "dashboards": (
+            "monitor.cli.dashboards",
+            "Write the Grafana dashboards, and rules and routes for Prometheus.",
+        ),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit status: 0 done, 1 failed, 2 wrong use or configuration, 3 breach found.",
