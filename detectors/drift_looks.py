@@ -71,7 +71,8 @@ def category_looks(
     if not profile.rows or not counts.rows:
         return looks
     single, rows = effect.of_shares, counts.rows
-    looks.append(Weighted(_new(profile, counts, single), NEW))
+    if not profile.other:
+        looks.append(Weighted(_new(profile, counts, single), NEW))
     shares = list(zip(cut.reference[:-1].tolist(), cut.count(counts)[:-1].tolist(), strict=True))
     for expected, actual in shares:
         look = ShareShift(expected, profile.rows, actual, rows, single)
@@ -84,7 +85,8 @@ def _new(profile: CategoryProfile, counts: CategoryCounts, effect: float) -> Sha
 
     Of a column with ever more values (names, say) some are new in every window: as large a share
     as that of the values that the reference met once [1]_, s of them. It is known with a variance
-    of ``s + 2 t`` rows, with t values met twice: as if so many fewer rows had been seen.
+    of ``s + 2 t`` rows, with t values met twice: as if so many fewer rows had been seen. Of a
+    column with more values than the reference names that share is not known, and not looked at.
 
     References
     ----------
@@ -92,8 +94,8 @@ def _new(profile: CategoryProfile, counts: CategoryCounts, effect: float) -> Sha
        parameters", Biometrika 40, 1953.
     """
     once, twice = (int((profile.counts == times).sum()) for times in (1, 2))
-    fewer = 1 + 2 * twice / (profile.other + once + 1)
-    expected, rows = (profile.other + once) / fewer, profile.rows / fewer
+    fewer = 1 + 2 * twice / (once + 1)
+    expected, rows = once / fewer, profile.rows / fewer
     return ShareShift(expected, rows, counts.other, counts.rows, effect)
 
 

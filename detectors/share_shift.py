@@ -15,6 +15,8 @@ from detectors.deviations import chance_beyond, margin_beyond
 
 #: Yates' correction: counts are whole, and half a row is given back.
 _CONTINUITY = 0.5
+#: Part of a count by which sums of it may be off.
+_ROUNDING = 1e-9
 
 
 # Not slotted: what several bounds rest on is worked out once.
@@ -82,7 +84,7 @@ class ShareShift:
         share = both / (n + m)
         fair = m * share
         nearer = abs(self.actual - fair) - _CONTINUITY
-        if nearer <= 0:
+        if nearer <= _ROUNDING * both:
             return 0.0, 0.0
         now = fair + math.copysign(nearer, self.actual - fair)
         before = both - now
@@ -94,7 +96,9 @@ class ShareShift:
         )
         odds = now * (n - before) / (before * (m - now))
         divergence = (now / m - before / n) * math.log(odds)
-        return math.sqrt(max(0.0, likelihood) / self.effect), divergence
+        if likelihood <= 0 or divergence <= 0:
+            return 0.0, 0.0
+        return math.sqrt(likelihood / self.effect), divergence
 
 
 def _divergence(rows: float, fair: float) -> float:

@@ -23,6 +23,7 @@ from detectors.window import Windows, WindowSpec
 from monitor.alerts import Alerts
 from monitor.change_settings import change_spec, measured_metric
 from monitor.changes import ChangeWatch
+from monitor.circumstances import no_shadow
 from monitor.deciding import Deciding
 from monitor.drift_budget import drift_spec
 from monitor.engine import Engine
@@ -31,6 +32,7 @@ from monitor.judging_shadow import other_rules
 from monitor.keeping import Keeper, Rejected
 from monitor.label_settling import JoinSpec
 from monitor.labels import LabelJoin
+from monitor.leadership import Office
 from monitor.metrics import Metrics
 from monitor.model_age import ModelAge
 from monitor.notifying import Notifier
@@ -39,7 +41,7 @@ from monitor.reference_fetching import ReferenceFetching
 from monitor.reference_kinds import fetching_of, references_of
 from monitor.references import References
 from monitor.remembering import remembered
-from monitor.rollback_parts import deciding_of, registry_of
+from monitor.rollback_parts import compares_targets, deciding_of, registry_of
 from monitor.sampling import Sampling, Target
 from monitor.segment_settings import looked_at, segment_of
 from monitor.segments import Segments
@@ -54,6 +56,7 @@ from monitor.writer import Writer
 
 if TYPE_CHECKING:
     from monitor.shadow_composition import ShadowParts
+    from monitor.target_comparison import TargetComparisons
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +99,13 @@ class Parts:
     registry: MlflowRegistry | None
     changes_allowed: bool
     shadow: ShadowParts | None = None
+    office: Office | None = None
+    comparisons: TargetComparisons | None = None
 
     async def close(self) -> None:
         """Let everything go, the store last."""
+        if self.comparisons is not None:
+            await self.comparisons.close()
         self.web.close()
         if self.registry is not None:
             await self.registry.close()
@@ -107,28 +114,42 @@ class Parts:
         self.store.close()
 
 
-async def compose(settings: Settings) -> Parts:
+async def compose(
+    settings: Settings, office: Office | None = None, store: Store | None = None
+) -> Parts:
     """Open the store, restore what it holds, and put the parts together.
+
+    Parameters
+    ----------
+    office, store
+        The place among several, and the store that was opened with it.
 
     Raises
     ------
     monitor.store.StoreError
         The store cannot be used.
     """
-    writer = Writer()
-    config = "FILE" if settings.path is None else str(settings.path)
-    store = await writer.run(lambda: Store.open(settings.store.url, config=config))
+    writer = Writer() if office is None else office.writer
+    if store is None:
+        config = "FILE" if settings.path is None else str(settings.path)
+        store = await writer.run(lambda: Store.open(settings.store.url, config=config))
     snapshot = await writer.run(store.load)
     queries = Queries(settings.store.url)
     metrics = Metrics(
         columns_max=settings.limits.columns_max, versions_max=settings.limits.versions_max
     )
     metrics.build.labels(VERSION).set(1)
-    registry = registry_of(settings)
+    registry = registry_of(settings, None if office is None else office.permit)
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
     shadow = _shadow(settings)
-    engine = engine_of(settings, store, metrics, sampling, references=references, shadow=shadow)
+    comparisons = _comparisons(settings, shadow)
+    engine = engine_of(
+        *(settings, store, metrics, sampling),
+        references=references,
+        shadow=shadow,
+        comparisons=comparisons,
+    )
     await writer.run(lambda: engine.restore(snapshot))
     notifier = Notifier(settings.notify, metrics)
     deciding = deciding_of(
@@ -140,6 +161,8 @@ async def compose(settings: Settings) -> Parts:
         references=references,
         memory=remembered(snapshot.states),
         notifier=notifier,
+        permit=None if office is None else office.permit,
+        comparisons=comparisons,
     )
     view = DaemonView(settings, engine, deciding)
     alerts = Alerts(settings.model.name, settings.alerts, metrics, deciding.alerted)
@@ -168,11 +191,21 @@ async def compose(settings: Settings) -> Parts:
         registry,
         changes_allowed=settings.http.token is not None,
         shadow=shadow,
+        office=office,
+        comparisons=comparisons,
     )
 
 
+def _comparisons(settings: Settings, shadow: ShadowParts | None) -> TargetComparisons | None:
+    if not compares_targets(settings):
+        return None
+    from monitor.shadow_composition import comparisons_of  # noqa: PLC0415 - as below
+
+    return comparisons_of(settings, shadow)
+
+
 def _shadow(settings: Settings) -> ShadowParts | None:
-    if not settings.shadow.scores and not settings.shadow.recent_max:
+    if not settings.shadow.scores:
         return None
     from monitor.shadow_composition import shadow_of  # noqa: PLC0415 - the scoring server's modules
 
@@ -248,6 +281,7 @@ def engine_of(
     references: References | None = None,
     past: Past | None = None,
     shadow: ShadowParts | None = None,
+    comparisons: TargetComparisons | None = None,
 ) -> Engine:
     """Return the counting, of the configured sources or of the past."""
     references = references_of(settings) if references is None else references
@@ -257,7 +291,9 @@ def engine_of(
     labels = _labels(settings, monotonic)
     segments = Segments(settings.segments.keys, limits.segments_max)
     for stream in streams:
-        joins = labels is not None or shadow is not None
+        # Requests that are asked for come with the labels that stand in their events.
+        asked = comparisons is not None and settings.shadow.recent is not None
+        joins = labels is not None or shadow is not None or asked
         if joins and isinstance(stream.format, JoinsLabels):
             stream.format.join_labels()
         if segments.event_keys and isinstance(stream.format, ReadsSegments):
@@ -282,6 +318,7 @@ def engine_of(
             confidence=settings.detectors.confidence,
             psi_bins=settings.detectors.psi_bins,
             metrics=settings.detectors.metrics,
+            shadow=no_shadow if comparisons is None else comparisons.judged,
         ),
         store=store,
         metrics=metrics,
@@ -291,6 +328,7 @@ def engine_of(
         sampler=sampling,
         labels=labels,
         shadow=None if shadow is None else shadow.watch,
+        requests=None if comparisons is None else comparisons.recent,
         changes=ChangeWatch(
             rule_specs(settings),
             metrics,

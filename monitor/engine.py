@@ -10,11 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 
-from collectors.batch import Decoded, PredictionBatch, Rejection
-from collectors.portions import portions
-from collectors.source import Chunk
 from detectors.rule import RuleSpec
 from detectors.window import ClosedWindow, Windows
 from monitor.changes import ChangeWatch
@@ -23,6 +19,7 @@ from monitor.costs import costs_of
 from monitor.counting import WINDOWS, Counting
 from monitor.event_time import EventTime
 from monitor.forward_clock import ForwardClock
+from monitor.intake import Intake
 from monitor.judging import Judge, Judged
 from monitor.judging_shadow import other_rules
 from monitor.keeping import Keeper, Rejected
@@ -33,6 +30,7 @@ from monitor.recent_traffic import RecentTraffic
 from monitor.references import References
 from monitor.sampler import Sampler, sampled
 from monitor.segments import Segments
+from monitor.shadow_recent import RecentRequests
 from monitor.shadow_watch import ShadowWatch
 from monitor.store import Change, Snapshot, StoreUnavailable, Totals
 from monitor.streams import Stream, Streams
@@ -67,6 +65,8 @@ class Engine:
         Joins labels to predictions; None where none are expected.
     shadow
         Has live requests scored by another version; None where none is.
+    requests
+        Keeps some live requests, for a rollback to look at; None where none does.
     sampler
         Measures windows by something else than their events; None without any.
     segments
@@ -95,6 +95,7 @@ class Engine:
         sampler: Sampler | None = None,
         segments: Segments | None = None,
         shadow: ShadowWatch | None = None,
+        requests: RecentRequests | None = None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -122,10 +123,8 @@ class Engine:
         )
         self._unread: Mapping[str, Mapping[str, int]] = {}
         self._pending = Pending()
-        self._totals: dict[str, Totals] = {stream.name: Totals() for stream in streams}
         self._versions = Versions()
         self._next_commit = monotonic()
-        self._since_window = Totals()
         self._recent = RecentTraffic()
         # Measured in the last window. Before any, it is taken for a large one.
         self._measurements = MEASUREMENTS_MAX
@@ -137,6 +136,20 @@ class Engine:
             changes=self._changes,
             segments=self._segments,
             recent=self._recent,
+        )
+        self._intake = Intake(
+            self._streams,
+            counting=self._counting,
+            references=references,
+            versions=self._versions,
+            event_time=self._event_time,
+            labels=labels,
+            shadow=shadow,
+            requests=requests,
+            quarantine=quarantine,
+            publisher=self._publisher,
+            metrics=metrics,
+            wall=self._wall,
         )
         self._comparing = Comparing(references, self._publisher, self._segments)
         self._trouble: str | None = None
@@ -172,7 +185,7 @@ class Engine:
         self._comparing.restore(snapshot.states)
         self._judge.restore(snapshot.rules)
         self._changes.restore(snapshot.states)
-        self._totals |= snapshot.totals
+        self._intake.totals |= snapshot.totals
         self._versions.restore(row for row in snapshot.versions if row["model"] == self._model)
         self._streams.restore(snapshot, self._references.schema())
         dropped = self._counting.restore(snapshot, self._versions)
@@ -202,20 +215,10 @@ class Engine:
             # What is left of a backlog's windows: rows that are read meanwhile would be in time
             # for them.
             return Turn(busy=True, judged=self._commit())
-        busy = False
         if self._references.renewed():
-            self._fix_schema()
-        self._give_up_halves()
-        for stream in self._streams:
-            for chunk in stream.source.poll():
-                self._take(stream, chunk)
-                busy = True
-            for gone in stream.source.retired():
-                self._event_time.retire(stream.name, gone)
-                self._pending.change.retired.append((stream.name, gone))
-                self._pending.change.positions.pop((stream.name, gone), None)
-                self._pending.dirty = True
-        self._streams.tell_unreadable()
+            self._intake.fix_schema(self._pending)
+        self._intake.give_up_halves(self._pending)
+        busy = self._intake.poll(self._pending)
         if busy:
             self._unread = self._streams.unread_bytes()
             self._advance(self._event_time.by_events(self._unread))
@@ -249,15 +252,6 @@ class Engine:
         """Advance the windows, but not past what a format keeps back: it would come late."""
         self._windows.advance(min(watermark, self._streams.held_since()))
 
-    def _give_up_halves(self) -> None:
-        """Count what formats have held back for too long, before its windows close."""
-        silent_s = self._event_time.silent_s
-        for stream, decoded in self._streams.expire(self._wall(), silent_s):
-            self._count_all(stream, None, decoded)
-            if silent_s and decoded.batches:
-                newest = max(float(batch.ts.max()) for batch in decoded.batches)
-                self._event_time.note_held(newest)
-
     def stop(self) -> Sequence[Judged]:
         """Commit what was counted, and let go of the sources; closes no window early."""
         self._compare()
@@ -265,68 +259,11 @@ class Engine:
         self._streams.close()
         return judged
 
-    def _take(self, stream: Stream, chunk: Chunk) -> None:
-        too_long = [Rejection("too_long", line) for line in chunk.skipped]
-        self._count_all(stream, chunk.stream, Decoded((), too_long))
-        if chunk.shed:
-            self._totals[stream.name] += Totals(shed=chunk.shed)
-            self._since_window += Totals(shed=chunk.shed)
-            self._metrics.shed.labels(stream.name).inc(chunk.shed)
-        for lines in portions(chunk.lines, lambda: len(stream.format.schema.columns)):
-            self._count_all(stream, chunk.stream, stream.format.decode(lines))
-        self._metrics.bytes.labels(stream.name).inc(len(chunk.lines))
-        self._pending.change.positions[stream.name, chunk.stream] = chunk.position
-        self._pending.dirty = True
-
-    def _count_all(self, stream: Stream, part: str | None, decoded: Decoded) -> None:
-        """Count what a format made of the lines of a part, or has held back until now (None)."""
-        name = stream.name
-        counted = Totals(rejected=len(decoded.rejections))
-        for batch in decoded.batches:
-            for joining in (self._labels, self._shadow) if batch.role == "live" else ():
-                if joining is not None:
-                    joining.take(batch)
-            counted += self._count(
-                stream, part, replace(batch, joins=None) if batch.joins else batch
-            )
-        for labels in decoded.labels:
-            if self._labels is not None:
-                self._labels.take_labels(labels)
-        if decoded.rejections:
-            self._quarantine.write(name, decoded.rejections, self._wall())
-        self._publisher.count_lines(name, decoded)
-        self._totals[name] += counted
-        self._since_window += counted
-        self._pending.dirty |= bool(decoded.batches or decoded.rejections)
-
-    def _count(self, stream: Stream, part: str | None, batch: PredictionBatch) -> Totals:
-        self._publisher.count_batch(stream.name, batch, self._wall())
-        if batch.role != "live":
-            return Totals(events=batch.rows)
-        self._versions.see(batch)
-        counted = self._counting.add(batch, self._wall())
-        if counted.added is None:
-            return Totals(events=batch.rows)
-        if counted.completed:
-            self._fix_schema()
-        added = counted.added
-        if part is not None:
-            self._event_time.note(stream.name, part, added.newest)
-        self._publisher.count_untimely(stream.name, late=added.late, ahead=added.ahead)
-        return Totals(events=batch.rows, late=added.late)
-
-    def _fix_schema(self) -> None:
-        """Watch the columns of the reference that has just come or been completed."""
-        self._pending.dirty = True
-        schema = self._references.schema()
-        if schema is not None:
-            self._streams.fix(schema)
-
     def _conclude(self, window: ClosedWindow) -> None:
         events = self._recent.between(window.begins, window.ends)
         since, sampling = Totals(), []
         if not window.segment:
-            since, self._since_window = self._since_window, since
+            since = self._intake.since_window()
             sampling = [*sampled(self._sampler, window, events), *self._changes.of_window(window)]
             self._versions.conclude(window.version, window.ends)
         judged = self._judge.conclude(
@@ -368,8 +305,7 @@ class Engine:
         self._streams.committed()
         for judged in pending.judged:
             self._publisher.conclude(judged)
-        for standing in self._committed.rules:
-            self._publisher.set_rule(standing.rule.name, standing.state.state)
+        self._publisher.set_rules(self._committed.rules)
         self._publisher.set_references(self._committed.references.values())
         self._export_limits()
         return pending.judged
@@ -414,7 +350,7 @@ class Engine:
         change.dropped_panes.extend(self._windows.dropped_panes())
         change.states.update(self._comparing.changed())
         change.states.update(self._segments.changed())
-        change.totals.update(self._totals)
+        change.totals.update(self._intake.totals)
         rows, gone = self._versions.changes(self._model)
         change.versions.extend(rows)
         change.forgotten.extend(gone)
@@ -427,7 +363,7 @@ class Engine:
     def _standing(self) -> Committed:
         name, seen, shadow = self._versions.live, self._versions.seen, self._shadow
         return Committed(
-            totals=dict(self._totals),
+            totals=dict(self._intake.totals),
             versions=seen,
             live_version=name,
             rules=[*self._judge.standings(name), *(shadow.standings() if shadow else ())],

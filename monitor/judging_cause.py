@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from detectors.cause import Cause, Circumstances, cause_of
@@ -31,7 +33,6 @@ class CauseJudging:
     def __init__(self, shadow: Shadow = no_shadow) -> None:
         self._shadow = shadow
         self._onsets: dict[tuple[str, str], Onset] = {}
-        self._latest: dict[tuple[str, str], tuple[float, Verdict]] = {}
         self._seen: set[str] = set()
 
     def restore(self, states: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
@@ -46,16 +47,14 @@ class CauseJudging:
 
     def replace_rules(self, changed: Collection[str]) -> None:
         """Let go of what rules that `changed` saw."""
-        for kept in (self._onsets, self._latest):
-            for key in [key for key in kept if key[0] in changed]:
-                del kept[key]
+        for key in [key for key in self._onsets if key[0] in changed]:
+            del self._onsets[key]
 
     def forget(self, populations: Collection[str]) -> None:
         """Let go of versions, and of segments of them."""
         self._seen.difference_update(populations)
-        for kept in (self._onsets, self._latest):
-            for key in [key for key in kept if key[1] in populations]:
-                del kept[key]
+        for key in [key for key in self._onsets if key[1] in populations]:
+            del self._onsets[key]
 
     def arrive(self, version: str, rules: Sequence[RuleSpec]) -> None:
         """Note a version's window of traffic; the first one of a version beside others is new."""
@@ -95,7 +94,7 @@ class CauseJudging:
         key = (rule.name, population)
         before = self._onsets.get(key, Onset())
         if scene is None or _enough(rule, events_by_version.get(version, 0)):
-            self._latest[key] = ends, judgement.verdict
+            before = replace(before, latest=(ends, judgement.verdict))
         if state not in ("suspect", "breach"):
             self._onsets[key] = before.passed(judgement.verdict)
             return before.cause
@@ -148,12 +147,16 @@ class CauseJudging:
         # Of a backlog, too, it is not known who answered when, but by the windows themselves.
         others.update(
             name
-            for (of, name), (ended, _) in self._latest.items()
-            if of == rule.name and ended >= begins and split(name)[1] == segment
+            for (of, name), onset in self._onsets.items()
+            if of == rule.name
+            and onset.latest is not None
+            and onset.latest[0] >= begins
+            and split(name)[1] == segment
         )
         verdicts: set[Verdict] = set()
         for name in others - {here}:
-            ended, verdict = self._latest.get((rule.name, name), (-1.0, "unknown"))
+            onset = self._onsets.get((rule.name, name), Onset())
+            ended, verdict = onset.latest or (-math.inf, "unknown")
             inside = ended >= ends or ended - since >= OVERLAP_MIN * (ends - begins)
             verdicts.add(verdict if inside else "unknown")
         order: tuple[Verdict, ...] = ("breach", "unknown", "ok")

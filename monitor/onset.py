@@ -37,6 +37,8 @@ class Onset:
         without one.
     cause
         Where the present breach comes from, as far as was told.
+    latest
+        When the last window ended that had rows enough, and what it said; None before any.
     """
 
     watched: bool = False
@@ -44,6 +46,7 @@ class Onset:
     untold: int = 0
     began: float | None = None
     cause: Cause | None = None
+    latest: tuple[float, Verdict] | None = None
 
     @property
     def windows_before(self) -> int | None:
@@ -82,6 +85,7 @@ class Onset:
             "untold": self.untold,
             "began": self.began,
             "cause": None if self.cause is None else self.cause.to_json(),
+            "latest": self.latest,
         }
 
     @classmethod

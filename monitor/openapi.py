@@ -73,11 +73,44 @@ _ROLLBACK = {
     "timings": {"type": "object"},
 }
 _EVENT: dict[str, Any] = {"type": "object"}
+_JSON_EVENT = "application/cloudevents+json"
+#: Bodies that are taken, by path, where the model is called so.
+_EXAMPLES: dict[str, Any] = {
+    "/api/v1/predictions": [
+        {"id": "r1", "ts": 1767225600, "features": {"distance": 513}, "prediction": 0.5}
+    ],
+    "/api/v1/labels": [{"id": "r1", "label": 1, "ts": 1767225660}],
+    "/api/v1/cloudevents": {
+        "specversion": "1.0",
+        "id": "r1",
+        "source": "http://localhost:9081/",
+        "type": "org.kubeflow.serving.inference.request",
+        "time": "2026-01-01T00:00:00Z",
+        "data": {"instances": [[513]]},
+    },
+    "/api/v1/holds": {"model": "flight-delay", "for": "4h", "reason": "a holiday"},
+    "/api/v1/blessings": {"model": "flight-delay", "version": "7"},
+    "/api/v1/quarantines": {
+        "model": "flight-delay",
+        "version": "8",
+        "for": "7d",
+        "reason": "trained on a broken table",
+    },
+    "/api/v1/rollbacks": {"model": "flight-delay", "reason": "too many delays", "dry_run": True},
+}
 _EVENTS = {"type": "array", "items": _EVENT}
 
 
 def description() -> dict[str, Any]:
     """Return the OpenAPI document."""
+    document = _document()
+    for path, example in _EXAMPLES.items():
+        content = document["paths"][path]["post"]["requestBody"]["content"]
+        content[_JSON_EVENT if _JSON_EVENT in content else "application/json"]["example"] = example
+    return document
+
+
+def _document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Kedge", "version": VERSION},

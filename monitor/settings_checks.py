@@ -92,7 +92,7 @@ def _shadow_faults(
 ) -> Iterator[Fault]:
     if UNUSABLE in (shadow, model):
         return
-    if shadow is not None and (shadow.scores or shadow.recent_max) and not model.tracking_uri:
+    if shadow is not None and (shadow.scores or shadow.recent) and not model.tracking_uri:
         yield Fault("model.tracking_uri", "is required for [shadow]: versions are loaded from it")
     of_shadows = shadow_metrics()
     for i, rule in rules.items():

@@ -15,6 +15,7 @@ from monitor.shadow_recent import RecentRequests
 from monitor.shadow_rescoring import Rescoring
 from monitor.shadow_running import ShadowRunning
 from monitor.shadow_watch import ShadowStanding, ShadowWatch
+from monitor.target_comparison import TargetComparisons, no_configured
 from scoring.settings import ServeSettings
 from scoring.shadow_process import ShadowProcess
 from scoring.tracking import Tracking
@@ -34,14 +35,11 @@ class ShadowParts:
     watch
         For the counting.
     running
-        Keeps the process; None where requests are only kept, for a rollback to look at.
-    recent
-        The requests that are kept.
+        Keeps the process.
     """
 
     watch: ShadowWatch
-    running: ShadowRunning | None
-    recent: RecentRequests
+    running: ShadowRunning
 
 
 def process_of(settings: Settings, uri: str) -> ShadowProcess:
@@ -74,14 +72,12 @@ def version_uri(settings: Settings, version: str) -> str:
 
 
 def shadow_of(settings: Settings, spec: WindowSpec, rules: tuple[RuleSpec, ...]) -> ShadowParts:
-    """Return the shadow that the settings ask for, or what keeps requests without one."""
+    """Return the shadow that the settings ask for."""
     own, detectors = settings.shadow, settings.detectors
-    standing, recent = ShadowStanding(version=own.version), RecentRequests(own.recent_max)
-    queue = ShadowQueue(own.queue_max) if own.scores else None
+    standing, queue = ShadowStanding(version=own.version), ShadowQueue(own.queue_max)
     watch = ShadowWatch(
         PairedWindows(spec, settings.model.name, tolerance=own.tolerance),
         queue,
-        recent,
         standing,
         ShadowJudging(rules, confidence=detectors.confidence, psi_bins=detectors.psi_bins),
         sampling=own.sampling,
@@ -89,9 +85,6 @@ def shadow_of(settings: Settings, spec: WindowSpec, rules: tuple[RuleSpec, ...])
         confidence=detectors.confidence,
         psi_bins=detectors.psi_bins,
     )
-    if queue is None:
-        standing.state = "off"
-        return ShadowParts(watch, None, recent)
     name = settings.model.name
     uri = f"models:/{name}@{own.alias}" if own.alias else version_uri(settings, own.version)
     running = ShadowRunning(
@@ -102,15 +95,26 @@ def shadow_of(settings: Settings, spec: WindowSpec, rules: tuple[RuleSpec, ...])
         cpu=own.cpu,
         timeout_s=own.timeout_s,
     )
-    return ShadowParts(watch, running, recent)
+    return ShadowParts(watch, running)
+
+
+def comparisons_of(settings: Settings, shadow: ShadowParts | None) -> TargetComparisons:
+    """Return what compares a rollback's target with the version that serves."""
+    recent = RecentRequests(settings.shadow.recent_max)
+    return TargetComparisons(
+        recent,
+        rescoring_of(settings, recent),
+        kept_s=settings.rollback.policy.evidence_age_max_s,
+        configured=no_configured if shadow is None else shadow.watch.compared,
+    )
 
 
 def rescoring_of(
-    settings: Settings, parts: ShadowParts, live: Callable[[], str | None]
+    settings: Settings, recent: RecentRequests, live: Callable[[], str | None] = lambda: None
 ) -> Rescoring:
     """Return what scores the last requests with a version of choice: for a rollback's gate."""
     return Rescoring(
-        parts.recent,
+        recent,
         lambda version: process_of(settings, version_uri(settings, version)),
         live,
         confidence=settings.detectors.confidence,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -56,7 +57,9 @@ class Rescoring:
         self._timeout_s = timeout_s
         self._deadline_s = deadline_s
 
-    async def score_recent(self, version: str, *, live: str | None = None) -> PairedSummary:
+    async def score_recent(
+        self, version: str, *, live: str | None = None, since: float = -math.inf
+    ) -> PairedSummary:
         """Score the last requests of the live version with another, and compare the answers.
 
         It takes as long as the version takes to load, and some milliseconds a request. The version
@@ -67,9 +70,11 @@ class Rescoring:
         ----------
         live
             Whose requests; by default those of the version that serves.
+        since
+            None of before this time, seconds since the epoch.
         """
         live = live or self._live() or ""
-        requests = self._recent.of(live)
+        requests = self._recent.of(live, since)
         if not requests:
             return unknown_summary(live, version, f"no requests of version {live} are kept")
         counts = PairedAnswers()
@@ -84,7 +89,10 @@ class Rescoring:
         except OSError as error:
             if not isinstance(error, TimeoutError):
                 return unknown_summary(live, version, f"no process can be started: {error}")
-            log.warning("comparing with version %s stopped after %g s", version, self._deadline_s)
+            late = f"comparing with version {version} was not done within {self._deadline_s:g} s"
+            log.warning("%s", late)
+            if not counts.n:
+                return unknown_summary(live, version, late)
         return summarise(
             counts,
             live=live,

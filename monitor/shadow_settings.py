@@ -52,7 +52,8 @@ class ShadowSettings:
 
     recent: Annotated[int, Holds("a whole number of at least 0", lambda n: n >= 0)] | None = None
     """Live requests of each version that are kept in memory, so that a rollback can score them with
-    its target before it is done; by default 500 where there is a shadow, and none otherwise."""
+    its target before it is done; 500 by default, where `better_on_shadow` asks for that and models
+    can be loaded. With 0 no target is compared."""
 
     def __post_init__(self) -> None:
         """Refuse two shadows."""
@@ -66,7 +67,5 @@ class ShadowSettings:
 
     @property
     def recent_max(self) -> int:
-        """Live requests of a version that are kept."""
-        if self.recent is not None:
-            return self.recent
-        return RECENT if self.scores else 0
+        """Live requests of a version that are kept, where any are."""
+        return RECENT if self.recent is None else self.recent

@@ -8,7 +8,6 @@ daemon is killed; of what waited then nobody knows more than its number (``lost`
 from __future__ import annotations
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,14 +18,13 @@ import msgspec
 from collectors.batch import PredictionBatch
 from detectors.measurement import Measurement
 from detectors.paired_answers import PairedAnswer, PairedStateError
-from detectors.paired_comparison import measure_paired
+from detectors.paired_comparison import PairedSummary, measure_paired, summarise
 from detectors.paired_windows import ClosedPairs, PairedWindows
 from detectors.rule import RuleSpec
 from monitor.judging import Judged
 from monitor.judging_shadow import ShadowJudging
 from monitor.rule_standings import RuleStanding
 from monitor.shadow_queue import OUTCOMES, Answered, ShadowQueue, sampled_requests
-from monitor.shadow_recent import RecentRequests
 from monitor.turn import Pending
 
 log = logging.getLogger("kedge.shadow")
@@ -47,7 +45,7 @@ class ShadowStanding:
     ----------
     state
         ``starting``, ``scoring``, ``failed`` (it does not load, or ended; it is tried again) or
-        ``stopped``; ``off`` where none is scored.
+        ``stopped``.
     version
         The version that answers, or answered last; empty before any.
     why
@@ -75,9 +73,7 @@ class ShadowWatch:
     windows
         Of the pairs.
     queue
-        To the shadow and back; None where there is none, and requests are only kept.
-    recent
-        Keeps the last requests.
+        To the shadow and back.
     standing
         How the shadow's process stands; it is told there.
     judging
@@ -89,8 +85,7 @@ class ShadowWatch:
     def __init__(
         self,
         windows: PairedWindows,
-        queue: ShadowQueue | None,
-        recent: RecentRequests,
+        queue: ShadowQueue,
         standing: ShadowStanding,
         judging: ShadowJudging,
         *,
@@ -101,7 +96,6 @@ class ShadowWatch:
     ) -> None:
         self._windows = windows
         self._queue = queue
-        self._recent = recent
         self._process = standing
         self._judging = judging
         self._sampling = sampling
@@ -146,9 +140,6 @@ class ShadowWatch:
         requests, more = sampled_requests(
             batch, sampling=self._sampling, requests_max=self._queue_max
         )
-        self._recent.add(requests)
-        if self._queue is None:
-            return
         comparable = [one for one in requests if any(a is not None for a in one.answers)]
         if more:
             self._count(self._process.version, "shed", more)
@@ -166,8 +157,7 @@ class ShadowWatch:
         bool
             Whether windows were closed.
         """
-        if self._queue is not None:
-            self._count_answers(self._queue)
+        self._count_answers(self._queue)
         pending.dirty |= self._dirty
         self._dirty = False
         judged = self._close(watermark)
@@ -188,8 +178,7 @@ class ShadowWatch:
                 self._pair(one)
 
     def _close(self, watermark: float) -> list[Judged]:
-        oldest = self._queue.oldest() if self._queue is not None else math.inf
-        self._windows.advance(min(watermark, oldest))
+        self._windows.advance(min(watermark, self._queue.oldest()))
         if not self._windows.closable():
             return []
         judged = []
@@ -200,6 +189,24 @@ class ShadowWatch:
             self._last = _Last(window, found)
             judged.append(self._judging.conclude(window, found))
         return judged
+
+    def compared(self, live: str, version: str, since: float) -> PairedSummary | None:
+        """Sum up the last window of pairs, if it is of these versions and of no time before.
+
+        Anybody may ask: a closed window changes no more.
+        """
+        last = self._last
+        if last is None or (last.window.live, last.window.version) != (live, version):
+            return None
+        if last.window.begins < since:
+            return None
+        return summarise(
+            last.window.counts,
+            live=live,
+            other=version,
+            confidence=self._confidence,
+            tolerance=self._windows.tolerance,
+        )
 
     def replace_rules(self, rules: Sequence[RuleSpec]) -> None:
         """Judge by other rules from the next window on."""
@@ -214,10 +221,9 @@ class ShadowWatch:
         self._judging.forget(forgotten)
         for version in forgotten:
             self._outcomes.pop(version, None)
-        unsettled = self._queue.unsettled if self._queue is not None else 0
         outcomes = {name: dict(counts) for name, counts in sorted(self._outcomes.items())}
         return msgspec.msgpack.encode(
-            _State(outcomes, unsettled, self._version, self._windows.encode())
+            _State(outcomes, self._queue.unsettled, self._version, self._windows.encode())
         )
 
     def standing(self) -> dict[str, Any]:
@@ -231,7 +237,7 @@ class ShadowWatch:
             "live": last.window.live if last else None,
             "version": self._version or None,
             "process": self._process,
-            "waiting": self._queue.waiting if self._queue is not None else 0,
+            "waiting": self._queue.waiting,
             "requests": {outcome: total[outcome] for outcome in OUTCOMES},
             "by_version": {name: dict(counts) for name, counts in self._outcomes.items()},
             "window_end": last.window.ends if last else None,

@@ -15,6 +15,8 @@ from rollback.state import Turn
 
 #: Between two calls of a step that waits for what it has set in motion.
 WAITING_PAUSE_S: Final = 1.0
+#: Between two questions whether the comparison with the target has ended.
+COMPARING_PAUSE_S: Final = 2.0
 
 
 def ask_gates(turn: Turn, record: RollbackRecord, read: RegistryRead) -> None:
@@ -40,11 +42,23 @@ def prechecked(turn: Turn, checked: Prechecked) -> None:
         problem = GateResult(gate, passed=False, detail="; ".join(checked.problems))
         turn.refuse(record, (*record.gates, problem))
         return
-    better = better_on_shadow(
-        turn.policy.gates.better_on_shadow, checked.shadow, manual=record.manual
-    )
     shadow = {} if checked.shadow is None else {"shadow": checked.shadow.to_json()}
-    record = replace(record, gates=(*record.gates, better), evidence={**record.evidence, **shadow})
+    evidence = {name: one for name, one in record.evidence.items() if name != "shadow"}
+    record = replace(record, evidence={**evidence, **shadow})
+    if checked.shadow is not None and checked.shadow.verdict == "pending":
+        # Not written yet, as above; until it has ended, everything is asked again.
+        turn.set(record=record, next_try=turn.now + COMPARING_PAUSE_S)
+        return
+    gates = turn.policy.gates
+    better = better_on_shadow(
+        gates.better_on_shadow,
+        checked.shadow,
+        record.evidence,
+        manual=record.manual,
+        # The gate before this one has passed.
+        to_model=gates.world_or_model or record.evidence.get("cause", {}).get("origin") == "model",
+    )
+    record = replace(record, gates=(*record.gates, better))
     if not better.passed:
         turn.refuse(record, record.gates)
     elif record.dry_run or turn.policy.mode != "act":

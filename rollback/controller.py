@@ -20,9 +20,10 @@ from collectors.registry import (
     RegistryTransientError,
 )
 from rollback.actuator import Actuator, CheckUnavailableError, Done, HeldHere
-from rollback.better import ShadowComparison
+from rollback.better import ShadowComparison, is_asked
 from rollback.command import Act, Call, Notify, Precheck, ReadRegistry, WriteTransition
 from rollback.decision import step
+from rollback.gates import choose_any
 from rollback.journal import Journal
 from rollback.memory import Memory
 from rollback.observation import (
@@ -41,6 +42,7 @@ from rollback.policy import Policy
 from rollback.record import JsonObject, RollbackRecord, Transition
 from rollback.request import remembered_of
 from rollback.state import State
+from rollback.target import Target
 from rollback.world_or_model import needs_columns
 
 OnChange: TypeAlias = Callable[[Transition, RollbackRecord | None], Awaitable[None]]
@@ -95,7 +97,8 @@ class Controller:
         Tells which input columns versions depend on, of those of which it is known.
     compare
         Tells what a shadow found of a target, given the version that serves and the target; None
-        where it has not compared them. It must answer at once: nothing else goes on meanwhile.
+        where none compares. It must answer at once, for nothing else goes on meanwhile: of what
+        takes longer ``pending``, and it is asked again.
 
     Raises
     ------
@@ -203,6 +206,26 @@ class Controller:
             except BaseException:
                 self._state = replace(self._state, memory=before)
                 raise
+
+    async def likely_target(self, version: str) -> str | None:
+        """Return where an automatic rollback from a version would go now; None for nowhere.
+
+        Raises
+        ------
+        collectors.registry.RegistryError
+            The registry cannot be read.
+        """
+        model = await self._registry.model(self._model)
+        read = RegistryRead(
+            model.aliases.get(self._alias), tuple(await self._registry.versions(self._model))
+        )
+        state, now = self._state, self._now()
+        if read.alias_version != version or state.memory.held(now) is not None:
+            return None
+        choice = choose_any(
+            read, history=state.history, memory=state.memory, policy=self._policy, now=now
+        )
+        return choice.version if isinstance(choice, Target) else None
 
     def status(self) -> JsonObject:
         """Return where the model stands, as JSON."""
@@ -324,6 +347,10 @@ class Controller:
         return tuple(found)
 
     async def _check(self, command: Precheck) -> Observation:
+        shadow = await self._compared(command)
+        if shadow is not None and shadow.verdict == "pending":
+            # The steps are rehearsed when it has ended, just before they are begun.
+            return Prechecked(command.record_id, shadow=shadow)
         problems: list[str] = []
         held = False
         try:
@@ -333,9 +360,15 @@ class Controller:
                 held |= any(isinstance(problem, HeldHere) for problem in found)
         except (CheckUnavailableError, RegistryTransientError) as error:
             return RegistryFailed(str(error), transient=True)
-        asked = self._compare if self._policy.gates.better_on_shadow != "off" else None
-        shadow = await asked(command.from_version, command.to_version) if asked else None
         return Prechecked(command.record_id, tuple(problems), held, shadow)
+
+    async def _compared(self, command: Precheck) -> ShadowComparison | None:
+        record, how = self._state.record, self._policy.gates.better_on_shadow
+        if self._compare is None or record is None:
+            return None
+        if not is_asked(how, record.evidence, manual=record.manual):
+            return None
+        return await self._compare(command.from_version, command.to_version)
 
     async def _act(self, command: Act) -> Observation:
         name = command.step

@@ -147,7 +147,7 @@ def _tick(turn: Turn) -> None:
     due = turn.state.next_try is None or turn.now >= turn.state.next_try
     if record.undecided:
         if turn.now >= record.expires:
-            give_up(turn, record, "evidence", "the registry could not be read in time")
+            _out_of_time(turn, record)
         elif due:
             turn.commands.append(ReadRegistry())
     elif record.state in ("INTENDED", "ACTING"):
@@ -160,6 +160,13 @@ def _tick(turn: Turn) -> None:
     elif due:
         turn.set(next_try=turn.now + turn.policy.verify_interval_s)
         turn.commands.append(ReadRegistry())
+
+
+def _out_of_time(turn: Turn, record: RollbackRecord) -> None:
+    if record.evidence.get("shadow", {}).get("verdict") == "pending":
+        give_up(turn, record, "better_on_shadow", "the comparison has not ended in time")
+    else:
+        give_up(turn, record, "evidence", "the registry could not be read in time")
 
 
 def _end_hold(turn: Turn) -> None:

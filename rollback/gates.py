@@ -71,6 +71,36 @@ def ask_with_registry(
     return results, choice if cause.passed else None
 
 
+def choose_any(
+    read: RegistryRead,
+    *,
+    history: Sequence[RollbackRecord],
+    memory: Memory,
+    policy: Policy,
+    now: float,
+) -> Target | NoTarget:
+    """Return where an automatic rollback from the version that serves would go.
+
+    Parameters
+    ----------
+    history
+        As of :class:`Case`.
+    """
+    unfit = {
+        r.from_version
+        for r in history
+        if r.touched and r.from_version and now - r.updated < policy.quarantine_s
+    }
+    return choose_target(
+        read.alias_version or "",
+        read.versions,
+        memory,
+        rolled_back_from=unfit,
+        policy=policy,
+        now=now,
+    )
+
+
 Frozen: TypeAlias = Literal["ESCALATED", "CONTESTED"]
 
 
@@ -184,18 +214,8 @@ def _choose(case: Case, read: RegistryRead) -> Target | NoTarget:
         return check_target(
             from_version, case.record.to_version, read.versions, case.memory, now=case.now
         )
-    unfit = {
-        r.from_version
-        for r in case.history
-        if r.touched and r.from_version and case.now - r.updated < case.policy.quarantine_s
-    }
-    return choose_target(
-        from_version,
-        read.versions,
-        case.memory,
-        rolled_back_from=unfit,
-        policy=case.policy,
-        now=case.now,
+    return choose_any(
+        read, history=case.history, memory=case.memory, policy=case.policy, now=case.now
     )
 
 

@@ -81,3 +81,17 @@ def test_without_rows_nothing_is_said(n: int, m: int) -> None:
     nothing = ShareShift(0, n, 0, m)
 
     assert (nothing.p_value(TOLERANCE), nothing.low(0.5)) == (1.0, 0.0)
+
+
+@given(
+    st.integers(0, 300),
+    st.integers(1, 300),
+    st.integers(0, 300),
+    st.integers(1, 300),
+    st.sampled_from([1.0, 1.5, 7.0]),
+)
+def test_any_counts_have_a_p_value_and_a_bound(a: int, n: int, b: int, m: int, less: float) -> None:
+    shift = ShareShift(min(a, n) / less, n / less, min(b, m), m)
+
+    assert 0 < shift.p_value(TOLERANCE) <= 1
+    assert shift.low(0.01) >= 0

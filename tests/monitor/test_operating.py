@@ -257,15 +257,21 @@ def test_a_hold_runs_out_by_itself(held: Path) -> None:
     model = model_of(held)
     with running(held) as daemon:
         done("hold", model, "--for", "1s", "--reason", "a moment", "-c", held)
-        first = daemon.get("/api/v1/status")["rollback"]["state"]
         eventually(
-            lambda: daemon.get("/api/v1/status")["rollback"]["state"] == "WATCHING",
+            lambda: "HELD -> WATCHING: the hold has run out" in daemon.log.read_text(),
             what="the hold has run out",
         )
-        page = daemon.page("/metrics")
+        status = daemon.get("/api/v1/status")
+        page = eventually(lambda: released(daemon, model), what="the metric says so")
 
-    assert first == "HELD"
-    assert f'kedge_hold_until_timestamp_seconds{{model="{model}"}} 0.0' in page
+    assert "WATCHING -> HELD: held: a moment" in daemon.log.read_text()
+    assert (status["rollback"]["state"], status["holds"]) == ("WATCHING", [])
+    assert page
+
+
+def released(daemon: Kedge, model: str) -> bool:
+    line = f'kedge_hold_until_timestamp_seconds{{model="{model}"}} 0.0'
+    return line in daemon.page("/metrics")
 
 
 @pytest.mark.parametrize("given", ["soon", "0s", "-1h"])

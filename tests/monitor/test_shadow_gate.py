@@ -30,7 +30,7 @@ def compared(
         ([("good", "bad")] * 200, "good", ("worse", 200, -1.0)),
         ([("good", "good")] * 200, "good", ("alike", 200, 0.0)),
         ([("good", "good")] * 200, None, ("alike", 200, None)),
-        ([("bad", "good")] * 200, None, ("unknown", 200, None)),
+        ([("bad", "good")] * 200, None, ("apart", 200, None)),
         ([("bad", "good")], "good", ("unknown", 1, 1.0)),
         ([], None, ("unknown", 0, None)),
     ],

@@ -13,7 +13,6 @@ from detectors.paired_windows import PairedWindows
 from detectors.window_spec import WindowSpec
 from monitor.judging_shadow import ShadowJudging
 from monitor.shadow_queue import Answered, ShadowQueue, is_sampled, sampled_requests, sampled_rows
-from monitor.shadow_recent import PORTION_MAX, VERSIONS_MAX, RecentRequests
 from monitor.shadow_watch import ShadowStanding, ShadowWatch
 from monitor.turn import Pending
 
@@ -43,11 +42,10 @@ def batch_of(
     )
 
 
-def watch_of(queue: ShadowQueue | None, *, queue_max: int = 100) -> ShadowWatch:
+def watch_of(queue: ShadowQueue, *, queue_max: int = 100) -> ShadowWatch:
     return ShadowWatch(
         PairedWindows(MINUTE, "m"),
         queue,
-        RecentRequests(10),
         ShadowStanding("scoring", "8"),
         ShadowJudging((), confidence=0.99, psi_bins=10),
         sampling=1.0,
@@ -186,20 +184,3 @@ def test_a_damaged_state_is_dropped_and_counting_goes_on() -> None:
     watch.restore(b"no", {})
 
     assert watch.standing()["requests"]["lost"] == 0
-
-
-def test_requests_are_kept_by_version_and_no_more_than_asked() -> None:
-    recent = RecentRequests(60)
-    for live in range(VERSIONS_MAX + 1):
-        for begins in (0.0, 1_000.0):
-            requests, _ = sampled_requests(
-                batch_of([f"r{i}" for i in range(200)], live=str(live), begins=begins),
-                sampling=1.0,
-                requests_max=1_000,
-            )
-            recent.add(requests)
-
-    assert recent.of("0") == []
-    kept = recent.of("1")
-    assert len(kept) == 60
-    assert sum(one.ts[0] >= 1_000 for one in kept) == PORTION_MAX

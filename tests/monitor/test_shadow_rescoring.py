@@ -9,9 +9,9 @@ import pytest
 
 from collectors.batch import NumberColumn, PredictionBatch
 from collectors.labels import JoinColumns
-from monitor.composition import rule_specs, window_spec
 from monitor.settings import load
-from monitor.shadow_composition import rescoring_of, shadow_of
+from monitor.shadow_composition import rescoring_of
+from monitor.shadow_recent import RecentRequests
 from tests.monitor.shadowing import MODEL, configuration
 
 pytestmark = pytest.mark.real
@@ -39,11 +39,11 @@ async def test_a_target_is_compared_on_what_the_live_version_was_just_asked(
     tmp_path: Path, registry_uri: str
 ) -> None:
     settings = load(configuration(tmp_path, registry_uri, "recent = 200"), {})
-    parts = shadow_of(settings, window_spec(settings), rule_specs(settings))
-    rescoring = rescoring_of(settings, parts, lambda: "1")
+    recent = RecentRequests(settings.shadow.recent_max)
+    rescoring = rescoring_of(settings, recent, lambda: "1")
     before = await rescoring.score_recent("2")
     for _ in range(5):
-        parts.watch.take(live_batch(100))
+        recent.take(live_batch(100))
 
     opposite = await rescoring.score_recent("2")
     same = await rescoring.score_recent("3")
@@ -55,4 +55,3 @@ async def test_a_target_is_compared_on_what_the_live_version_was_just_asked(
     assert (same.verdict, same.n, same.disagreement) == ("alike", 200, 0.0)
     assert missing.verdict == "unknown"
     assert "version 99 cannot be scored" in missing.why
-    assert parts.running is None

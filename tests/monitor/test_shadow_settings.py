@@ -56,11 +56,11 @@ def test_what_cannot_be_is_refused(tmp_path: Path, more: str, model: str, said: 
     assert any(said in line for line in refused.value.lines()), refused.value.lines()
 
 
-def test_requests_are_kept_where_there_is_a_shadow_or_where_asked(tmp_path: Path) -> None:
+def test_requests_that_are_kept_can_be_set_with_and_without_a_shadow(tmp_path: Path) -> None:
     absent = load(loaded(tmp_path), {}).shadow
     shadow = load(loaded(tmp_path, '[shadow]\nalias = "challenger"'), {}).shadow
     asked = load(loaded(tmp_path, "[shadow]\nrecent = 20"), {}).shadow
 
-    assert (absent.scores, absent.recent_max) == (False, 0)
+    assert (absent.scores, absent.recent_max) == (False, 500)
     assert (shadow.scores, shadow.recent_max) == (True, 500)
     assert (asked.scores, asked.recent_max) == (False, 20)

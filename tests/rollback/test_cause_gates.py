@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import get_args
 
 import pytest
 
 from detectors.cause import Cause, CauseColumn, Origin
 from detectors.correlation import CORRELATION
-from rollback.better import Outcome, ShadowComparison, better_on_shadow
+from rollback.acting import COMPARING_PAUSE_S
+from rollback.better import Outcome, ShadowComparison, better_on_shadow, is_asked
 from rollback.command import Command, Precheck, ReadRegistry
 from rollback.memory import Memory, VersionMarks
-from rollback.observation import ManualRequested, Observation, Prechecked, RegistryRead
+from rollback.observation import HoldSet, ManualRequested, Observation, Prechecked, RegistryRead
 from rollback.policy import BetterOnShadow, GatePolicy
 from rollback.record import RollbackRecord
 from rollback.world_or_model import overall
@@ -22,6 +22,7 @@ CENTS = CauseColumn("car_value", 0.95, "breach", 6.1)
 SALARY = CauseColumn("salary", 0.05, "breach", 0.2)
 WORLD = Cause("world", "car_value, salary drifted", (CENTS, SALARY))
 GONE = CauseColumn("tenure", 0.0, "ok", 0.01, "missing in 50% of the rows, 1% in the reference")
+OF_ANSWERS = {"rules": [{"metric": "psi", "column": "x"}]}
 DATA = Cause("data", "columns broke on their way to the model", (GONE,))
 
 
@@ -172,18 +173,83 @@ def test_what_one_rule_does_not_know_another_may() -> None:
 @pytest.mark.parametrize(
     ("policy", "passing"),
     [
-        ("off", {None, "better", "alike", "worse", "unknown"}),
-        ("if-available", {None, "better", "unknown"}),
+        ("off", {None, "better", "alike", "apart", "worse", "unknown"}),
+        ("if-available", {None, "better", "apart", "unknown"}),
         ("require", {"better"}),
     ],
 )
 def test_what_each_policy_makes_of_a_comparison(
     policy: BetterOnShadow, passing: set[Outcome | None]
 ) -> None:
-    for verdict in (None, *get_args(Outcome)):
+    for verdict in (None, "better", "alike", "apart", "worse", "unknown"):
         found = None if verdict is None else ShadowComparison("1", 200, 0.1, 0.0, 0.2, verdict)
 
-        assert better_on_shadow(policy, found).passed == (verdict in passing)
+        assert better_on_shadow(policy, found, OF_ANSWERS).passed == (verdict in passing)
+
+
+def test_other_answers_speak_for_the_target_only_where_the_version_is_the_reason() -> None:
+    apart = ShadowComparison("1", 200, None, None, None, "apart")
+    strict = GatePolicy(better_on_shadow="require")
+    anyhow = replace(strict, world_or_model=False)
+
+    known = Known(policy=replace(ACTING, gates=strict), shadow=apart).breach(MODEL_CAUSE)
+    unknown = Known(policy=replace(ACTING, gates=anyhow), shadow=apart).breach(None)
+
+    assert known.state == "VERIFYING"
+    assert refusal(unknown)[0] == "better_on_shadow"
+
+
+@pytest.mark.parametrize(
+    ("policy", "evidence", "asked"),
+    [
+        ("require", {"rules": [{"metric": "latency_p99", "column": ""}]}, False),
+        ("require", {"rules": [{"metric": "accuracy", "column": ""}]}, True),
+        ("if-available", {"rules": [{"metric": "psi", "column": "x"}]}, True),
+        ("if-available", {"alert": {}}, False),
+        ("require", {"alert": {}}, True),
+        ("off", {"rules": [{"metric": "psi", "column": "x"}]}, False),
+    ],
+)
+def test_answers_are_compared_where_answers_are_in_breach(
+    policy: BetterOnShadow,
+    evidence: dict[str, object],
+    asked: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    assert is_asked(policy, evidence, manual=False) == asked
+    assert not is_asked(policy, evidence, manual=True)
+    assert better_on_shadow(policy, None, evidence).passed == (policy != "require" or not asked)
+
+
+def test_while_the_comparison_is_under_way_the_gate_waits_and_the_next_tick_asks_again() -> None:
+    world = Known(shadow=ShadowComparison("1", 0, None, None, None, "pending"))
+    world.breach(MODEL_CAUSE)
+    waiting = world.state
+
+    world.shadow = ShadowComparison("1", 200, None, None, None, "apart")
+    world.later(COMPARING_PAUSE_S / 2)
+    too_early = world.state.record
+    world.later(COMPARING_PAUSE_S)
+
+    assert (waiting.phase, world.written[0]) == ("CONFIRMED", "CONFIRMED")
+    assert waiting.record is not None
+    assert waiting.record.evidence["shadow"]["verdict"] == "pending"
+    assert too_early == waiting.record
+    assert (world.last.state, world.last.evidence["shadow"]["verdict"]) == ("VERIFYING", "apart")
+
+
+def test_a_hold_ends_the_wait_and_so_does_time() -> None:
+    held, late = (
+        Known(shadow=ShadowComparison("1", 0, None, None, None, "pending")) for _ in range(2)
+    )
+    held.breach(MODEL_CAUSE)
+    late.breach(MODEL_CAUSE)
+
+    held.tell(HoldSet(held.now + 60, "wait"))
+    late.later(ACTING.intent_ttl_s)
+
+    assert refusal(held.last)[0] == "hold"
+    assert refusal(late.last) == ("better_on_shadow", "the comparison has not ended in time")
+    assert not [*held.acts, *late.acts]
 
 
 def test_a_target_that_is_no_better_is_refused_with_its_figures() -> None:
