@@ -154,9 +154,7 @@ def _picture(
 
 def _changes_most(labels: Sequence[str], before: Sequence[float], now: Sequence[float]) -> str:
     """Say where a window differs most from its reference, for who does not see the picture."""
-    changes = sorted(
-        zip(labels, before, now, strict=True), key=lambda one: -abs(one[2] - one[1])
-    )
+    changes = sorted(zip(labels, before, now, strict=True), key=lambda one: -abs(one[2] - one[1]))
     label, was, is_now = changes[0]
     if round(was, 3) == round(is_now, 3):
         return "the window looks like the reference."

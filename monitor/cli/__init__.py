@@ -70,7 +70,10 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
         "drill": ("monitor.cli.drill", "Rehearse the rollback path without changing anything."),
         "gate": ("monitor.cli.gate", "Say whether a challenger may be promoted."),
         "db": ("monitor.cli.db", "Bring the store's schema up to date."),
-        "dashboards": ("monitor.cli.dashboards", "Write the Grafana dashboards, and rules and routes for Prometheus."),
+        "dashboards": (
+            "monitor.cli.dashboards",
+            "Write the Grafana dashboards, and rules and routes for Prometheus.",
+        ),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit status: 0 done, 1 failed, 2 wrong use or configuration, 3 breach found.",
