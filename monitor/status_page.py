@@ -196,7 +196,11 @@ def _excess(measured: Json) -> float:
 
 def _traffic(facts: Facts) -> tuple[str, str]:
     """Draw latency and throughput of the last windows, of all versions together."""
-    windows = sorted(facts.windows, key=lambda one: str(one["window_end"]))
+    # Of several versions' windows that end together, the one with the most traffic.
+    by_end = {
+        one["window_end"]: one for one in sorted(facts.windows, key=lambda one: one["events"] or 0)
+    }
+    windows = [by_end[end] for end in sorted(by_end)]
 
     def over_time(metric: str) -> list[tuple[float, float | None]]:
         return [(seconds_of(one["window_end"]), one.get(metric)) for one in windows]

@@ -61,6 +61,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
             "monitor.cli.shadow",
             "Compare two versions of a model by their answers to the same requests.",
         ),
+        "report": ("monitor.cli.report", "Write a drift report as one HTML file."),
         "status": ("monitor.cli.status", "Show what a daemon sees and does."),
         "rollback": ("monitor.cli.rollback", "Go back to another version, by hand."),
         "hold": ("monitor.cli.hold", "Stop automatic action for a while."),
