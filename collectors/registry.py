@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, Literal, Self
@@ -20,6 +20,7 @@ import aiohttp
 
 from collectors.registry_answers import (
     REASONS,
+    TIMEOUT_S,
     Json,
     ModelVersion,
     Reason,
@@ -121,6 +122,8 @@ class MlflowRegistry:
         For one attempt of one call, connecting and reading included.
     session
         A session to borrow; it is not closed. By default one is made with the first call.
+    permit
+        Whether a write that takes at most so many seconds may begin: a lease's word.
 
     Raises
     ------
@@ -135,8 +138,9 @@ class MlflowRegistry:
         token: str | None = None,
         username: str | None = None,
         password: str | None = None,
-        timeout_s: float = 5.0,
+        timeout_s: float = TIMEOUT_S,
         session: aiohttp.ClientSession | None = None,
+        permit: Callable[[float], bool] | None = None,
     ) -> None:
         self.tracking_uri, user_in_uri, password_in_uri = _split_tracking_uri(tracking_uri)
         username = username if username is not None else user_in_uri
@@ -145,6 +149,7 @@ class MlflowRegistry:
         shown = (token, password, self._headers.get("Authorization", "").partition(" ")[2])
         self._secrets = tuple(secret.encode() for secret in shown if secret)
         self._timeout_s = timeout_s
+        self._permit = permit
         self._session = session
         self._borrowed = session is not None
 
@@ -282,6 +287,12 @@ class MlflowRegistry:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, str | bool] | None = None,
     ) -> Json:
+        if method == "POST" and self._permit is not None and not self._permit(self._timeout_s):
+            raise RegistryTransientError(
+                f"{method} {self.tracking_uri}{_API}{path}: not sent, the lease has too little "
+                "time left",
+                "lease",
+            )
         content = await self.exchange(method, f"{_API}{path}", query=query, body=body)
         return decode_answer(content, f"{method} {self.tracking_uri}{_API}{path}")
 

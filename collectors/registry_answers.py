@@ -31,9 +31,12 @@ Reason: TypeAlias = Literal[
     "redirect",  # the address answers with another address
     "tls",  # the certificate does not convince
     "answer",  # too long, or not what MLflow sends
+    "lease",  # not sent: the right to change things has too little time left
 ]
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 
+#: For one attempt of one call.
+TIMEOUT_S: Final = 5.0
 #: Bytes of a foreign message that go into an error.
 MESSAGE_MAX: Final = 400
 #: How a registry on SQLite and one on Postgres word two first writes of one alias that met.

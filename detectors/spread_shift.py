@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from detectors.deviations import chance_beyond, margin_beyond
 
 if TYPE_CHECKING:
@@ -21,8 +23,11 @@ if TYPE_CHECKING:
 _VARIES_MIN = 1e-9
 #: The bound of J stays below this, however far the mean square moves.
 _BOUND_MAX = 4.0
-#: Powers that the transformation may have: outside, scores are so few that none makes it normal.
-_POWERS = (0.2, 2.0)
+#: Powers that make the mean square normal. Outside of these, nearly all rows have the same square
+#: and a few rare ones another: then no power does, and nothing is told.
+_POWERS = (0.1, 2.0)
+#: Standard errors that one row may move the mean square by: with more, the rare are too few.
+_ROW_MAX = 1.0
 
 
 # Not slotted: what several bounds rest on is worked out once.
@@ -71,8 +76,8 @@ class SpreadShift:
     effect: float = 1.0
 
     def p_value(self, tolerance: float) -> float:
-        """Chance of such a shift, either way, if ``J <= tolerance``; 1 of a constant."""
-        if not self._varies or tolerance >= _BOUND_MAX:
+        """Chance of such a shift, either way, if ``J <= tolerance``; 1 where nothing is told."""
+        if not self._tells or tolerance >= _BOUND_MAX:
             return 1.0
         shift = math.sqrt(tolerance * self._variances / (2 - tolerance / 2))
         end = self._before + math.copysign(shift, self._moved)
@@ -87,7 +92,7 @@ class SpreadShift:
         It is above a tolerance just where the p-value is below the level. Of a column that
         spreads to twice what it was it errs more often, being further below J.
         """
-        if not self._varies:
+        if not self._tells:
             return 0.0
         margin = margin_beyond(abs(self._moved) / self._error, level) * self._error
         end = self._straight(self._before) + math.copysign(margin, self._moved)
@@ -126,15 +131,21 @@ class SpreadShift:
     def _mean(self) -> float:
         return self._pooled[0]
 
-    @property
-    def _varies(self) -> bool:
+    @cached_property
+    def _tells(self) -> bool:
         mean, variance, _ = self._pooled
-        return variance > _VARIES_MIN * mean**2
+        if variance <= _VARIES_MIN * mean**2:
+            return False
+        there = (self.expected + self.actual) > 0
+        one_row = float(np.abs(self.squares[there] - mean).max())
+        rows = min(int(self.expected.sum()), int(self.actual.sum()))
+        normal = _POWERS[0] < self._power < _POWERS[1]
+        return normal and one_row <= _ROW_MAX * math.sqrt(variance * rows)
 
     @cached_property
     def _power(self) -> float:
         mean, variance, third = self._pooled
-        return min(max(1 - mean * third / (3 * variance**2), _POWERS[0]), _POWERS[1])
+        return 1 - mean * third / (3 * variance**2)
 
     def _straight(self, mean: float) -> float:
         """Transform a mean square, so that its noise is normal."""

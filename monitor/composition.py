@@ -32,6 +32,7 @@ from monitor.judging_shadow import other_rules
 from monitor.keeping import Keeper, Rejected
 from monitor.label_settling import JoinSpec
 from monitor.labels import LabelJoin
+from monitor.leadership import Office
 from monitor.metrics import Metrics
 from monitor.model_age import ModelAge
 from monitor.notifying import Notifier
@@ -98,6 +99,7 @@ class Parts:
     registry: MlflowRegistry | None
     changes_allowed: bool
     shadow: ShadowParts | None = None
+    office: Office | None = None
     comparisons: TargetComparisons | None = None
 
     async def close(self) -> None:
@@ -112,24 +114,32 @@ class Parts:
         self.store.close()
 
 
-async def compose(settings: Settings) -> Parts:
+async def compose(
+    settings: Settings, office: Office | None = None, store: Store | None = None
+) -> Parts:
     """Open the store, restore what it holds, and put the parts together.
+
+    Parameters
+    ----------
+    office, store
+        The place among several, and the store that was opened with it.
 
     Raises
     ------
     monitor.store.StoreError
         The store cannot be used.
     """
-    writer = Writer()
-    config = "FILE" if settings.path is None else str(settings.path)
-    store = await writer.run(lambda: Store.open(settings.store.url, config=config))
+    writer = Writer() if office is None else office.writer
+    if store is None:
+        config = "FILE" if settings.path is None else str(settings.path)
+        store = await writer.run(lambda: Store.open(settings.store.url, config=config))
     snapshot = await writer.run(store.load)
     queries = Queries(settings.store.url)
     metrics = Metrics(
         columns_max=settings.limits.columns_max, versions_max=settings.limits.versions_max
     )
     metrics.build.labels(VERSION).set(1)
-    registry = registry_of(settings)
+    registry = registry_of(settings, None if office is None else office.permit)
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
     shadow = _shadow(settings)
@@ -151,6 +161,7 @@ async def compose(settings: Settings) -> Parts:
         references=references,
         memory=remembered(snapshot.states),
         notifier=notifier,
+        permit=None if office is None else office.permit,
         comparisons=comparisons,
     )
     view = DaemonView(settings, engine, deciding)
@@ -180,6 +191,7 @@ async def compose(settings: Settings) -> Parts:
         registry,
         changes_allowed=settings.http.token is not None,
         shadow=shadow,
+        office=office,
         comparisons=comparisons,
     )
 

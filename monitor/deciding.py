@@ -14,7 +14,7 @@ from monitor.remembering import ACTIONS, incident_of
 from monitor.store_errors import StoreUnavailable
 from rollback.controller import Controller
 from rollback.observation import Alerted, WindowsClosed, Word
-from rollback.record import PHASES, RollbackRecord, Transition
+from rollback.record import GATES, OUTCOMES, PHASES, RollbackRecord, Transition
 
 if TYPE_CHECKING:
     from monitor.target_comparison import TargetComparisons
@@ -126,6 +126,11 @@ class Reporter:
         self._now = now
         self._metrics = metrics
         self._incidents = incidents
+        # From 0 on, so that Prometheus sees the first of each as an increase.
+        for outcome in OUTCOMES:
+            metrics.rollbacks.labels(model, outcome)
+        for gate in GATES:
+            metrics.refusals.labels(model, gate)
 
     async def changed(self, transition: Transition, record: RollbackRecord | None) -> None:
         """Report one transition; `record` is the rollback it belongs to, if it does."""
@@ -149,11 +154,14 @@ class Reporter:
         except StoreUnavailable as error:
             log.error("an incident is missing, for the store took none: %s", error)
 
-    def show(self, phase: str, held_until: float) -> None:
-        """Export the phase that holds, and until when a hold does: 0 for none."""
+    def show(self, phase: str, held_until: float, last: Mapping[str, Any] | None) -> None:
+        """Export the phase that holds, until when a hold does (0 for none), the last rollback."""
         for one in PHASES:
             self._metrics.rollback_state.labels(self._model, one).set(one == phase)
         self._metrics.held_until.labels(self._model).set(held_until)
+        if last is not None:
+            ended = self._metrics.rollback_ended.labels(self._model, last["outcome"])
+            ended.set(last["updated"])
 
     def _count(self, record: RollbackRecord) -> None:
         if record.outcome is None:
@@ -238,7 +246,7 @@ class Decision:
         # open rollback makes one, and moves no phase.
         status = self._controller.status()
         hold = status["hold"]
-        self._reporter.show(status["state"], hold["until"] if hold else 0.0)
+        self._reporter.show(status["state"], hold["until"] if hold else 0.0, status["last"])
 
 
 def _incident(transition: Transition, record: RollbackRecord) -> dict[str, Any]:

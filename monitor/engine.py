@@ -182,7 +182,7 @@ class Engine:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take up where the last commit left off."""
-        self._references.restore(snapshot.states)
+        self._comparing.restore(snapshot.states)
         self._judge.restore(snapshot.rules)
         self._changes.restore(snapshot.states)
         self._intake.totals |= snapshot.totals
@@ -305,8 +305,7 @@ class Engine:
         self._streams.committed()
         for judged in pending.judged:
             self._publisher.conclude(judged)
-        for standing in self._committed.rules:
-            self._publisher.set_rule(standing.rule.name, standing.state.state)
+        self._publisher.set_rules(self._committed.rules)
         self._publisher.set_references(self._committed.references.values())
         self._export_limits()
         return pending.judged
@@ -349,7 +348,7 @@ class Engine:
         change.states[WINDOWS] = self._windows.encode()
         change.panes.update(self._windows.dirty_panes())
         change.dropped_panes.extend(self._windows.dropped_panes())
-        change.states.update(self._references.changed())
+        change.states.update(self._comparing.changed())
         change.states.update(self._segments.changed())
         change.totals.update(self._intake.totals)
         rows, gone = self._versions.changes(self._model)
@@ -371,6 +370,7 @@ class Engine:
             labels=self._labels.standing() if self._labels is not None else None,
             references=self._comparing.standings(seen),
             shadow=shadow.standing() if shadow else None,
+            last_windows=self._comparing.last_windows,
         )
 
     def replace_rules(self, rules: Sequence[RuleSpec]) -> None:

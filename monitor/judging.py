@@ -19,6 +19,7 @@ from detectors.reference import Reference
 from detectors.rule import Judgement, RuleSpec, RuleState, Verdict, advance, judge
 from detectors.window import ClosedWindow
 from monitor.circumstances import Look, Scene, Shadow, no_shadow
+from monitor.distributions import Distributions
 from monitor.incidents import incident_of, pair_measured, pair_of
 from monitor.judging_cause import CauseJudging
 from monitor.judging_drift import GRAVITY, MEMORY, DriftJudging, drift_rows
@@ -111,6 +112,7 @@ class Judge:
         self._drift = DriftJudging(rules, confidence=confidence, psi_bins=psi_bins)
         self._causes = CauseJudging(shadow)
         self._look = Look(confidence=confidence, psi_bins=psi_bins)
+        self._distributions = Distributions()
 
     @property
     def rules(self) -> tuple[RuleSpec, ...]:
@@ -197,6 +199,7 @@ class Judge:
                 *(self._measurement_row(window, one, pane.events) for one in found),
                 *(_frame_row(window) | one for one in drift_rows(drifts)),
             ],
+            distribution=self._distributions.of(window, reference, part),
         )
         return Judged(row, reports, incidents, states, shares)
 

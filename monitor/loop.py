@@ -33,8 +33,10 @@ from monitor.engine import RETRY_S
 from monitor.http_guard import Guard, Listening, listen
 from monitor.incidents import told
 from monitor.judging import Judged
+from monitor.leadership import Office, office_of
 from monitor.settings import ConfigurationError, Settings, load
-from monitor.store import StoreUnavailable
+from monitor.standby import stand_by
+from monitor.store import Store, StoreUnavailable
 from monitor.watchdog import Watchdog
 
 log = logging.getLogger("kedge.loop")
@@ -73,7 +75,23 @@ def spare_collector() -> None:
 
 async def _run(settings: Settings) -> int:
     stop = asyncio.Event()
-    parts = await compose(settings)
+    office = office_of(settings)
+    if office is None:
+        return await _work(settings, stop, None, None)
+    store = await stand_by(settings.http.address, office, stop)
+    if store is None:
+        log.info("stopped: it waited for its place, and has not had it")
+        return 0
+    try:
+        return await _work(settings, stop, office, store)
+    finally:
+        await office.leave()
+
+
+async def _work(
+    settings: Settings, stop: asyncio.Event, office: Office | None, store: Store | None
+) -> int:
+    parts = await compose(settings, office, store)
     spare_collector()
     try:
         daemon = Daemon(settings, parts, stop)
@@ -121,6 +139,7 @@ class Daemon:
                 fetching = tasks.create_task(self._fetch(), name="fetching references")
                 alerting = tasks.create_task(self._parts.alerts.run(), name="telling of alerts")
                 shadow = tasks.create_task(self._shadow(), name="shadow")
+                lease = tasks.create_task(self._keep_lease(), name="keeping the lease")
                 await self._stopped_or(counting)
                 # Counting and deciding end by themselves, each behind the step it is in.
                 pruning.cancel()
@@ -128,6 +147,7 @@ class Daemon:
                 fetching.cancel()
                 alerting.cancel()
                 shadow.cancel()
+                lease.cancel()
         finally:
             notifying.cancel()
             await asyncio.wait_for(self._let_go(listening), STOP_TIMEOUT_S)
@@ -231,6 +251,10 @@ class Daemon:
         parts = self._parts.shadow
         if parts is not None:
             await parts.running.run()
+
+    async def _keep_lease(self) -> None:
+        if self._parts.office is not None:
+            await self._parts.office.keep()
 
     async def _prune(self) -> None:
         while True:

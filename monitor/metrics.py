@@ -185,11 +185,21 @@ class Metrics:
         self.rule_state = self._gauge(
             "kedge_rule_state", "0 ok, 1 suspect, 2 breach, 3 unknown.", "model", "rule"
         )
+        self.rule_since = self._gauge(
+            "kedge_rule_state_since_timestamp_seconds",
+            "End of the window since which the rule is in its state.",
+            *("model", "rule"),
+        )
         self.rollbacks = self._counter(
             "kedge_rollbacks", "Rollbacks that ended, by outcome.", "model", "outcome"
         )
         self.rollback_state = self._gauge(
             "kedge_rollback_state", "1 for the state that holds.", "model", "state"
+        )
+        self.rollback_ended = self._gauge(
+            "kedge_rollback_ended_timestamp_seconds",
+            "When the last rollback with this outcome ended.",
+            *("model", "outcome"),
         )
         self.held_until = self._gauge(
             "kedge_hold_until_timestamp_seconds",
@@ -255,7 +265,7 @@ class Metrics:
         self.refused_clients = self._counter(
             "kedge_http_refused",
             "Requests or connections ended by a limit (large_body, slow_body, bodies_held, "
-            "slow_reader, connections).",
+            "slow_reader, connections, listeners).",
             "reason",
         )
         self.unknown_keys = self._counter(

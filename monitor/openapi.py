@@ -73,11 +73,44 @@ _ROLLBACK = {
     "timings": {"type": "object"},
 }
 _EVENT: dict[str, Any] = {"type": "object"}
+_JSON_EVENT = "application/cloudevents+json"
+#: Bodies that are taken, by path, where the model is called so.
+_EXAMPLES: dict[str, Any] = {
+    "/api/v1/predictions": [
+        {"id": "r1", "ts": 1767225600, "features": {"distance": 513}, "prediction": 0.5}
+    ],
+    "/api/v1/labels": [{"id": "r1", "label": 1, "ts": 1767225660}],
+    "/api/v1/cloudevents": {
+        "specversion": "1.0",
+        "id": "r1",
+        "source": "http://localhost:9081/",
+        "type": "org.kubeflow.serving.inference.request",
+        "time": "2026-01-01T00:00:00Z",
+        "data": {"instances": [[513]]},
+    },
+    "/api/v1/holds": {"model": "flight-delay", "for": "4h", "reason": "a holiday"},
+    "/api/v1/blessings": {"model": "flight-delay", "version": "7"},
+    "/api/v1/quarantines": {
+        "model": "flight-delay",
+        "version": "8",
+        "for": "7d",
+        "reason": "trained on a broken table",
+    },
+    "/api/v1/rollbacks": {"model": "flight-delay", "reason": "too many delays", "dry_run": True},
+}
 _EVENTS = {"type": "array", "items": _EVENT}
 
 
 def description() -> dict[str, Any]:
     """Return the OpenAPI document."""
+    document = _document()
+    for path, example in _EXAMPLES.items():
+        content = document["paths"][path]["post"]["requestBody"]["content"]
+        content[_JSON_EVENT if _JSON_EVENT in content else "application/json"]["example"] = example
+    return document
+
+
+def _document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Kedge", "version": VERSION},
@@ -101,6 +134,14 @@ def description() -> dict[str, Any]:
                 "post": _request_rollback(),
             },
             **steering(),
+            "/api/v1/columns": _columns(),
+            "/api/v1/columns/{column}": _column(),
+            "/api/v1/changes": {
+                "get": {
+                    "summary": "Server-sent events, one whenever there is something new to see",
+                    "responses": _ok("text/event-stream") | _problems("503"),
+                }
+            },
             "/api/v1/alerts": {"post": _alerts()},
             "/api/v1/predictions": _ingest(
                 "Send prediction events: one a line, or an array of them",
@@ -149,6 +190,52 @@ def _list(name: str, row: dict[str, Any], *parameters: str) -> dict[str, Any]:
             ],
             "responses": _ok("application/json", body) | _problems("400"),
         }
+    }
+
+
+_ROWS = {"type": "object", "properties": {"rows": _COUNT, "missing": _COUNT}}
+_PICTURED = {
+    "column": _TEXT,
+    "kind": {"enum": ["number", "category"]},
+    # Rows with a value, and without one: of the reference, and of the last window.
+    **dict.fromkeys(("reference", "current"), _ROWS),
+}
+_BIN = {
+    # Numbers in ``(from, to]``, open where it is null; or one value; or all others.
+    **dict.fromkeys(("from", "to"), _NUMBER),
+    "value": {"type": ["number", "string", "null"]},
+    **dict.fromkeys(("reference", "current"), _COUNT),
+}
+_OF_LAST_WINDOW = {
+    "model": _TEXT,
+    "version": _OPTIONAL,
+    **{key: {"type": ["string", "null"]} for key in ("window_start", "window_end")},
+}
+_VERSION = {"name": "version", "in": "query", "schema": _TEXT}
+
+
+def _columns() -> dict[str, Any]:
+    rows = {"type": "array", "items": _object(_PICTURED)}
+    body = _object({**_OF_LAST_WINDOW, "columns": rows})
+    return {
+        "get": {
+            "summary": "The columns of a version's last window that have a reference",
+            "parameters": [_VERSION],
+            "responses": _ok("application/json", body) | _problems("400"),
+        }
+    }
+
+
+def _column() -> dict[str, Any]:
+    bins = {"type": "array", "items": _object(_BIN)}
+    body = _object({**_OF_LAST_WINDOW, **_PICTURED, "bins": bins})
+    return {
+        "parameters": [{"name": "column", "in": "path", "required": True, "schema": _TEXT}],
+        "get": {
+            "summary": "A column of a version's last window beside its reference, in few bins",
+            "parameters": [_VERSION],
+            "responses": _ok("application/json", body) | _problems("400", "404"),
+        },
     }
 
 

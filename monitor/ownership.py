@@ -5,6 +5,9 @@ who held it: a daemon that was cut off would go on counting beside the next. So 
 (``kedge_writer``) with an epoch, which whoever opens the store raises, and a count of commits,
 which every transaction raises. A transaction that does not find both as it left them is not of
 the writer any more.
+
+Where a lease says who may write (:mod:`monitor.leadership`), the next one does not wait for a
+holder that stands still: it breaks the lock, and the fence keeps the one who wakes from writing.
 """
 
 from __future__ import annotations
@@ -15,22 +18,38 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Final, Protocol
 
 import sqlalchemy as sa
 
 from monitor import tables
-from monitor.database import APPLICATION, identity, place, sqlite_path
+from monitor.database import (
+    APPLICATION,
+    classified,
+    identity,
+    place,
+    reader_engine,
+    sqlite_path,
+)
 from monitor.store_errors import StoreError, StoreInUse, StoreUnavailable
 
 #: A session that was killed leaves its lock a moment later; so long is it waited for.
 LOCK_WAIT_S = 2.0
 LOCK_PAUSE_S = 0.05
 
+#: A lock file that was replaced while it was being locked is opened again, at most so often.
+LOCK_OPENINGS_MAX: Final = 10
+
 #: First half of the advisory lock's key; the second tells schemas of one database apart.
 LOCK_SPACE = 0x6B656467
 _LOCK_OBJECT = "hashtext(current_schema())"
 _HELD = "kedge_lock"
+_HOLDERS: Final = (
+    "FROM pg_locks l JOIN pg_stat_activity a USING (pid) "  # noqa: S608 - our own constants
+    f"WHERE l.locktype = 'advisory' AND l.granted AND l.classid = {LOCK_SPACE} "
+    f"AND l.objid = {_LOCK_OBJECT}::oid "
+    "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 
 
 class Lock(Protocol):
@@ -49,23 +68,65 @@ class Lock(Protocol):
         """Let it go."""
 
 
-def lock_of(url: str) -> Lock:
+def lock_of(url: str, *, over: Standing | None = None) -> Lock:
     """Take what can be taken before there is a connection, and return the lock.
+
+    Parameters
+    ----------
+    over
+        The writer whose lock is broken, if it has written nothing since it was seen so.
 
     Raises
     ------
     StoreInUse
         Another process has it.
     """
+    if over is not None and standing(url) != over:
+        raise StoreInUse(f"another Kedge works on the store {place(url)}: it has just written")
     path = sqlite_path(url)
-    return SessionLock(place(url)) if path is None else FileLock(path)
+    if path is None:
+        return SessionLock(place(url), broken=over is not None)
+    return FileLock(path, broken=over is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a store says of its writer; both numbers differ after every transaction of its."""
+
+    epoch: int
+    commits: int
+    holder: str
+
+
+def standing(url: str) -> Standing | None:
+    """Return what a store says of its writer, without a lock; None where it says nothing.
+
+    Raises
+    ------
+    StoreUnavailable
+        The database is away.
+    """
+    engine = reader_engine(url, connections_max=1)
+    try:
+        with engine.connect() as connection:
+            if not sa.inspect(connection).has_table(tables.writer.name):
+                return None
+            row = connection.execute(sa.select(tables.writer)).one_or_none()
+    except sa.exc.DBAPIError as error:
+        raise classified(error, engine.url) from error
+    finally:
+        engine.dispose()
+    return None if row is None else Standing(row.epoch, row.commits, row.holder)
 
 
 class FileLock:
-    """A lock on a file beside the database, held by the process until it ends in any way."""
+    """A lock on a file beside the database, held by the process until it ends in any way.
 
-    def __init__(self, path: Path) -> None:
-        self._file = _locked(path)
+    A lock that is broken goes on being held, on a file that has no name any more.
+    """
+
+    def __init__(self, path: Path, *, broken: bool = False) -> None:
+        self._file = _broken(path) if broken else _locked(path)
 
     def hold(self, connection: sa.Connection) -> None:
         """Do nothing: a file's lock does not come and go with connections."""
@@ -77,6 +138,30 @@ class FileLock:
 
 def _locked(path: Path) -> IO[str]:
     lock_path = path.with_name(path.name + ".lock")
+    for _ in range(LOCK_OPENINGS_MAX):
+        lock = _lock_file(path, lock_path)
+        # Broken between the opening and the locking, it would be a lock on nothing.
+        with contextlib.suppress(FileNotFoundError):
+            if lock_path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
+                return lock
+        lock.close()
+    raise StoreInUse(f"other Kedges fight for the store {path}")
+
+
+def _broken(path: Path) -> IO[str]:
+    """Put a lock of ours in the place of one that stays held for ever."""
+    lock_path = path.with_name(path.name + ".lock")
+    new_path = lock_path.with_name(f"{lock_path.name}.{os.getpid()}")
+    lock = _lock_file(path, new_path)
+    try:
+        new_path.replace(lock_path)
+    except OSError as error:
+        lock.close()
+        raise StoreError(f"could not replace {lock_path}: {error.strerror}") from error
+    return lock
+
+
+def _lock_file(path: Path, lock_path: Path) -> IO[str]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = lock_path.open("a+")
@@ -103,16 +188,21 @@ class SessionLock:
     """Postgres's advisory lock, held by the very session that writes.
 
     A session that is lost takes the lock and the means to write with it; the next one that we
-    open has to get the lock anew.
+    open has to get the lock anew. A lock is broken by ending the session that holds it.
     """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, *, broken: bool = False) -> None:
         self._where = where
+        self._to_break = broken
 
     def hold(self, connection: sa.Connection) -> None:
         """Take the lock unless this session has it already."""
         if connection.info.get(_HELD):
             return
+        if self._to_break:
+            # Once: whoever has it later, in the place of our own lost session, is not the one.
+            self._to_break = False
+            connection.exec_driver_sql(f"SELECT pg_terminate_backend(a.pid) {_HOLDERS}")
         statement = f"SELECT pg_try_advisory_lock({LOCK_SPACE}, {_LOCK_OBJECT})"
         ends = time.monotonic() + LOCK_WAIT_S
         while not connection.exec_driver_sql(statement).scalar():
@@ -129,12 +219,7 @@ class SessionLock:
         """Do nothing: the lock ends with the session."""
 
     def _holder(self, connection: sa.Connection) -> str:
-        query = (
-            "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid) "  # noqa: S608 - our own constants
-            f"WHERE l.locktype = 'advisory' AND l.granted AND l.classid = {LOCK_SPACE} "
-            f"AND l.objid = {_LOCK_OBJECT}::oid "
-            "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        )
+        query = f"SELECT a.application_name {_HOLDERS}"
         found = connection.exec_driver_sql(query).scalar()
         return found.removeprefix(APPLICATION) if found else "unknown"
 

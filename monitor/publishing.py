@@ -18,6 +18,7 @@ from detectors.estimators import ESTIMATED_METRICS
 from monitor.judging import Judged
 from monitor.metrics import Metrics
 from monitor.publishing_shadow import ShadowPublisher
+from monitor.rule_standings import RuleStanding
 from monitor.seasonal import Basis
 from monitor.turn import Committed
 
@@ -39,6 +40,8 @@ class Publisher:
         self._labels_seen: dict[tuple[str, ...], int] = {}
         self._estimates: set[tuple[str, str, str]] = set()
         self._estimates_replaced: set[tuple[str, str, str]] = set()
+        for outcome in ("ok", "failed"):
+            metrics.commits.labels(outcome)
 
     def count_batch(self, source: str, batch: PredictionBatch, now: float) -> None:
         """Count the rows of a batch."""
@@ -106,9 +109,15 @@ class Publisher:
         if committed.shadow is not None:
             self._shadow.follow(committed.shadow["by_version"], count=count)
 
-    def set_rule(self, rule: str, state: str) -> None:
-        """Export where a rule stands."""
+    def set_rules(self, standings: Iterable[RuleStanding]) -> None:
+        """Export where every rule stands with the version that serves."""
+        for one in standings:
+            self.set_rule(one.rule.name, one.state.state, one.state.since)
+
+    def set_rule(self, rule: str, state: str, since: float | None) -> None:
+        """Export where a rule stands, and since when."""
         self._metrics.rule_state.labels(self._model, rule).set(RULE_STATES[state])
+        self._metrics.rule_since.labels(self._model, rule).set(_number(since))
 
     def count_basis(self, basis: Basis) -> None:
         """Count a window by what it was compared with, where the reference has a season."""
@@ -126,6 +135,7 @@ class Publisher:
     def set_backlogs(self, unread: Mapping[str, Mapping[str, int]]) -> None:
         """Export the bytes not read yet, given by source and by stream of it."""
         for source, streams in unread.items():
+            self._metrics.shed.labels(source)  # from 0 on, so that the first one is an increase
             self._metrics.backlog.labels(source).set(sum(streams.values()))
 
     def conclude(self, judged: Judged) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from monitor import tables
+from monitor.distribution_rows import prune_distributions
 from monitor.upserts import upsert
 
 HOUR_S = 3600.0
@@ -48,6 +49,7 @@ def prune_windows(
             _add_to_hour(connection, hour, members)
     measured = tables.measurements
     connection.execute(sa.delete(measured).where(measured.c.window.in_(ids)))
+    prune_distributions(connection, ids)
     connection.execute(sa.delete(table).where(table.c.id.in_(ids)))
     connection.execute(sa.delete(tables.incidents).where(tables.incidents.c.stored < before))
     return len(ids)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,8 +23,12 @@ from monitor.writer import Writer
 from rollback.actuator import Actuator
 from rollback.better import about_answers
 from rollback.controller import Controller, record_id
+from rollback.kubernetes_client import Permit
+from rollback.kubernetes_move import GuardedMove
+from rollback.leased_step import LeasedStep
 from rollback.memory import Memory
 from rollback.mlflow_alias import MlflowAliasSettings
+from rollback.webhook import WebhookSettings
 
 if TYPE_CHECKING:
     from monitor.target_comparison import TargetComparisons
@@ -31,8 +37,14 @@ if TYPE_CHECKING:
 LOADERS: Final = ("sklearn", "onnxruntime", "lightgbm", "xgboost", "torch", "mlflow")
 
 
-def registry_of(settings: Settings) -> MlflowRegistry | None:
-    """Return a client of the registry; None where none is configured. The caller closes it."""
+def registry_of(settings: Settings, permit: Permit | None = None) -> MlflowRegistry | None:
+    """Return a client of the registry; None where none is configured. The caller closes it.
+
+    Parameters
+    ----------
+    permit
+        A lease's word on whether something may be changed.
+    """
     model = settings.model
     if not model.tracking_uri:
         return None
@@ -41,15 +53,29 @@ def registry_of(settings: Settings) -> MlflowRegistry | None:
         token=model.token.reveal() if model.token else None,
         username=model.username or None,
         password=model.password.reveal() if model.password else None,
+        permit=permit,
     )
 
 
-def actuators_of(settings: Settings, registry: MlflowRegistry) -> Sequence[Actuator]:
-    """Return the plan, in the order of doing."""
+def actuators_of(
+    settings: Settings, registry: MlflowRegistry, permit: Permit | None = None
+) -> Sequence[Actuator]:
+    """Return the plan, in the order of doing; each change asks `permit` before it is made."""
     model = settings.model
     # A dry run without steps rehearses the one step that a model in a registry always has.
     steps = [step.settings for step in settings.rollback.steps] or [MlflowAliasSettings()]
-    return [step.build(model=model.name, alias=model.alias, registry=registry) for step in steps]
+    built = [step.build(model=model.name, alias=model.alias, registry=registry) for step in steps]
+    if permit is None:
+        return built
+    return [_leased(one, step, permit) for one, step in zip(built, steps, strict=True)]
+
+
+def _leased(actuator: Actuator, settings: object, permit: Permit) -> Actuator:
+    if isinstance(actuator, GuardedMove):
+        # Its client asks before every patch.
+        actuator = replace(actuator, connect=partial(actuator.cluster.connect, permit))
+    call_s = settings.timeout_s if isinstance(settings, WebhookSettings) else 0.0
+    return LeasedStep(actuator, permit, call_s)
 
 
 def compares_targets(settings: Settings) -> bool:
@@ -81,6 +107,7 @@ def deciding_of(
     references: References,
     memory: Memory,
     notifier: Notifier,
+    permit: Permit | None = None,
     comparisons: TargetComparisons | None = None,
 ) -> Deciding:
     """Return the decision, fed from the store; one that decides nothing without a registry."""
@@ -103,7 +130,7 @@ def deciding_of(
             policy,
             journal=StoreJournal(store, writer),
             registry=registry,
-            actuators=actuators_of(settings, registry),
+            actuators=actuators_of(settings, registry, permit),
             now=time.time,
             new_id=lambda: record_id(time.time()),
             memory=memory,

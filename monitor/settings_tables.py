@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias
 
+from collectors.registry_answers import TIMEOUT_S
 from monitor.quantities import (
     EventSpan,
     Span,
@@ -19,6 +20,7 @@ from monitor.quantities import (
 from monitor.secret import Secret
 from monitor.settings_keys import DURATION, SIZE, Holds, Reads, between, one_of
 from monitor.settings_kinds import STEPS, StepSettings, column_metrics
+from rollback.lease_settings import LeaseSettings
 from rollback.policy import Mode, Policy
 
 Text: TypeAlias = Annotated[str, Holds("a text that is not empty", lambda text: bool(text.strip()))]
@@ -294,10 +296,29 @@ class RollbackSettings:
     steps: Annotated[tuple[StepSettings, ...], STEPS] = ()
     """What is moved back, in order: ``[[rollback.steps]]`` tables."""
 
+    lease: LeaseSettings = field(default_factory=LeaseSettings)
+    """Which of several acts: ``[rollback.lease]``."""
+
     def __post_init__(self) -> None:
-        """Refuse to act without anything to do."""
+        """Refuse to act without anything to do, and calls that outlast the lease."""
+        self._check_lease()
         if self.policy.mode == "act" and not self.steps:
             raise ValueError('steps: mode "act" needs at least one [[rollback.steps]] table')
+
+    def _check_lease(self) -> None:
+        if self.lease.kind == "off":
+            return
+        longest_s = self.lease.times.call_max_s
+        clusters = [getattr(step.settings, "cluster", None) for step in self.steps]
+        limits = [TIMEOUT_S, *(cluster.timeout_s for cluster in clusters if cluster)]
+        # A command is ended with the lease; a call that was sent is not.
+        limits += [s.settings.timeout_s for s in self.steps if s.type == "webhook"]
+        if max(limits) >= longest_s:
+            raise ValueError(
+                f"lease: a call that takes up to {max(limits):g} s would never begin, because "
+                f"only those below {longest_s:g} s surely end within the lease; make its "
+                "duration longer, or the timeout of the steps shorter"
+            )
 
     @property
     def mode(self) -> Mode:

@@ -20,10 +20,13 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 
 from detectors.population import population, split
-from monitor import pending, retention, schema, tables
+from monitor import pending, retention, tables
 from monitor.column_types import fit
-from monitor.database import classified, sqlite_path, writer_engine
-from monitor.ownership import Fence, lock_of
+from monitor.database import sqlite_path
+from monitor.distribution_rows import write_distribution
+from monitor.distributions import Distribution
+from monitor.opening import opened
+from monitor.ownership import Standing
 from monitor.store_errors import (
     StoreCorrupt,
     StoreError,
@@ -77,6 +80,7 @@ class WindowRow:
 
     window: Json
     measurements: Sequence[Json]
+    distribution: Distribution | None = None
 
 
 @dataclass(slots=True)
@@ -123,7 +127,12 @@ class Store:
 
     @classmethod
     def open(
-        cls, url: str, *, clock: Callable[[], float] = time.time, config: str = "FILE"
+        cls,
+        url: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        config: str = "FILE",
+        over: Standing | None = None,
     ) -> Store:
         """Open the store, make its tables if it is fresh, and keep every other Kedge out.
 
@@ -133,6 +142,8 @@ class Store:
             Gives seconds since the epoch: when rows are stored, for their retention.
         config
             The configuration, as the command that an older store needs is to name it.
+        over
+            A writer that is to be put out, if it has written nothing since it was seen so.
 
         Raises
         ------
@@ -141,28 +152,21 @@ class Store:
         StoreUnavailable
             The database is away or locked, or a fresh store cannot be made (no room on the disk).
         """
-        lock = lock_of(url)
-        try:
-            engine = writer_engine(url)
-            schema.check_integrity(engine)
-            try:
-                with engine.connect() as connection, connection.begin():
-                    lock.hold(connection)
-                    schema.ensure(connection, now=clock(), config=config)
-                    fence = Fence.raised(connection)
-            except sa.exc.DBAPIError as error:
-                raise classified(error, engine.url) from error
-            except BaseException:
-                engine.dispose()
-                raise
-        except BaseException:
-            lock.release()
-            raise
-        return cls(Transactions(engine, lock, fence), clock)
+        return cls(opened(url, now=clock(), config=config, over=over), clock)
 
     def close(self) -> None:
         """Let the store go."""
         self._transactions.close()
+
+    @property
+    def confirmed(self) -> float:
+        """When we were the writer for certain, by :func:`rollback.steady_clock.steady_clock`."""
+        return self._transactions.confirmed
+
+    def renew(self) -> None:
+        """Show whoever waits for the store that its writer is there."""
+        with self._transactions.writing():
+            pass
 
     def load(self) -> Snapshot:
         """Read what the last commit left."""
@@ -359,8 +363,9 @@ class Store:
         """Write a window; return the column and metric of each measurement."""
         stored = {**row.window, "stored": self._clock()}
         key = connection.execute(sa.insert(tables.windows), stored).inserted_primary_key
-        if key is None or not row.measurements:
+        if key is None:
             return set()
+        write_distribution(connection, key[0], row.distribution)
         # In the order of their key, which is that of the table: rows are appended.
         measured = {_series(one): one for one in row.measurements}
         rows = [
@@ -368,14 +373,13 @@ class Store:
             | {name: measured[column, metric][name] for name in _FIGURES}
             for column, metric in sorted(measured)
         ]
-        connection.execute(sa.insert(tables.measurements), rows)
+        if rows:
+            connection.execute(sa.insert(tables.measurements), rows)
         return set(measured)
 
     def _write_incidents(self, connection: sa.Connection, incidents: Sequence[Json]) -> None:
-        stored = self._clock()
-        connection.execute(
-            sa.insert(tables.incidents), [{**incident, "stored": stored} for incident in incidents]
-        )
+        rows = [{**incident, "stored": self._clock()} for incident in incidents]
+        connection.execute(sa.insert(tables.incidents), rows)
 
 
 def _named(name: str) -> Json:

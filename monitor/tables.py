@@ -17,7 +17,7 @@ from monitor.column_types import BigId, Document, Figure, Name
 
 #: Name of the last step under `monitor/migrations`: the schema that is described here.
 #: `kedge run` refuses a store of another one.
-REVISION = "0004"
+REVISION = "0005"
 
 #: Longest names; longer ones are cut (:func:`monitor.column_types.fit`).
 COLUMN_CHARACTERS = 256
@@ -154,6 +154,24 @@ measurements = sa.Table(
     sa.Column("threshold", Figure),
     sa.Column("verdict", sa.String(16), nullable=False),
     sqlite_with_rowid=False,
+)
+
+#: Where the columns of a reference are cut, and its rows in the bins (`monitor.distributions`).
+cuts = sa.Table(
+    "kedge_cuts",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+)
+
+#: Rows per bin of a window's columns; of windows of all of a version's traffic only.
+distributions = sa.Table(
+    "kedge_distributions",
+    metadata,
+    sa.Column("window", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("cut", sa.String(64), nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Index("kedge_distributions_cut", "cut"),
 )
 
 #: Which columns and metrics were ever measured: a question about another one is answered

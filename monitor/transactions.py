@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from monitor.database import classified, never_silent
 from monitor.ownership import Fence, Lock, hold_again
 from monitor.store_errors import StoreUnavailable
+from rollback.steady_clock import steady_clock
 
 #: So long is an unknown end asked for at once; a database that is away longer is asked again
 #: before the next transaction.
@@ -37,9 +38,17 @@ class _Doubt:
 
 
 class Transactions:
-    """The writer's connection, under its lock and fence. Belongs to one thread."""
+    """The writer's connection, under its lock and fence. Belongs to one thread.
 
-    def __init__(self, engine: sa.Engine, lock: Lock, fence: Fence) -> None:
+    Attributes
+    ----------
+    confirmed
+        When the last transaction that certainly took effect was begun, by
+        :func:`rollback.steady_clock.steady_clock`: then we were the writer still.
+    """
+
+    def __init__(self, engine: sa.Engine, lock: Lock, fence: Fence, began: float) -> None:
+        self.confirmed = began
         self._engine = engine
         self._lock = lock
         self._fence = fence
@@ -78,6 +87,7 @@ class Transactions:
             This process is not the writer any more.
         """
         self._settle()
+        began = steady_clock()
         committing = False
         try:
             with (
@@ -97,6 +107,7 @@ class Transactions:
                 raise classified(error, self._engine.url) from error
         else:
             self._fence.commits += 1
+            self.confirmed = began
 
     def took_effect(self, change: object) -> bool:
         """Whether a change whose commit was reported as failed is in the store after all.

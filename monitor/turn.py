@@ -66,3 +66,4 @@ class Committed:
     labels: Mapping[str, Any] | None = None
     references: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     shadow: Mapping[str, Any] | None = None
+    last_windows: Mapping[str, bytes] = field(default_factory=dict)

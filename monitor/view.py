@@ -54,6 +54,10 @@ class DaemonView:
         """Tell the decision what a person says."""
         await self._deciding.say(word)
 
+    def last_windows(self) -> Mapping[str, bytes]:
+        """The last window of each version, as :mod:`monitor.last_windows` keeps it."""
+        return self._engine.committed.last_windows
+
     def status(self) -> Mapping[str, Any]:
         """Body of ``/api/v1/status``."""
         committed = self._engine.committed

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import html
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -31,8 +30,11 @@ from monitor.request_body import BODY_TIMEOUT_S, Bodies
 from monitor.secret import SecretUnreadableError
 from monitor.store_errors import StoreUnavailable
 from monitor.web_alerts import AlertRoute
+from monitor.web_changes import Changes
+from monitor.web_columns import Columns, ColumnsView
 from monitor.web_ingest import Ingest
 from monitor.web_operate import Operating, Operator
+from monitor.web_page import Page
 
 log = logging.getLogger("kedge.web")
 
@@ -46,11 +48,8 @@ T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class View(Operator, Protocol):
+class View(Operator, ColumnsView, Protocol):
     """What the pages show of the running daemon, and what a person may ask of it."""
-
-    def status(self) -> Mapping[str, Any]:
-        """Body of ``/api/v1/status``."""
 
     def ready(self) -> str | None:
         """None when ready, otherwise the reason why not."""
@@ -110,11 +109,12 @@ class Web:
         alerting = AlertRoute(
             alerts, alerts.settings, bodies=self._bodies, authorize=self._authorize
         )
+        changes = Changes(view.status, refused=self.count_refused)
         ingest = Ingest(sources, bodies=self._bodies, metrics=metrics, authorize=self._authorize)
         self.app = web.Application(client_max_size=max_body_bytes, middlewares=[problems])
         self.app.router.add_routes(
             [
-                web.get("/", self._page),
+                *Page(view, queries, self._read).routes(),
                 web.get("/metrics", self._metrics_page),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
@@ -125,11 +125,14 @@ class Web:
                 web.get("/api/v1/rollbacks", self._rollbacks),
                 web.get("/api/v1/rollbacks/{id}", self._rollback),
                 web.get("/api/v1/holds", self._holds),
+                *Columns(view).routes(),
+                *changes.routes(),
                 *operating.routes(),
                 *alerting.routes(),
                 web.get("/api/v1/openapi.json", self._openapi),
             ]
         )
+        self.app.on_shutdown.append(changes.stop)
         self.ingest_app: web.Application | None = None
         if ingest_apart:
             self.ingest_app = web.Application(
@@ -146,9 +149,6 @@ class Web:
     def count_refused(self, reason: str) -> None:
         """Count a client that reached a limit."""
         self._metrics.refused_clients.labels(reason).inc()
-
-    async def _page(self, _request: web.Request) -> web.Response:
-        return web.Response(text=status_page(self._view.status()), content_type="text/html")
 
     async def _metrics_page(self, request: web.Request) -> web.Response:
         accept = request.headers.get("Accept", "")
@@ -309,47 +309,3 @@ def _json(
     return web.Response(
         body=msgspec.json.encode(body), status=status, content_type=content_type, headers=headers
     )
-
-
-def status_page(status: Mapping[str, Any]) -> str:
-    """Return the plain page at ``/``: what serves, how the rules stand, where to look further."""
-    model = status["model"]
-    rules = "".join(
-        f"<tr class={_text(rule['state'])}><td>{_text(rule['name'])}<td>{_text(rule['state'])}"
-        f"<td>{_text(rule['metric'])}<td>{_text(rule['column'] or '')}"
-        f"<td>{_figure(rule['low'])} … {_figure(rule['high'])}<td>{_figure(rule['threshold'])}"
-        for rule in status["rules"]
-    )
-    versions = "".join(
-        f"<tr><td>{_text(version['version'])}<td>{version['events']}"
-        f"<td>{_text(version['last_window_end'] or '')}"
-        for version in status["versions"]
-    )
-    rollback = status["rollback"]
-    return f"""<!doctype html>
-<html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">
-<meta http-equiv=refresh content=5><title>Kedge: {_text(model["name"])}</title>
-<style>
-:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }}
-body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
-table {{ border-collapse: collapse; width: 100% }}
-th, td {{ text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #8884 }}
-.breach td {{ background: #d332 }} .suspect td {{ background: #da32 }}
-</style>
-<main><h1>{_text(model["name"])}</h1>
-<p>Version <strong>{_text(model["live_version"] or "none seen yet")}</strong> answers;
-rollback is in mode <strong>{_text(rollback["mode"])}</strong>, state {_text(rollback["state"])}.
-<h2>Rules</h2><table><tr><th>rule<th>state<th>metric<th>column<th>bounds<th>threshold{rules}</table>
-<h2>Versions</h2><table><tr><th>version<th>events<th>last window{versions}</table>
-<p><a href=api/v1/status>status</a> · <a href=api/v1/windows>windows</a> ·
-<a href=api/v1/measurements>measurements</a> · <a href=api/v1/incidents>incidents</a> ·
-<a href=api/v1/rollbacks>rollbacks</a> · <a href=metrics>metrics</a></main></html>
-"""
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value), quote=True)
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"

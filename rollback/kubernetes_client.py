@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Literal, Self, TypeAlias
@@ -38,6 +38,9 @@ ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
 PAGE_OBJECTS: Final = 200
 #: Objects of one list that are read; a selector that matches more is a mistake.
 OBJECTS_MAX: Final = 2_000
+
+#: Says whether a write that takes at most so many seconds may begin.
+Permit: TypeAlias = Callable[[float], bool]
 
 PatchType: TypeAlias = Literal["json", "merge", "strategic"]
 #: Strategic merge is known to built-in kinds only.
@@ -77,6 +80,8 @@ class KubernetesClient:
     ----------
     timeout_s
         For one attempt of one call, connecting and reading included.
+    permit
+        Whether a write that takes at most so many seconds may begin: a lease's word.
 
     Raises
     ------
@@ -84,8 +89,11 @@ class KubernetesClient:
         On entering: the certificates cannot be used.
     """
 
-    def __init__(self, config: KubernetesConfig, *, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, config: KubernetesConfig, *, timeout_s: float = 10.0, permit: Permit | None = None
+    ) -> None:
         self.config = config
+        self._permit = permit
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
 
@@ -173,6 +181,8 @@ class KubernetesClient:
         query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
         if dry_run:
             query["dryRun"] = "All"
+        else:
+            self._ask_leave(f"PATCH {path}")
         return await self._call("PATCH", path, query, body, _CONTENT_TYPES[kind])
 
     async def create(
@@ -180,6 +190,7 @@ class KubernetesClient:
     ) -> KubernetesObject:
         """Make an object; what exists already is a `KubernetesConflictError`."""
         query = {"fieldManager": FIELD_MANAGER}
+        self._ask_leave(f"POST {resource.path(namespace)}")
         return await self._call("POST", resource.path(namespace), query, body)
 
     async def replace(
@@ -187,7 +198,16 @@ class KubernetesClient:
     ) -> KubernetesObject:
         """Replace an object whose ``resourceVersion`` is still that of `body`."""
         path = resource.path(namespace, body["metadata"]["name"])
+        self._ask_leave(f"PUT {path}")
         return await self._call("PUT", path, {"fieldManager": FIELD_MANAGER}, body)
+
+    def _ask_leave(self, what: str) -> None:
+        """Refuse a change that might end after somebody else may have begun."""
+        if self._permit is not None and not self._permit(self._timeout_s):
+            # As if the server had refused it: certainly not done, and worth another try.
+            raise KubernetesTransientError(
+                f"{what}: not sent, the lease has too little time left", retry_after_s=0.0
+            )
 
     async def may(
         self, verb: str, resource: Resource, namespace: str, name: str = "", subresource: str = ""

@@ -21,7 +21,7 @@ from rollback.kubernetes_answers import (
     KubernetesObject,
     KubernetesTransientError,
 )
-from rollback.kubernetes_client import KubernetesClient, Resource
+from rollback.kubernetes_client import KubernetesClient, Permit, Resource
 from rollback.kubernetes_config import KubernetesConfigError, find_config
 from rollback.kubernetes_workload import (
     HOLD_KEY,
@@ -69,7 +69,7 @@ class ClusterSettings:
     """``refuse`` to touch what Argo CD or Flux would put back; ``act`` where they were told to
     leave the field alone."""
 
-    def connect(self) -> KubernetesClient:
+    def connect(self, permit: Permit | None = None) -> KubernetesClient:
         """Return a client.
 
         Raises
@@ -78,7 +78,7 @@ class ClusterSettings:
             No API server is known.
         """
         config = find_config(self.kubeconfig_path, self.context)
-        return KubernetesClient(config, timeout_s=self.timeout_s)
+        return KubernetesClient(config, timeout_s=self.timeout_s, permit=permit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ class MlflowAlias:
             if lost.reason == "race" and not again:
                 return await self._move(from_version, to_version, again=True)
             # An answer that was late may stand for a write that is late.
-            return Failed("transient", str(lost), changed=lost.reason != "race")
+            return Failed("transient", str(lost), changed=lost.reason not in ("race", "lease"))
         return Failed("contested", self._elsewhere(current, to_version), changed=True)
 
     async def _read(self) -> str | None:

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 import scoring
 from scoring.artifact_proxy import ArtifactError, download
-from scoring.model import MLMODEL
+from scoring.model_error import MLMODEL
 from scoring.tracking import Tracking
 
 __all__ = ["ArtifactCache", "ArtifactError", "local_path"]

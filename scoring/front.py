@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable
 from email.utils import formatdate
 from functools import partial
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Any, Final, cast
 
+from scoring.handover import Successor
 from scoring.http1 import HEAD_BYTES_MAX, REQUEST_LINE, Head, HeadCache
 from scoring.ledger import Arrival
 from scoring.live import Served
@@ -32,6 +34,8 @@ IDLE_S: Final = 75.0
 RECEIVE_S: Final = 20.0
 #: What a client may send ahead of the answer to its last request, before it is not read any more.
 AHEAD_BYTES_MAX: Final = 64 * 1024
+#: How often in a row no connection is left before the last is believed to have gone.
+LEFT_ROUNDS: Final = 5
 _PHRASES: Final = {int(status): f"{int(status)} {status.phrase}" for status in HTTPStatus}
 
 
@@ -50,6 +54,8 @@ class Front:
         self.heads = HeadCache()
         self.connections: set[Connection] = set()
         self.draining = False
+        self.successor: Successor | None = None
+        self._adopting: set[asyncio.Task[Any]] = set()
         self._date = (0, "")
         self._signature: tuple[Served | None, str] = (None, "")
 
@@ -67,6 +73,33 @@ class Front:
             await asyncio.sleep(0.01)
         for connection in list(self.connections):
             connection.abort()
+
+    def adopt(self, passed: socket.socket, unread: bytes) -> None:
+        """Go on with a connection that another process had; `unread` is what it had read of it."""
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(
+            loop.connect_accepted_socket(lambda: Connection(self, unread), passed)
+        )
+        self._adopting.add(task)
+        task.add_done_callback(self._adopted)
+
+    def _adopted(self, task: asyncio.Task[Any]) -> None:
+        self._adopting.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.warning("a connection that was handed over is lost: %s", error)
+
+    async def leave_to(self, successor: Successor, timeout_s: float) -> None:
+        """Pass every connection on, each between an answer and the next request."""
+        self.successor = successor
+        ends = time.monotonic() + timeout_s
+        # Twice around: what was being accepted is a connection only the next time.
+        empty = 0
+        while empty < LEFT_ROUNDS and time.monotonic() < ends:
+            for connection in list(self.connections):
+                connection.move_if_idle()
+            empty = 0 if self.connections else empty + 1
+            await asyncio.sleep(0.01)
+        self.successor = None
 
     def signed(self, served: Served) -> str:
         """Return the headers that all answers of a version share."""
@@ -86,17 +119,23 @@ class Front:
 
 
 class Connection(asyncio.Protocol):
-    """A client's connection, one request at a time."""
+    """A client's connection, one request at a time.
+
+    Parameters
+    ----------
+    unread
+        What another process has read of it.
+    """
 
     __slots__ = (
         *("_asking", "_began", "_buffer", "_front", "_paused", "_timer"),
         *("_transport", "_writable"),
     )
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Front, unread: bytes = b"") -> None:
         self._front = front
         self._transport: asyncio.Transport | None = None
-        self._buffer = b""
+        self._buffer = unread
         self._asking = False
         self._paused = False
         self._writable = True
@@ -110,6 +149,7 @@ class Connection(asyncio.Protocol):
         self._front.connections.add(self)
         self._began = time.monotonic()
         self._timer = asyncio.get_running_loop().call_later(RECEIVE_S, self._check_idle)
+        self._proceed()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - of the interface
         """Forget the connection; an answer that is on its way is still counted and logged."""
@@ -142,6 +182,21 @@ class Connection(asyncio.Protocol):
         """Close the connection unless a request is being received or answered."""
         if not self._asking and not self._buffer and self._transport is not None:
             self._transport.close()
+
+    def move_if_idle(self) -> None:
+        """Pass the connection to the successor, unless an answer is due or on its way."""
+        transport, successor = self._transport, self._front.successor
+        if successor is None or transport is None or transport.is_closing():
+            return
+        if self._asking or not self._writable or transport.get_write_buffer_size():
+            return
+        transport.pause_reading()
+        if successor.give(transport.get_extra_info("socket").fileno(), self._buffer):
+            # Closes our descriptor alone: the caller's connection goes on at the other.
+            self._leave()
+            transport.abort()
+        elif not self._paused:
+            transport.resume_reading()
 
     def abort(self) -> None:
         """Close the connection, whatever is going on."""
@@ -201,6 +256,10 @@ class Connection(asyncio.Protocol):
             transport.close()
             return
         self._began = time.monotonic()
+        if front.successor is not None:
+            self.move_if_idle()
+            if self._transport is None:
+                return
         if self._paused:
             self._paused = False
             transport.resume_reading()

@@ -7,7 +7,7 @@ writes its values to files in that folder, and whichever worker is scraped sums 
 from __future__ import annotations
 
 import os
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
@@ -18,8 +18,6 @@ LATENCY_BUCKETS_S: Final = (
     *(0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
-#: What became of an attempt to follow the alias: a closed set.
-SwapOutcome: TypeAlias = Literal["swapped", "fetch_failed", "load_failed", "check_failed"]
 LOG_SOURCE: Final = "prediction-log"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from scoring import boosting_native, onnx_native, sklearn_native
-from scoring.model_error import ModelLoadError
+from scoring.model_error import MLMODEL, ModelLoadError
 from scoring.params import check_params
 from scoring.plan import Plan, compile_plan
 from scoring.rows import RowReader, row_reader
@@ -24,7 +24,6 @@ from scoring.table import Table
 
 __all__ = ["Model", "ModelLoadError", "load_model"]
 
-MLMODEL: Final = "MLmodel"
 #: An MLmodel file is a few kilobytes; a longer one is not one.
 MLMODEL_BYTES_MAX: Final = 4 * 1024 * 1024
 

@@ -1,6 +1,11 @@
-"""The one way in which loading a model fails."""
+"""What makes a folder a model, and the one way in which loading one fails."""
 
 from __future__ import annotations
+
+from typing import Final
+
+#: The file that MLflow puts into each.
+MLMODEL: Final = "MLmodel"
 
 
 class ModelLoadError(RuntimeError):

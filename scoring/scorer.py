@@ -21,16 +21,13 @@ from scoring.live import INLINE_MS_MAX, Served
 from scoring.protocol import CSV_TYPE, JSON_TYPE, PARQUET_TYPE, MediaType, ScoringError
 from scoring.rows import LoggedRows
 from scoring.score import Answer, refusal, score
+from scoring.settings import BATCH_ROWS_MAX, REQUEST_TIMEOUT_S
 from scoring.v2 import in_v2, infer
 
 #: A longer body is parsed and scored in the thread, however quick the model is.
 INLINE_BODY_BYTES_MAX: Final = 32 * 1024
 #: Requests that wait for the model; one more is answered 503.
 PENDING_MAX: Final = 1024
-#: Rows and requests that are scored together at most.
-BATCH_ROWS_MAX: Final = 256
-#: How long a request may take, queue and model together: MLflow's own default.
-REQUEST_TIMEOUT_S: Final = 60.0
 #: How much of what is known of past batches' times is kept with each batch.
 _DECAY: Final = 0.9
 

@@ -7,6 +7,7 @@ from `scoring.front`, all others through aiohttp's application.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -20,14 +21,16 @@ from scoring.keys import Gate
 from scoring.ledger import Ledger
 from scoring.live import Live, Served
 from scoring.metrics import ScoringMetrics
+from scoring.openapi import description
 from scoring.prediction_log import PredictionLog
 from scoring.protocol import JSON_TYPE, MediaType, ScoringError, media_type
 from scoring.score import Answer, refusal
-from scoring.scorer import BATCH_ROWS_MAX, REQUEST_TIMEOUT_S, Scorer
+from scoring.scorer import Scorer
+from scoring.settings import BATCH_ROWS_MAX, BODY_BYTES_MAX, REQUEST_TIMEOUT_S
 from scoring.v2 import in_v2
 from scoring.v2_routes import V2Routes
+from scoring.warm import made_up_request
 
-BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 RETRY_AFTER_S: Final = 1
 SERVER_NAME: Final = "kedge"
 
@@ -82,6 +85,8 @@ class ScoringServer:
         self._metrics = metrics
         self.ledger = Ledger(metrics, log)
         self._gate = gate
+        #: Whether each answer is the last of its connection.
+        self.leaving = False
         self._body_bytes_max = body_bytes_max
         self._scorer = Scorer(batch_rows_max=batch_rows_max, timeout_s=request_timeout_s)
         metrics.build_info.labels(_version_of("kedge") or "unknown").set(1)
@@ -95,6 +100,7 @@ class ScoringServer:
                 web.get("/health", self._ping, allow_head=False),
                 web.get("/version", self._version, allow_head=False),
                 web.get("/metrics", self._page_of_metrics, allow_head=False),
+                web.get("/openapi.json", self._openapi, allow_head=False),
                 web.post("/invocations", self._invocations),
                 *V2Routes(self._live, self, _version_of("kedge") or "unknown").routes(),
             ]
@@ -153,6 +159,13 @@ class ScoringServer:
     async def _page_of_metrics(self, request: web.Request) -> web.Response:
         page, content_type = self._metrics.render(request.headers.get("Accept", ""))
         return web.Response(body=page, headers={"Content-Type": content_type})
+
+    async def _openapi(self, _: web.Request) -> web.Response:
+        model = self._live.current.model
+        example = model.example or made_up_request(model.signature)
+        told = None if example is None else json.loads(example)
+        page = json.dumps(description(_version_of("kedge") or "unknown", told))
+        return web.Response(body=page.encode(), content_type=JSON_TYPE)
 
     async def infer(self, request: web.Request) -> web.Response:
         """Answer a request of the Open Inference Protocol."""
@@ -216,6 +229,9 @@ class ScoringServer:
             given = request.headers.get("X-Request-Id")
             response.headers["X-Request-Id"] = self.ledger.request_id(given)
         response.headers["Server"] = SERVER_NAME
+        if self.leaving:
+            response.headers["Connection"] = "close"
+            response.force_close()
 
 
 @dataclass(frozen=True, slots=True)

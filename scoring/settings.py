@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from scoring.scorer import BATCH_ROWS_MAX, REQUEST_TIMEOUT_S
-from scoring.server import BODY_BYTES_MAX
+BODY_BYTES_MAX: Final = 16 * 1024 * 1024
+#: Rows and requests that are scored together at most.
+BATCH_ROWS_MAX: Final = 256
+#: How long a request may take, queue and model together: MLflow's own default.
+REQUEST_TIMEOUT_S: Final = 60.0
+#: How long the next version may take to load, to be checked and to be warmed.
+LOAD_TIMEOUT_S: Final = 300.0
+#: How long the prediction log may take to write what is left.
+LOG_CLOSE_S: Final = 5.0
+#: How long a process that has handed its port over goes on for callers who stay with it.
+LINGER_S: Final = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,8 @@ class ServeSettings:
         Logs that were moved aside and are kept, at least 1.
     poll_s
         How often the registry is asked where the alias points to.
+    load_timeout_s
+        A version that is not ready after this is not swapped in.
     cache
         Folder for downloaded models; by default one that is removed at the end.
     drain_s
@@ -62,6 +74,7 @@ class ServeSettings:
     log_bytes_max: int | None = None
     log_keep: int = 5
     poll_s: float = 2.0
+    load_timeout_s: float = LOAD_TIMEOUT_S
     cache: Path | None = None
     drain_s: float = 20.0
     body_bytes_max: int = BODY_BYTES_MAX
@@ -85,5 +98,7 @@ class ServeSettings:
             raise ValueError(f"rate limit must be above 0; got {self.rate_limit:g}")
         if self.batch_rows_max < 1 or self.request_timeout_s <= 0 or self.body_bytes_max < 1:
             raise ValueError("limits of body, batch and time must be above 0")
+        if self.load_timeout_s <= 0:
+            raise ValueError(f"load timeout must be above 0 s; got {self.load_timeout_s:g}")
         if self.poll_s <= 0:
             raise ValueError(f"poll must be longer than 0 s; got {self.poll_s:g}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,12 +18,11 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import aiohttp
-import msgspec
 
-import scoring
+from scoring.assignment import Assignment, Failed, Ready, Word
 from scoring.settings import ServeSettings
 from scoring.shadow_request import Inputs, inputs_of
-from scoring.workers import FAILED, READY
+from scoring.worker_process import WorkerEndedError, WorkerProcess
 
 #: How long a model may take to be fetched and loaded.
 START_TIMEOUT_S: Final = 180.0
@@ -80,7 +78,7 @@ class ShadowProcess:
         self._settings = settings
         self._environment = dict(environment or {})
         self._start_timeout_s = start_timeout_s
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: WorkerProcess | None = None
         self._session: aiohttp.ClientSession | None = None
         self._url = ""
         self.name = ""
@@ -102,13 +100,11 @@ class ShadowProcess:
         except BaseException:
             await self._end()
             raise
-        kind, _, line = said.partition(" ")
-        if kind != READY:
+        if not isinstance(said, Ready):
             await self._end()
-            why = line if kind == FAILED else f"its process ended as it started: {said}"
-            raise ShadowError(why)
-        served, _, self._url = line.rpartition(" on ")
-        self.name = _name(served.removeprefix("serving "))
+            raise ShadowError(said.why if isinstance(said, Failed) else "it spoke out of turn")
+        self._url = said.line.rpartition(" on ")[2]
+        self.name = said.served.name
         self._session = aiohttp.ClientSession()
         return self
 
@@ -182,52 +178,22 @@ class ShadowProcess:
             raise ShadowError("the shadow's process is not started")
         return self._session
 
-    async def _started(self) -> str:
-        root = str(Path(scoring.__file__).parent.parent)
-        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    async def _started(self) -> Word:
         inherited = {k: v for k, v in os.environ.items() if k != "PROMETHEUS_MULTIPROC_DIR"}
-        self._process = process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "scoring.worker"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env={"OMP_NUM_THREADS": "1"} | inherited | {"PYTHONPATH": path} | self._environment,
-            start_new_session=True,  # a Ctrl-C at the terminal is ours to act upon
+        self._process = await WorkerProcess.start(
+            Assignment(self._settings, follows=True),
+            {"OMP_NUM_THREADS": "1"} | inherited | self._environment,
         )
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
-        if process.stdin is None or process.stdout is None:
-            raise ShadowError("its process has no pipes")
-        # The pipe stays open: when it closes, we are gone, and the process ends too.
-        process.stdin.write(msgspec.json.encode(self._settings, enc_hook=str) + b"\n")
-        line = (await process.stdout.readline()).decode(errors="replace").strip()
-        return line or f"status {await process.wait()}"
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, NICE)
+        try:
+            return await self._process.word()
+        except WorkerEndedError as error:
+            raise ShadowError(f"{error} as it started") from None
 
     async def _end(self) -> None:
         if self._session is not None:
             await self._session.close()
             self._session = None
-        process = self._process
-        if process is None:
-            return
-        with suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            async with asyncio.timeout(STOP_S):
-                await process.wait()
-        except TimeoutError:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-
-
-def _name(served: str) -> str:
-    """Return a model's name from how the server calls it: registered, or by its folder.
-
-    Examples
-    --------
-    >>> _name("models:/flight-delay version 8"), _name("/srv/models/flight-delay")
-    ('flight-delay', 'flight-delay')
-    """
-    if served.startswith("models:/"):
-        return served.removeprefix("models:/").rpartition(" version ")[0]
-    return served.rstrip("/").rpartition("/")[2]
+        if self._process is not None:
+            await self._process.end(STOP_S)

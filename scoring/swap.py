@@ -1,4 +1,4 @@
-"""Follows an alias: fetches, loads, checks and warms its next version, then swaps it in.
+"""Follows an alias: fetches its next version, and has it taken into service.
 
 The version that answers goes on answering until the next one is ready, and for good when the
 next one is no good. Whatever the registry does, this task does not end before it is cancelled.
@@ -10,14 +10,15 @@ import asyncio
 import logging
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from collectors.registry import MlflowRegistry, RegistryError
 from scoring.artifact import ArtifactCache, ArtifactError
-from scoring.live import Live, Served, load_served
-from scoring.metrics import ScoringMetrics, SwapOutcome
-from scoring.model import ModelLoadError
-from scoring.warm import ModelCheckError
+from scoring.assignment import Pinned, SwapError
+
+if TYPE_CHECKING:
+    from scoring.live import Live
+    from scoring.metrics import ScoringMetrics
 
 logger = logging.getLogger("kedge.scoring.swap")
 
@@ -26,12 +27,72 @@ RETRY_S: Final = 5.0
 RETRY_S_MAX: Final = 300.0
 
 
-class SwapError(Exception):
-    """A version that was not swapped in; `outcome` says at which step it failed."""
+class Swaps(Protocol):
+    """What serves a version, and can serve another."""
 
-    def __init__(self, outcome: SwapOutcome, cause: Exception) -> None:
-        super().__init__(str(cause))
-        self.outcome: SwapOutcome = outcome
+    @property
+    def name(self) -> str:
+        """The registered model's."""
+
+    @property
+    def versions(self) -> set[str]:
+        """The versions that answer: more than one only if an alias moved during the start."""
+
+    async def swap(self, target: Pinned) -> None:
+        """Serve another version from now on.
+
+        Raises
+        ------
+        SwapError
+            It is no good; all is as before.
+        """
+
+
+class OwnSwaps:
+    """Loads the next version in a thread of this process, and puts it before the callers.
+
+    Quick and small, but a version that brings the interpreter down brings the server down: for a
+    shadow, which nobody waits for. A server has `scoring.workers`.
+
+    Parameters
+    ----------
+    loader
+        One thread, so that the event loop goes on.
+    """
+
+    def __init__(self, live: Live, loader: Executor, *, accidents: bool) -> None:
+        self._live, self._loader, self._accidents = live, loader, accidents
+
+    @property
+    def name(self) -> str:
+        """The registered model's."""
+        return self._live.current.name
+
+    @property
+    def versions(self) -> set[str]:
+        """The one that answers."""
+        return {self._live.current.version}
+
+    async def swap(self, target: Pinned) -> None:
+        """Load it and serve it."""
+        from scoring.live import load_served  # noqa: PLC0415 - a parent of workers has no use for it
+        from scoring.model import ModelLoadError  # noqa: PLC0415 - as above
+        from scoring.warm import ModelCheckError  # noqa: PLC0415 - as above
+
+        try:
+            served = await asyncio.get_running_loop().run_in_executor(
+                self._loader,
+                lambda: load_served(
+                    *(target.folder, target.name, target.version),
+                    checked=True,
+                    accidents=self._accidents,
+                ),
+            )
+        except ModelLoadError as error:
+            raise SwapError("load_failed", error) from error
+        except ModelCheckError as error:
+            raise SwapError("check_failed", error) from error
+        self._live.replace(served)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,36 +105,30 @@ class Refused:
 
 
 class AliasFollower:
-    """Keeps the live version where an alias points to.
+    """Keeps what is served where an alias points to.
 
     Parameters
     ----------
-    loader
-        Where models are loaded: a thread of its own, so that the event loop goes on.
     poll_s
         Between two looks at the registry.
     """
 
     def __init__(
         self,
-        live: Live,
+        swaps: Swaps,
         *,
         alias: str,
         registry: MlflowRegistry,
         artifacts: ArtifactCache,
-        loader: Executor,
         metrics: ScoringMetrics,
         poll_s: float,
-        accidents: bool = False,
     ) -> None:
-        self._live = live
+        self._swaps = swaps
         self._alias = alias
         self._registry = registry
         self._artifacts = artifacts
-        self._loader = loader
         self._metrics = metrics
         self._poll_s = poll_s
-        self._accidents = accidents
         self._refused: Refused | None = None
         self._last_trouble = ""
 
@@ -87,21 +142,18 @@ class AliasFollower:
 
     async def _wanted(self) -> str | None:
         """Return the version to swap in; None when there is nothing to do."""
-        current = self._live.current
+        name, current = self._swaps.name, " and ".join(sorted(self._swaps.versions))
         try:
-            version = await self._registry.version_by_alias(current.name, self._alias)
+            version = await self._registry.version_by_alias(name, self._alias)
         except RegistryError as error:
-            self._metrics.registry_failures.labels(current.name, error.reason).inc()
-            self._trouble(f"cannot ask the registry; version {current.version} goes on: {error}")
+            self._metrics.registry_failures.labels(name, error.reason).inc()
+            self._trouble(f"cannot ask the registry; version {current} goes on: {error}")
             return None
         if version is None:
-            self._trouble(
-                f"{current.name} has no alias {self._alias} any more; "
-                f"version {current.version} goes on"
-            )
+            self._trouble(f"{name} has no alias {self._alias} any more; version {current} goes on")
             return None
         self._trouble("")
-        if version == current.version:
+        if {version} == self._swaps.versions:
             self._refused = None
             return None
         refused = self._refused
@@ -111,37 +163,27 @@ class AliasFollower:
         return version
 
     async def _move_to(self, version: str) -> None:
-        before = self._live.current
+        name, before = self._swaps.name, " and ".join(sorted(self._swaps.versions))
         try:
-            served = await self._prepared(before.name, version)
+            await self._swaps.swap(await self._fetched(name, version))
         except SwapError as error:
-            self._metrics.swaps.labels(before.name, error.outcome).inc()
+            self._metrics.swaps.labels(name, error.outcome).inc()
             logger.warning(
                 "version %s of %s was not swapped in (%s); version %s goes on: %s",
-                *(version, before.name, error.outcome, before.version, error),
+                *(version, name, error.outcome, before, error),
             )
             self._refuse(version)
             return
-        self._live.replace(served)
         self._refused = None
-        self._metrics.swaps.labels(before.name, "swapped").inc()
-        logger.info("swapped %s from version %s to %s", before.name, before.version, version)
+        self._metrics.swaps.labels(name, "swapped").inc()
+        logger.info("swapped %s from version %s to %s", name, before, version)
 
-    async def _prepared(self, name: str, version: str) -> Served:
+    async def _fetched(self, name: str, version: str) -> Pinned:
         try:
             folder = await self._artifacts.fetch(await self._registry.download_uri(name, version))
         except (RegistryError, ArtifactError) as error:
             raise SwapError("fetch_failed", error) from error
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(
-                self._loader,
-                lambda: load_served(folder, name, version, checked=True, accidents=self._accidents),
-            )
-        except ModelLoadError as error:
-            raise SwapError("load_failed", error) from error
-        except ModelCheckError as error:
-            raise SwapError("check_failed", error) from error
+        return Pinned(name, version, folder)
 
     def _refuse(self, version: str) -> None:
         before = self._refused

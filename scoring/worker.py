@@ -1,64 +1,66 @@
-"""One of several scoring processes: ``python -m scoring.worker``, started by `scoring.workers`.
+"""A scoring process that another one started: ``python -m scoring.worker``.
 
-The settings come as one line of JSON on standard input, and one line goes back: ``ready …`` or
-``failed …``. When standard input ends, the parent is gone, and the worker drains and ends too.
+What goes over its pipes is in `scoring.assignment`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
 import sys
 import threading
-from pathlib import Path
+from collections.abc import Callable
 
-import msgspec
-
-from scoring.listen import bind
-from scoring.serve import ServeError, serve
-from scoring.settings import ServeSettings
-from scoring.workers import FAILED, READY
+from scoring.assignment import Assignment, Failed, Order, Word, assignment_of, line_of, order_of
+from scoring.serve import ServeError
+from scoring.serving import Post, serve
+from scoring.warm import ModelCheckError
 
 
 def main() -> int:
     """Serve as the line on standard input says; return the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     # What a model prints must neither be taken for our line nor fill a pipe that nobody reads.
-    parent = os.fdopen(os.dup(1), "w")
+    parent = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
 
-    def say(kind: str, line: str) -> None:
-        parent.write(f"{kind} {' '.join(line.split())}\n")
+    def say(word: Word) -> None:
+        parent.write(line_of(word))
         parent.flush()
 
-    settings = msgspec.json.decode(
-        sys.stdin.buffer.readline(), type=ServeSettings, dec_hook=_decode_path
-    )
-    threading.Thread(target=_end_with_parent, name="parent watch", daemon=True).start()
+    assignment = assignment_of(sys.stdin.buffer.readline())
     try:
-        listening = bind(settings.host, settings.port, shared=True)
-        return asyncio.run(
-            serve(settings, listening=listening, ready=lambda line: say(READY, line))
-        )
+        return asyncio.run(_work(assignment, say))
     except (ServeError, OSError) as error:
-        say(FAILED, str(error))
+        checked = isinstance(error.__cause__, ModelCheckError)
+        why = " ".join(str(error).split())
+        say(Failed(why, "check_failed" if checked else "load_failed"))
         return 1
 
 
-def _decode_path(kind: type, value: object) -> object:
-    if kind is Path:
-        return Path(str(value))
-    raise NotImplementedError(f"cannot read a {kind.__name__}")
+async def _work(assignment: Assignment, say: Callable[[Word], None]) -> int:
+    orders: asyncio.Queue[Order] = asyncio.Queue()
+    threading.Thread(
+        target=_listen_to_parent,
+        args=(asyncio.get_running_loop(), orders),
+        name="parent watch",
+        daemon=True,
+    ).start()
+    return await serve(assignment.settings, Post(assignment, say, orders))
 
 
-def _end_with_parent() -> None:
-    with contextlib.suppress(OSError, ValueError):
+def _listen_to_parent(loop: asyncio.AbstractEventLoop, orders: asyncio.Queue[Order]) -> None:
+    unread = b""
+    try:
         # Not through the buffer: its lock would be held when the interpreter ends.
-        while os.read(sys.stdin.fileno(), 1024):
-            pass
+        while data := os.read(sys.stdin.fileno(), 4096):
+            *lines, unread = (unread + data).split(b"\n")
+            for line in lines:
+                loop.call_soon_threadsafe(orders.put_nowait, order_of(line))
+    except (OSError, ValueError, RuntimeError):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 

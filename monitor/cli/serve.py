@@ -48,6 +48,13 @@ import click
     help="How often to ask the registry where the alias points.",
 )
 @click.option(
+    "--load-timeout",
+    metavar="DURATION",
+    default="5m",
+    show_default=True,
+    help="A next version that is not ready after this is not swapped in.",
+)
+@click.option(
     "--cache",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
@@ -108,6 +115,7 @@ def command(
     log_size_max: str | None,
     log_keep: int,
     poll: str,
+    load_timeout: str,
     cache: Path | None,
     api_keys: Path | None,
     rate_limit: float | None,
@@ -128,8 +136,10 @@ def command(
       kedge serve models:/flight-delay@champion --log logs/predictions.jsonl
       kedge serve ./model --port 8080 --workers 2
     """  # noqa: D301 - \b is click's mark
-    from scoring.server import BODY_BYTES_MAX  # noqa: PLC0415 - not to print help
-    from scoring.settings import ServeSettings  # noqa: PLC0415 - the same
+    from scoring.settings import (  # noqa: PLC0415 - not to print help
+        BODY_BYTES_MAX,
+        ServeSettings,
+    )
 
     settings = ServeSettings(
         model_uri,
@@ -141,6 +151,7 @@ def command(
         log_bytes_max=_size("--log-size-max", log_size_max),
         log_keep=log_keep,
         poll_s=_duration("--poll", poll),
+        load_timeout_s=_duration("--load-timeout", load_timeout),
         cache=cache,
         api_keys=api_keys,
         rate_limit=rate_limit,

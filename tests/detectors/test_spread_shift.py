@@ -48,7 +48,9 @@ def test_the_divergence_is_never_below_what_the_squares_say(
     assert low <= float(((q - p) * np.log(q / p)).sum()) * (1 + 1e-6) + 1e-12
 
 
-@pytest.mark.parametrize("law", ["normal", "few values", "mostly zeros"])
+@pytest.mark.parametrize(
+    "law", ["normal", "few values", "mostly zeros", "two values and a rare one"]
+)
 @pytest.mark.parametrize(("n", "m"), [(20_000, 50), (20_000, 1_000), (500, 500), (300, 20_000)])
 def test_quiet_windows_alarm_no_more_often_than_stated(law: str, n: int, m: int) -> None:
     looks, levels = 20_000, (0.01, 0.001, 1e-4)
@@ -58,6 +60,8 @@ def test_quiet_windows_alarm_no_more_often_than_stated(law: str, n: int, m: int)
         values = np.digitize(values, [0.25, 1.0, 1.6, 2.3]).astype(float)
     elif law == "mostly zeros":
         values = np.maximum(values - 1, 0)
+    elif law == "two values and a rare one":
+        values = np.digitize(values, [0.0, 3.7]).astype(float)
     cut = cut_of(values)
     shares = cut.reference / cut.reference.sum()
 

@@ -37,16 +37,21 @@ class Daemon:
 
     def status(self) -> Mapping[str, Any]:
         rule = {"name": "<script>drift</script>", "metric": "psi", "action": "alert"}
-        standing = {"state": "breach", "since": None, "column": "prediction"}
+        standing = {"state": "breach", "since": None, "column": "prediction", "segment": None}
         figures = {"value": 0.4, "low": 0.3, "high": 0.5, "threshold": 0.25}
         return {
             "model": {"name": "m", "alias": "champion", "live_version": "7"},
-            "versions": [{"version": "7", "events": 10, "last_window_end": None}],
+            "versions": [
+                {"version": "7", "events": 10, "last_seen": None, "last_window_end": None}
+            ],
             "rules": [rule | standing | figures],
             "rollback": {"mode": "dry-run", "state": "WATCHING", "last": None},
             "totals": {"all": {"events": 10, "rejected": 0, "late": 0, "shed": 0}},
             "holds": [],
         }
+
+    def last_windows(self) -> Mapping[str, bytes]:
+        return {}
 
     def ready(self) -> str | None:
         return self.unready
@@ -103,12 +108,13 @@ async def test_every_described_path_answers_and_every_route_is_described(
     client: TestClient[Any, Any],
 ) -> None:
     paths = description()["paths"]
-    described = set(paths) | {"/", "/api/v1/openapi.json"}
+    described = set(paths) | {"/", "/pages/{name}", "/api/v1/openapi.json"}
     takes_only = {path for path, methods in paths.items() if "get" not in methods}
 
     for path in described:
         answer = await client.get(path.replace("{id}", "none").replace("{model}", "m"))
-        expected = 405 if path in takes_only else 404 if "{id}" in path else 200
+        of_nothing = ("{id}", "{column}", "{name}")
+        expected = 405 if path in takes_only else 404 if path.endswith(of_nothing) else 200
         assert answer.status == expected, path
     routed = {route.resource.canonical for route in client.app.router.routes() if route.resource}
     assert routed == described
@@ -238,6 +244,35 @@ async def test_the_page_shows_names_from_data_as_text(client: TestClient[Any, An
 
     assert "&lt;script&gt;drift" in page
     assert "<script>" not in page
+
+
+async def test_the_page_and_its_files_allow_no_inline_script_or_style(
+    client: TestClient[Any, Any],
+) -> None:
+    for path in ("/", "/pages/page.css", "/pages/page.js", "/pages/theme.js", "/pages/kedge.svg"):
+        answer = await client.get(path)
+        text = await answer.text()
+
+        assert answer.status == 200, path
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "style=" not in text, path
+
+
+async def test_a_page_that_did_not_change_is_not_sent_again(client: TestClient[Any, Any]) -> None:
+    first = await client.get("/pages/page.css")
+
+    again = await client.get("/pages/page.css", headers={"If-None-Match": first.headers["ETag"]})
+
+    assert again.status == 304
+    assert await again.read() == b""
+
+
+@pytest.mark.parametrize("path", ["/pages/status.html", "/pages/..%2Fweb.py", "/pages/nothing"])
+async def test_no_other_file_is_served(client: TestClient[Any, Any], path: str) -> None:
+    assert (await client.get(path)).status == 404
 
 
 async def test_metrics_speak_openmetrics_when_asked(client: TestClient[Any, Any]) -> None:

@@ -22,6 +22,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.rollback.fake_controllers import reconcile
+from tests.rollback.fake_leases import lease_fault
 from tests.rollback.patching import (
     Json,
     PatchFailedError,
@@ -281,6 +282,8 @@ class FakeKubernetes:
     def _update(
         self, key: Key, old: Object, subresource: str, new: Object, request: web.Request
     ) -> Object:
+        if request.method == "PUT":
+            _check_replacement(key, old, new)
         stated = (new.get("metadata") or {}).get("resourceVersion")
         if stated is not None and stated != old["metadata"]["resourceVersion"]:
             raise RefusedError(
@@ -353,7 +356,20 @@ def _spec_differs(plural: str, old: Object, new: Object) -> bool:
     return plural == "deployments" and len({json.dumps(a, sort_keys=True) for a in both}) > 1
 
 
+def _check_replacement(key: Key, old: Object, new: Object) -> None:
+    """Refuse a PUT of another object, and one of a Lease that says not which it has read."""
+    meta = new.get("metadata") or {}
+    if meta.get("name") != key[2]:
+        raise RefusedError(400, "the name of the object does not match the name on the URL")
+    if meta.get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]:
+        raise RefusedError(409, "Precondition failed: UID in object meta is another")
+    if key[0] == "leases" and not meta.get("resourceVersion"):
+        raise RefusedError(422, "metadata.resourceVersion: must be specified for an update")
+
+
 def _validate(plural: str, old: Object | None, new: Object) -> None:
+    if plural == "leases" and (fault := lease_fault(new.get("spec") or {})):
+        raise RefusedError(*fault)
     if plural != "deployments":
         return
     spec = new["spec"]

@@ -126,6 +126,12 @@ def serving(folder: Path, **settings: Any) -> Iterator[Served]:
         process.stdout.close()
 
 
+def children(served: Served) -> list[int]:
+    """Return the numbers of the processes that it has started."""
+    path = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children")
+    return [int(pid) for pid in path.read_text().split()]
+
+
 def until(holds: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
     """Wait until something holds."""
     ends = time.monotonic() + timeout_s

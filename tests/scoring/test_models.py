@@ -160,7 +160,7 @@ def test_another_flavour_goes_through_mlflow_with_its_parameters(model_folders: 
 
 def test_the_server_imports_nothing_heavy() -> None:
     heavy = {"pandas", "sklearn", "mlflow", "scipy", "skops", "yaml", "sqlalchemy"}
-    program = "import sys, scoring.server, scoring.serve; print(*sys.modules)"
+    program = "import sys, scoring.server, scoring.serving; print(*sys.modules)"
 
     modules = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from scoring.settings import ServeSettings
-from tests.scoring.served import Served, ask, logged, serving, start, until
+from tests.scoring.served import ask, children, logged, serving, start, until
 
 pytestmark = pytest.mark.real
 
@@ -109,11 +109,6 @@ def test_each_reason_not_to_start_is_one_line(
 def test_settings_out_of_range_are_named(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong)).partition("_s")[0]):
         ServeSettings("models:/m/1", **wrong)
-
-
-def children(served: Served) -> list[int]:
-    path = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children")
-    return [int(pid) for pid in path.read_text().split()]
 
 
 def test_workers_share_the_port_the_log_and_the_metrics(

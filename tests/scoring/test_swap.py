@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import json
+import os
+import pickle
+import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 from collectors.registry import MlflowRegistry
-from tests.scoring.served import Served, ask, logged, serving, until
+from tests.scoring.served import Served, ask, children, logged, serving, until
 
 pytestmark = pytest.mark.real
 
 NAME = "scoring-plain"
+#: More than a process takes to start on a busy machine, and not too long to wait for.
+LOAD_TIMEOUT_S = 20.0
 #: Version 1 answers 1 to this row, version 2 was trained on the opposite.
 ROW = {"dataframe_split": {"columns": list("abcd"), "data": [[5.0, 5.0, 0.0, 0.0]]}}
 
@@ -133,6 +142,14 @@ class Broken:
     outcome: str
 
 
+async def put(registry: MlflowRegistry, version: str, file: str, content: bytes) -> None:
+    """Replace a file of a registered version."""
+    folder = (await registry.download_uri(NAME, version)).partition(":/")[2]
+    artifacts = f"{registry.tracking_uri}/api/2.0/mlflow-artifacts/artifacts"
+    done = await asyncio.to_thread(ask, f"{artifacts}/{folder}/{file}", content, method="PUT")
+    assert done.status == 200
+
+
 @pytest.mark.parametrize(
     "broken",
     [
@@ -144,12 +161,7 @@ class Broken:
 async def test_a_version_that_is_no_good_leaves_the_old_one_serving(
     served: Served, registry: MlflowRegistry, broken: Broken
 ) -> None:
-    folder = (await registry.download_uri(NAME, broken.version)).partition(":/")[2]
-    artifacts = f"{registry.tracking_uri}/api/2.0/mlflow-artifacts/artifacts"
-    put = await asyncio.to_thread(
-        ask, f"{artifacts}/{folder}/{broken.file}", broken.content, method="PUT"
-    )
-    assert put.status == 200
+    await put(registry, broken.version, broken.file, broken.content)
 
     async with load(served.url, callers=1) as running:
         await registry.set_alias(NAME, "champion", broken.version)
@@ -162,6 +174,128 @@ async def test_a_version_that_is_no_good_leaves_the_old_one_serving(
     assert said in served.errors.read_text()
     await registry.set_alias(NAME, "champion", "2")
     await until_version(served, "2")
+
+
+class Does:
+    """Pickled, it is a call that happens when it is loaded."""
+
+    def __init__(self, call: Callable[..., object], *arguments: object) -> None:
+        self.does = (call, arguments)
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return self.does
+
+
+PICKLED = b"""
+flavors:
+  python_function: {loader_module: mlflow.sklearn}
+  sklearn: {pickled_model: model.pkl, serialization_format: pickle}
+"""
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (Does(os._exit, 3), "its process ended with status 3"),
+        (Does(ctypes.string_at, 0), "its process ended with signal 11"),
+        (Does(time.sleep, 3600), "not ready within"),
+    ],
+    ids=["exit", "segmentation fault", "hang"],
+)
+async def test_a_version_that_harms_its_process_harms_no_caller(
+    registry: MlflowRegistry, registry_uri: str, tmp_path: Path, harm: Does, said: str
+) -> None:
+    await put(registry, "3", "MLmodel", PICKLED)
+    await put(registry, "3", "model.pkl", pickle.dumps(harm))
+    await registry.set_alias(NAME, "champion", "1")
+    settings = {"model_uri": f"models:/{NAME}@champion", "tracking_uri": registry_uri}
+    with serving(tmp_path, **settings, load_timeout_s=LOAD_TIMEOUT_S) as served:
+        async with load(served.url, callers=1) as running:
+            await registry.set_alias(NAME, "champion", "3")
+            sample = f'kedge_model_swaps_total{{model="{NAME}",outcome="load_failed"}}'
+            await asyncio.to_thread(until, lambda: served.metric(sample) >= 1)
+            await wait_for(running, "1")
+
+    assert {(status, v) for _, status, v, _ in running.replies} == {(200, "1")}
+    assert said in served.errors.read_text()
+
+
+@pytest.fixture
+def connections(served: Served) -> Iterator[list[HTTPConnection]]:
+    address = urlsplit(served.url)
+    two = [HTTPConnection(address.hostname or "", address.port, timeout=60) for _ in range(2)]
+    yield two
+    for connection in two:
+        connection.close()
+
+
+def version_over(connection: HTTPConnection, path: str = "/invocations") -> str:
+    connection.request("POST", path, json.dumps(ROW), {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    response.read()
+    assert response.status == 200
+    return f"{response.headers['X-Kedge-Version']} {response.headers['Connection'] or ''}".strip()
+
+
+async def test_a_connection_that_was_open_before_the_swap_goes_on_with_the_next_version(
+    served: Served, registry: MlflowRegistry, connections: list[HTTPConnection]
+) -> None:
+    idle, halfway = connections
+    for connection in connections:
+        assert await asyncio.to_thread(version_over, connection) == "1"
+    body = json.dumps(ROW).encode()
+    halfway.putrequest("POST", "/invocations")
+    halfway.putheader("Content-Type", "application/json")
+    halfway.putheader("Content-Length", str(len(body)))
+    halfway.endheaders(body[:10])
+
+    await registry.set_alias(NAME, "champion", "2")
+    await until_version(served, "2")
+
+    sockets = [connection.sock for connection in connections]
+    assert await asyncio.to_thread(version_over, idle) == "2"
+    halfway.send(body[10:])
+    response = await asyncio.to_thread(halfway.getresponse)
+    assert (response.status, response.headers["X-Kedge-Version"]) == (200, "2")
+    assert json.loads(response.read()) == {"predictions": [0]}
+    assert [connection.sock for connection in connections] == sockets
+
+
+async def test_a_connection_of_another_kind_is_told_that_it_ends_and_fails_no_request(
+    served: Served, registry: MlflowRegistry, connections: list[HTTPConnection]
+) -> None:
+    # A query makes a request one that aiohttp answers.
+    connection, _ = connections
+    assert await asyncio.to_thread(version_over, connection, "/invocations?x") == "1"
+
+    await registry.set_alias(NAME, "champion", "2")
+    await until_version(served, "2")
+
+    assert await asyncio.to_thread(version_over, connection, "/invocations?x") == "1 close"
+    assert await asyncio.to_thread(version_over, connection, "/invocations?x") == "2"
+
+
+async def test_all_workers_are_swapped_and_one_that_dies_comes_back_with_the_next_version(
+    registry: MlflowRegistry, registry_uri: str, tmp_path: Path
+) -> None:
+    await registry.set_alias(NAME, "champion", "1")
+    settings = {"model_uri": f"models:/{NAME}@champion", "tracking_uri": registry_uri}
+    with serving(tmp_path, **settings, workers=2) as served:
+        async with load(served.url) as running:
+            await registry.set_alias(NAME, "champion", "2")
+            await wait_for(running, "2")
+            counted = f'kedge_model_swaps_total{{model="{NAME}",outcome="swapped"}}'
+            await asyncio.to_thread(until, lambda: served.metric(counted) == 1)
+        assert {reply[1] for reply in running.replies} == {200}
+        assert {version_of(served) for _ in range(20)} == {"2"}
+
+        await asyncio.to_thread(until, lambda: len(children(served)) == 2)
+        before = children(served)
+        os.kill(before[0], signal.SIGKILL)
+
+        await asyncio.to_thread(until, lambda: len(set(children(served)) - set(before)) == 1)
+        assert {version_of(served) for _ in range(20)} == {"2"}
+        assert served.stop() == 0
 
 
 async def test_an_alias_that_is_gone_leaves_the_version_serving(

@@ -1,0 +1,199 @@
+"""A column of a window beside its reference, in few bins: for pictures, not for statistics.
+
+Statistics count over every point of a reference. A picture needs a dozen bars with round ends that
+a person can read, the same for both sides, and small enough to be kept beside each other for all
+columns of the last window.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+import numpy as np
+
+from detectors.category_counts import CategoryCounts
+from detectors.number_counts import NumberCounts
+from detectors.profile import CategoryProfile, NumberProfile
+
+if TYPE_CHECKING:
+    from collectors.batch import Floats
+    from detectors.column_counts import ColumnCounts
+    from detectors.profile import Profile
+
+#: Bars of a column, at most, besides the one for all other values.
+BINS_MAX: Final = 14
+#: Bars between the two open ends of a number column, at most: an end more than bars.
+_STEPS: Final = BINS_MAX - 2
+#: New categories that have a bar of their own, those with the most rows.
+_NEW_MAX: Final = 3
+#: Characters of a category that are kept.
+NAME_CHARACTERS_MAX: Final = 80
+#: Share of the reference that lies beyond each of the outer ends.
+_TAIL: Final = 0.005
+#: Steps that people count in, as multiples of a power of ten.
+_ROUND: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
+
+
+class Bin(msgspec.Struct, array_like=True, frozen=True):
+    """One bar, twice.
+
+    Parameters
+    ----------
+    low, high
+        Ends of ``(low, high]`` for numbers; None where it is open, both None for a bar of values.
+    value
+        The one value of the bar; None for an interval, and for all other values.
+    reference, current
+        Rows with such a value.
+    """
+
+    low: float | None
+    high: float | None
+    value: float | str | None
+    reference: int
+    current: int
+
+
+class SideBySide(msgspec.Struct, array_like=True, frozen=True):
+    """A column of one window beside the reference that it was compared with.
+
+    Parameters
+    ----------
+    kind
+        What the column holds.
+    bins
+        At most :data:`BINS_MAX` and one for all other values, in the order of the numbers, or of
+        the reference's frequencies.
+    reference_missing, current_missing
+        Rows without a value, or with one of a wrong type.
+    """
+
+    kind: Literal["number", "category"]
+    bins: tuple[Bin, ...]
+    reference_missing: int
+    current_missing: int
+
+    @property
+    def reference_rows(self) -> int:
+        """Rows with a value."""
+        return sum(one.reference for one in self.bins)
+
+    @property
+    def current_rows(self) -> int:
+        """Rows with a value."""
+        return sum(one.current for one in self.bins)
+
+
+def side_by_side(profile: Profile | None, counts: ColumnCounts) -> SideBySide | None:
+    """Put a window's counts of a column beside its profile.
+
+    None for a column without a reference, for one of vectors, and where the window counted another
+    kind of column. Sides without rows have bars of no rows.
+
+    Numbers with at most :data:`BINS_MAX` distinct values have a bar for each of them, and one for
+    all others. Of more, bars of equal width with round ends span all but the outer hundredth of
+    the reference; what lies beyond is in the two bars at the ends. The widths follow from the
+    reference alone, so two windows can be compared. A window's rows between a round end and the
+    next point of the reference stand in the bar above.
+
+    Examples
+    --------
+    >>> from collectors.batch import NumberColumn
+    >>> profile = NumberProfile(np.array([0.0, 1.0]), np.array([30, 10]), 0, 0)
+    >>> counts = NumberCounts(profile.points)
+    >>> counts.add(NumberColumn(np.array([0.0, 1.0, 1.0, 7.0])))
+    >>> [(bin.value, bin.reference, bin.current) for bin in side_by_side(profile, counts).bins]
+    [(0.0, 30, 1), (1.0, 10, 2), (None, 0, 1)]
+    """
+    match profile, counts:
+        case NumberProfile(), NumberCounts():
+            bins = _values(profile, counts) if _few(profile) else _intervals(profile, counts)
+            kind: Literal["number", "category"] = "number"
+        case CategoryProfile(), CategoryCounts():
+            bins, kind = _categories(profile, counts), "category"
+        case _:
+            return None
+    missing = profile.missing + profile.invalid, counts.missing + counts.invalid
+    return SideBySide(kind, tuple(bins), *missing)
+
+
+def _few(profile: NumberProfile) -> bool:
+    return profile.points.size <= BINS_MAX and profile.rank_error == 0
+
+
+def _values(profile: NumberProfile, counts: NumberCounts) -> list[Bin]:
+    cells = counts.cells()
+    pairs = zip(profile.points.tolist(), profile.counts.tolist(), cells[1::2].tolist(), strict=True)
+    bins = [Bin(None, None, _finite(value), before, now) for value, before, now in pairs]
+    return [*bins, Bin(None, None, None, 0, int(cells[0::2].sum()))]
+
+
+def _intervals(profile: NumberProfile, counts: NumberCounts) -> list[Bin]:
+    edges = _edges(profile)
+    upto = np.zeros(2 * profile.counts.size + 1, np.int64)
+    upto[1::2] = profile.counts
+    before = profile.rows_by_edges(edges, np.cumsum(upto))
+    now = profile.rows_by_edges(edges, counts.upto())
+    ends = [None, *edges.tolist(), None]
+    rows = zip(ends, ends[1:], before.tolist(), now.tolist(), strict=False)
+    return [Bin(low, high, None, *both) for low, high, *both in rows]
+
+
+def _edges(profile: NumberProfile) -> Floats:
+    """Round ends of bars; the reference has more points than bars, and so a width."""
+    points = profile.points[np.isfinite(profile.points)]
+    low, high = profile.quantile(_TAIL), profile.quantile(1 - _TAIL)
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        # Nearly all rows have one value: what there is beside it is worth showing too.
+        low, high = float(points[0]), float(points[-1])
+    step = round_step((high - low) / _STEPS)
+    if not (0 < step < math.inf):
+        return np.array([low])
+    first, last = math.ceil(low / step), math.floor(high / step)
+    decimals = max(0, 1 - math.floor(math.log10(step)))
+    # Of numbers so far from zero that a step is lost in rounding, fewer ends are left.
+    return np.unique(np.round(np.arange(first, last + 1) * step, decimals))[: BINS_MAX - 1]
+
+
+def round_step(width: float) -> float:
+    """Smallest round step that is at least `width`; 0 of no width.
+
+    Examples
+    --------
+    >>> [round_step(width) for width in (0.03, 1.2, 70.0)]
+    [0.05, 2.0, 100.0]
+    """
+    if not (0 < width < math.inf):
+        return 0.0
+    power = 10.0 ** math.floor(math.log10(width))
+    return next((power * one for one in _ROUND if power * one >= width), power * _ROUND[-1])
+
+
+def _categories(profile: CategoryProfile, counts: CategoryCounts) -> list[Bin]:
+    # Names can be called new only where the reference named every value.
+    new = {} if profile.other else counts.new_names
+    named = sorted(new.items(), key=lambda item: (-item[1], item[0]))[:_NEW_MAX]
+    own = BINS_MAX - len(named)
+    before, now = profile.counts[:own].tolist(), counts.known[:own].tolist()
+    bins = [
+        Bin(None, None, _name(value), *both)
+        for value, *both in zip(profile.values[:own], before, now, strict=True)
+    ]
+    bins += [Bin(None, None, _name(value), 0, rows) for value, rows in named]
+    rest = _left(profile.rows, before), _left(counts.rows, [*now, *(rows for _, rows in named)])
+    return [*bins, Bin(None, None, None, *rest)]
+
+
+def _left(rows: int, counted: list[int]) -> int:
+    return rows - sum(counted)
+
+
+def _name(value: str) -> str:
+    # A lone surrogate is a legal Python string that UTF-8 cannot carry.
+    return value[:NAME_CHARACTERS_MAX].encode("utf-8", "replace").decode()
+
+
+def _finite(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)

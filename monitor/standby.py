@@ -1,0 +1,55 @@
+"""A Kedge that waits for its place: alive and not ready, for whoever probes it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from monitor.http_guard import Guard, listen
+from monitor.leadership import Office
+from monitor.store import Store
+
+log = logging.getLogger("kedge.lease")
+
+_REASON = "another Kedge works; this one waits for its place"
+
+
+async def stand_by(address: tuple[str, int], office: Office, stop: asyncio.Event) -> Store | None:
+    """Wait for the place and take it; None if a signal came before."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with _probed(address):
+        return await office.enter(stop)
+
+
+@contextlib.asynccontextmanager
+async def _probed(address: tuple[str, int]) -> AsyncIterator[None]:
+    app = web.Application()
+    app.router.add_get("/healthz", _alive)
+    app.router.add_route("*", "/{path:.*}", _waiting)
+    try:
+        listening = await listen(app, *address, Guard(lambda _reason: None))
+    except OSError as error:
+        # The one who works may be on this very machine.
+        log.info("waiting without probes, for %s:%d is taken: %s", *address, error)
+        yield
+        return
+    log.info("waiting; probes are answered on port %d", listening.addresses[0][1])
+    try:
+        yield
+    finally:
+        await listening.close()
+
+
+async def _alive(_request: web.Request) -> web.Response:
+    return web.json_response({"status": "ok"})
+
+
+async def _waiting(_request: web.Request) -> web.Response:
+    return web.json_response({"status": "unavailable", "reason": _REASON}, status=503)

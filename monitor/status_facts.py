@@ -1,0 +1,103 @@
+"""What the status page is made of, gathered from the running daemon and from its store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from monitor.last_windows import LastWindow, last_window
+from monitor.queries import Filter, Queries
+from monitor.verdict import STORY_S, seconds_of
+
+Json: TypeAlias = Mapping[str, Any]
+
+#: Windows that are drawn, over all versions.
+WINDOWS_MAX: Final = 120
+HAPPENINGS_MAX: Final = 40
+ROLLBACKS_MAX: Final = 20
+#: Figures of a version's last window: some of each of a thousand columns.
+FIGURES_MAX: Final = 5_000
+#: The API writes times in milliseconds.
+_ROUNDED_S: Final = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a model at a moment.
+
+    Parameters
+    ----------
+    status
+        Body of ``/api/v1/status``.
+    windows, incidents, rollbacks
+        As the API answers them, newest first.
+    measured
+        What was measured in the last window, by version: of the live one, and of the one that was
+        rolled back last.
+    pictured
+        The last window beside its reference, by version, of the same.
+    now
+        Seconds since the epoch.
+    """
+
+    status: Json
+    now: float
+    windows: Sequence[Json] = ()
+    incidents: Sequence[Json] = ()
+    rollbacks: Sequence[Json] = ()
+    measured: Mapping[str, Sequence[Json]] = field(default_factory=dict)
+    pictured: Mapping[str, LastWindow] = field(default_factory=dict)
+
+    @property
+    def left(self) -> str | None:
+        """The version that was rolled back, as long as that is part of the story."""
+        for record in self.rollbacks[:1]:
+            if record["outcome"] is None or record["updated"] > self.now - STORY_S:
+                source: str | None = record["from"]
+                return source
+        return None
+
+
+def gather(
+    status: Json, queries: Queries, last_windows: Mapping[str, bytes], now: float | None = None
+) -> Facts:
+    """Ask the store for what the page shows beside the status.
+
+    Raises
+    ------
+    monitor.store_errors.StoreUnavailable
+        It does not answer.
+    """
+    model = status["model"]["name"]
+    now = time.time() if now is None else now
+    facts = Facts(
+        status,
+        now,
+        windows=queries.windows(Filter(model=model, segment="", limit=WINDOWS_MAX)),
+        incidents=queries.incidents(Filter(model=model, limit=HAPPENINGS_MAX)),
+        rollbacks=queries.rollbacks(Filter(model=model, limit=ROLLBACKS_MAX)),
+    )
+    ends = {one["version"]: one["last_window_end"] for one in status["versions"]}
+    versions = dict.fromkeys(one for one in (status["model"]["live_version"], facts.left) if one)
+    measured, pictured = {}, {}
+    for version in versions:
+        if ends.get(version):
+            since = seconds_of(ends[version]) - _ROUNDED_S
+            wanted = Filter(
+                model=model, version=version, segment="", since=since, limit=FIGURES_MAX
+            )
+            measured[version] = queries.measurements(wanted)
+        window = last_window(last_windows, version)
+        if window is not None:
+            pictured[version] = window
+    return Facts(
+        status,
+        now,
+        facts.windows,
+        facts.incidents,
+        facts.rollbacks,
+        measured=measured,
+        pictured=pictured,
+    )
