@@ -41,7 +41,7 @@ from monitor.reference_fetching import ReferenceFetching
 from monitor.reference_kinds import fetching_of, references_of
 from monitor.references import References
 from monitor.remembering import remembered
-from monitor.rollback_parts import compares_targets, deciding_of, registry_of
+from monitor.rollback_parts import comparisons_of, deciding_of, registry_of
 from monitor.sampling import Sampling, Target
 from monitor.segment_settings import looked_at, segment_of
 from monitor.segments import Segments
@@ -143,7 +143,7 @@ async def compose(
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
     shadow = _shadow(settings)
-    comparisons = _comparisons(settings, shadow)
+    comparisons = comparisons_of(settings, shadow)
     engine = engine_of(
         *(settings, store, metrics, sampling),
         references=references,
@@ -194,14 +194,6 @@ async def compose(
         office=office,
         comparisons=comparisons,
     )
-
-
-def _comparisons(settings: Settings, shadow: ShadowParts | None) -> TargetComparisons | None:
-    if not compares_targets(settings):
-        return None
-    from monitor.shadow_composition import comparisons_of  # noqa: PLC0415 - as below
-
-    return comparisons_of(settings, shadow)
 
 
 def _shadow(settings: Settings) -> ShadowParts | None:
