@@ -152,7 +152,7 @@ def machine_page() -> str:
             ":alt: States of one rollback and the moves between them, as in the table below",
             "```",
             "",
-            "A red line ends it with a person to call, a grey one with nothing done.",
+            "A red line ends it with a person to call, a grey one by a refusal.",
             "",
             "## States",
             *("", "| state | means |", "| --- | --- |", *states),
