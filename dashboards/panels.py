@@ -209,7 +209,8 @@ def grid(
     about: About, *queries: Query, names: Mapping[str, str], overrides: Mapping[str, Override]
 ) -> Panel:
     """Return one row for each set of labels, and a column for each of `names`, in that order."""
-    panel = table.Panel().show_header(show_header=True)
+    panel = table.Panel().show_header(show_header=True).inspect(inspect=False)
+    panel.align(shapes.FieldTextAlignment.AUTO).cell_options(shapes.TableAutoCellOptions())
     panel.with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
     panel.with_transformation(
         models.DataTransformerConfig(

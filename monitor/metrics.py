@@ -196,6 +196,11 @@ class Metrics:
         self.rollback_state = self._gauge(
             "kedge_rollback_state", "1 for the state that holds.", "model", "state"
         )
+        self.rollback_ended = self._gauge(
+            "kedge_rollback_ended_timestamp_seconds",
+            "When the last rollback with this outcome ended.",
+            *("model", "outcome"),
+        )
         self.held_until = self._gauge(
             "kedge_hold_until_timestamp_seconds",
             "Until when a person has stopped automatic action; 0 while nobody has.",

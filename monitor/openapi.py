@@ -209,7 +209,7 @@ _BIN = {
 _OF_LAST_WINDOW = {
     "model": _TEXT,
     "version": _OPTIONAL,
-    **dict.fromkeys(("window_start", "window_end"), {"type": ["string", "null"]}),
+    **{key: {"type": ["string", "null"]} for key in ("window_start", "window_end")},
 }
 _VERSION = {"name": "version", "in": "query", "schema": _TEXT}
 

@@ -69,9 +69,7 @@ class Columns:
     def _version(self, request: web.Request) -> str | None:
         unknown = sorted(set(request.query) - {"version"})
         if unknown:
-            raise web.HTTPBadRequest(
-                text=f"unknown parameter {unknown[0][:64]!r}; known: version"
-            )
+            raise web.HTTPBadRequest(text=f"unknown parameter {unknown[0][:64]!r}; known: version")
         live: str | None = self._view.status()["model"]["live_version"]
         return request.query.get("version", live)
 
