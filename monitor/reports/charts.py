@@ -16,6 +16,7 @@ from itertools import groupby
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
+from monitor.drawing import pygal
 from monitor.reports.series import Point
 
 SVG: Final = "http://www.w3.org/2000/svg"
@@ -79,12 +80,10 @@ def over_time(
     figure
         Writes a figure of the vertical axis.
     """
-    import pygal  # noqa: PLC0415 - only where pictures are drawn
-
     every = [point for line in lines for point in line.points]
     first, last = min(one.ends for one in every), max(one.ends for one in every)
     top = _highest(every, threshold)
-    chart = pygal.XY(
+    chart = pygal().XY(
         **_options(HEIGHT),
         show_dots=False,
         include_x_axis=False,
@@ -124,17 +123,15 @@ def bars(
     lying
         Whether bars lie, a row each, as names need; else they stand, as numbers do.
     """
-    import pygal  # noqa: PLC0415 - only where pictures are drawn
-
     if lying:
-        chart = pygal.HorizontalBar(**_options(_BAR * len(labels) + _AROUND))
+        chart = pygal().HorizontalBar(**_options(_BAR * len(labels) + _AROUND))
         # pygal begins below.
         chart.x_labels = [_cut(label) for label in labels[::-1]]
         chart.add(None, list(current[::-1]))
         chart.add(None, list(reference[::-1]))
         roles = ["current", "reference"]
     else:
-        chart = pygal.Bar(**_options(HEIGHT))
+        chart = pygal().Bar(**_options(HEIGHT))
         chart.x_labels = _thinned(labels)
         chart.add(None, list(reference))
         chart.add(None, list(current))
@@ -205,10 +202,8 @@ def _percent(share: float) -> str:
 
 
 def _options(height: int) -> dict[str, Any]:
-    from pygal.style import Style  # noqa: PLC0415 - only where pictures are drawn
-
     # Sizes only: pygal leaves room for labels by them.
-    style = Style(label_font_size=_FONT, major_label_font_size=_FONT)
+    style = pygal().style.Style(label_font_size=_FONT, major_label_font_size=_FONT)
     return {
         "width": WIDTH,
         "height": height,
