@@ -15,7 +15,7 @@ from collectors.registry import MlflowRegistry
 from collectors.segments import ReadsSegments
 from collectors.source import Source
 from collectors.spool_source import SpoolSettings, SpoolSource
-from collectors.tap_settings import MirrorSettings, ProxySettings
+from collectors.tap_settings import CloudEventsSettings, MirrorSettings, ProxySettings
 from detectors.performance import Reading
 from detectors.performance_windows import PerformanceWindows
 from detectors.rule import RuleSpec
@@ -378,7 +378,8 @@ def _labels(settings: Settings, monotonic: Callable[[], float]) -> LabelJoin | N
 
 def _source(source: SourceSettings, settings: Settings) -> Source:
     own = source.settings
-    if isinstance(own, SpoolSettings | ProxySettings | MirrorSettings) and not own.path:
+    spooled = SpoolSettings | ProxySettings | MirrorSettings | CloudEventsSettings
+    if isinstance(own, spooled) and not own.path:
         beside = sqlite_path(settings.store.url) or settings.path
         folder = beside.parent if beside else Path()
         own = replace(own, path=str(folder / "spool" / source.name))
