@@ -11,11 +11,11 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
+from monitor.charts import clock
 from monitor.drawing import pygal
 from monitor.reports.series import Point
 
@@ -154,18 +154,6 @@ def _ticks(first: float, last: float) -> list[float]:
     step = step or _DAY_S * math.ceil((last - first) / _DAY_S / _TICKS_MAX)
     begins = math.ceil(first / step)
     return [number * step for number in range(begins, math.floor(last / step) + 1)] or [first]
-
-
-def clock(at: float, *, days: bool) -> str:
-    """Write a moment below a picture: a time of the day, or a day; UTC.
-
-    Examples
-    --------
-    >>> clock(1772618400.0, days=False), clock(1772618400.0, days=True)
-    ('10:00', '4 Mar')
-    """
-    moment = datetime.fromtimestamp(at, UTC)
-    return f"{moment.day} {moment:%b}" if days else f"{moment:%H:%M}"
 
 
 def _highest(points: Sequence[Point], threshold: float | None) -> float:
