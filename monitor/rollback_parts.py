@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -127,7 +127,7 @@ def deciding_of(
     if registry is None:
         return Bystander(policy.mode)
 
-    async def keep_incidents(incidents: Sequence[Mapping[str, Any]]) -> None:
+    async def keep_incidents(incidents: Sequence[dict[str, Any]]) -> None:
         await writer.run(lambda: store.add_incidents(incidents))
 
     async def keep_memory(memory: Memory) -> None:
