@@ -5,7 +5,7 @@ STAMP  := $(VENV)/.installed
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format lock bench clean
+.PHONY: help install demo test check docs format lock bench clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -25,6 +25,10 @@ test: install ## Every test (ARGS="-k name" to choose)
 
 check: install ## Style, types and the rules of import
 	@scripts/check
+
+docs: install ## The book, into build/docs; a warning or a broken link fails
+	@$(VENV)/bin/python -m sphinx -q -W --keep-going -n -b html docs build/docs
+	@echo "build/docs/index.html"
 
 format: install ## Rewrite the code in the house format
 	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .

@@ -27,10 +27,16 @@ from collectors import log_output
 from collectors.guarded_connection import GuardedConnection
 from collectors.spool import Spool
 from collectors.spool_files import Place, SpoolError
+from collectors.tap_cloudevents import CloudEvents, Keeper
 from collectors.tap_mirror import Mirror
 from collectors.tap_proxy import Proxy
 from collectors.tap_recorder import Recorder
-from collectors.tap_settings import MirrorSettings, ProxySettings, split_address
+from collectors.tap_settings import (
+    CloudEventsSettings,
+    ProxySettings,
+    TapSettings,
+    split_address,
+)
 from collectors.tap_standing import Errand, Standing, digest, write_standing
 
 log = logging.getLogger("kedge.tap")
@@ -75,12 +81,7 @@ async def serve(errand: Errand) -> None:
     def tell(counts: Mapping[str, int]) -> None:
         write_standing(folder, msgspec.structs.replace(standing, counts=dict(counts)))
 
-    recorder = Recorder(spool, settings.max_event_bytes, tell)
-    handler: Proxy | Mirror
-    if isinstance(settings, ProxySettings):
-        handler, does = Proxy(settings, recorder.offer), f"passes on to {settings.upstream}"
-    else:
-        handler, does = Mirror(settings, recorder.offer), "takes copies of requests"
+    handler, recorder, does = _parts(settings, spool, tell)
     try:
         server, manager = await _listen(settings, handler.handle, recorder.refuse)
         host, port = server.sockets[0].getsockname()[:2]
@@ -99,8 +100,21 @@ async def serve(errand: Errand) -> None:
     log.info("%s: stopped", errand.name)
 
 
+def _parts(
+    settings: TapSettings, spool: Spool, tell: Callable[[Mapping[str, int]], None]
+) -> tuple[Proxy | Mirror | CloudEvents, Recorder | Keeper, str]:
+    """Return what takes requests, what writes them, and what that is, for the log."""
+    if isinstance(settings, CloudEventsSettings):
+        keeper = Keeper(spool, tell)
+        return CloudEvents(settings, keeper), keeper, "takes CloudEvents"
+    recorder = Recorder(spool, settings.max_event_bytes, tell)
+    if isinstance(settings, ProxySettings):
+        return Proxy(settings, recorder.offer), recorder, f"passes on to {settings.upstream}"
+    return Mirror(settings, recorder.offer), recorder, "takes copies of requests"
+
+
 async def _listen(
-    settings: ProxySettings | MirrorSettings,
+    settings: TapSettings,
     handle: Callable[[web.BaseRequest], Any],
     refused: Callable[[str], None],
 ) -> tuple[asyncio.Server, web.Server]:

@@ -177,6 +177,8 @@ class Board:
         # Of panels, unique on their dashboard; the dashboard's own is its database's, and not ours.
         for number, panel in enumerate(made["panels"], start=1):
             panel["id"] = number
+            # Tables have had no such option since Grafana 12.
+            panel.get("options", {}).pop("footer", None)
         return made
 
 

@@ -22,10 +22,7 @@ SHARE = (
     f" / ignoring (version) group_left () kedge_drift_threshold{{{_M}, {DISTANCES}}})"
 )
 
-_ENDED = (
-    f"max by (outcome) (max_over_time(timestamp(sum by (outcome) "
-    f"(increase(kedge_rollbacks_total{{{_M}}}[2m])) > 0)[$__range:1m]))"
-)
+_ENDED = f"kedge_rollback_ended_timestamp_seconds{{{_M}}}"
 
 
 def _wrong() -> list[Panel]:
@@ -52,8 +49,8 @@ def _wrong() -> list[Panel]:
                 empty="no rule",
             ),
             Query(
-                f"time() - (kedge_rule_state_since_timestamp_seconds{{{_M}}}"
-                f" and kedge_rule_state{{{_M}}} == 2)",
+                f"clamp_min(time() - (kedge_rule_state_since_timestamp_seconds{{{_M}}}"
+                f" and kedge_rule_state{{{_M}}} == 2), 0)",
                 "{{rule}}",
                 now=True,
             ),
@@ -63,8 +60,8 @@ def _wrong() -> list[Panel]:
             About(
                 "Columns that drifted",
                 "Of versions with requests in the last ten minutes: the lower confidence bound of "
-                "the drift as a share of the threshold, where that is passed; the eight worst.",
-                unit="percentunit",
+                "the drift, in thresholds, where it is above one; the eight worst.",
+                unit="suffix:x the threshold",
                 width=7,
                 height=6,
                 empty="none that a rule looks at",
@@ -87,12 +84,12 @@ def _wrong() -> list[Panel]:
         word(
             About(
                 "Last rollback",
-                "How the last rollback in the time shown ended, and so whether it helped.",
+                "How the last rollback ended, and so whether it helped.",
                 width=4,
                 height=6,
-                empty="none in this time",
+                empty="none yet",
             ),
-            Query(f"topk(1, {_ENDED})"),
+            Query(f"topk(1, max by (outcome) ({_ENDED}))"),
             "outcome",
             OUTCOMES,
         ),
@@ -137,12 +134,13 @@ def _besides() -> list[Panel]:
         tile(
             About(
                 "Rollback ended",
-                "How long ago the last rollback in the time shown ended, to two minutes.",
+                "How long ago the last rollback ended.",
                 unit="s",
                 width=4,
                 height=4,
+                empty="none yet",
             ),
-            Query(f"time() - max({_ENDED})", now=True),
+            Query(f"time() - max({_ENDED})"),
         ),
         tile(
             About(

@@ -22,6 +22,7 @@ from detectors.side_by_side import Bin, SideBySide
 SVG: Final = "http://www.w3.org/2000/svg"
 #: Units of a picture's own coordinates; a page scales it to its width.
 WIDTH, HEIGHT = 360, 170
+WIDTH_OVER_TIME: Final = 420
 #: Bars of a picture that have their label written below, about: more would touch one another.
 _LABELS_MAX: Final = 5
 _NAME_CHARACTERS: Final = 14
@@ -124,7 +125,7 @@ def lines(
     points = [at for values in series.values() for at, _ in values]
     first, last = min(points, default=0.0), max(points, default=0.0)
     chart = pygal.XY(
-        **_options(value_formatter=unit),
+        **_options(value_formatter=unit, width=WIDTH_OVER_TIME),
         show_dots=len(points) <= 2 * len(series),
         x_value_formatter=lambda at: clock(at, days=last - first > _DAY_S),
         include_x_axis=False,

@@ -163,11 +163,14 @@ class Reporter:
         about = log_fields.of_word(self._model, word, incident)
         log.info("%s: %s", word.by or "a person", word, extra=about)
 
-    def show(self, phase: str, held_until: float) -> None:
-        """Export the phase that holds, and until when a hold does: 0 for none."""
+    def show(self, phase: str, held_until: float, last: Mapping[str, Any] | None) -> None:
+        """Export the phase that holds, until when a hold does (0 for none), the last rollback."""
         for one in PHASES:
             self._metrics.rollback_state.labels(self._model, one).set(one == phase)
         self._metrics.held_until.labels(self._model).set(held_until)
+        if last is not None:
+            ended = self._metrics.rollback_ended.labels(self._model, last["outcome"])
+            ended.set(last["updated"])
 
     def _count(self, record: RollbackRecord) -> None:
         if record.outcome is None:
@@ -252,7 +255,7 @@ class Decision:
         # open rollback makes one, and moves no phase.
         status = self._controller.status()
         hold = status["hold"]
-        self._reporter.show(status["state"], hold["until"] if hold else 0.0)
+        self._reporter.show(status["state"], hold["until"] if hold else 0.0, status["last"])
 
 
 def _incident(transition: Transition, record: RollbackRecord) -> dict[str, Any]:

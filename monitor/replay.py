@@ -24,6 +24,7 @@ from detectors.rule import Judgement, RuleSpec, Verdict
 from detectors.window import Windows
 from monitor.composition import Past, engine_of, window_spec
 from monitor.decoding_ahead import FormatAhead, Pool
+from monitor.distributions import Distribution
 from monitor.engine import Engine
 from monitor.judging import Judge, Judged
 from monitor.metrics import Metrics
@@ -58,12 +59,15 @@ class Replayed:
         What each rule that looks at such windows made of it.
     incidents
         Breaches that opened, were confirmed or cleared, as rows of the store.
+    distribution
+        How the columns were distributed; None without a reference, and of a segment.
     """
 
     window: Mapping[str, Any]
     measurements: Sequence[Mapping[str, Any]]
     verdicts: Mapping[str, Verdict]
     incidents: Sequence[Mapping[str, Any]]
+    distribution: Distribution | None = None
 
 
 @dataclass(slots=True)
@@ -224,6 +228,7 @@ class Replay:
                 one.row.measurements,
                 self._judge.verdicts.popleft(),
                 one.incidents,
+                one.row.distribution,
             )
 
     def _fall_silent(self, source: OldSource) -> float:

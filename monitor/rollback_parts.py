@@ -31,6 +31,7 @@ from rollback.mlflow_alias import MlflowAliasSettings
 from rollback.webhook import WebhookSettings
 
 if TYPE_CHECKING:
+    from monitor.shadow_composition import ShadowParts
     from monitor.target_comparison import TargetComparisons
 
 #: Any of these can load a model of its kind.
@@ -95,6 +96,17 @@ def compares_targets(settings: Settings) -> bool:
     if not settings.model.tracking_uri or not settings.shadow.recent_max:
         return False
     return how == "require" or any(find_spec(name) is not None for name in LOADERS)
+
+
+def comparisons_of(settings: Settings, shadow: ShadowParts | None) -> TargetComparisons | None:
+    """Return what compares targets; None where none are compared."""
+    if not compares_targets(settings):
+        return None
+    from monitor.shadow_composition import (  # noqa: PLC0415 - the scoring server's modules
+        target_comparisons,
+    )
+
+    return target_comparisons(settings, shadow)
 
 
 def deciding_of(

@@ -154,9 +154,7 @@ def _picture(
 
 def _changes_most(labels: Sequence[str], before: Sequence[float], now: Sequence[float]) -> str:
     """Say where a window differs most from its reference, for who does not see the picture."""
-    changes = sorted(
-        zip(labels, before, now, strict=True), key=lambda one: -abs(one[2] - one[1])
-    )
+    changes = sorted(zip(labels, before, now, strict=True), key=lambda one: -abs(one[2] - one[1]))
     label, was, is_now = changes[0]
     if round(was, 3) == round(is_now, 3):
         return "the window looks like the reference."
@@ -198,7 +196,11 @@ def _excess(measured: Json) -> float:
 
 def _traffic(facts: Facts) -> tuple[str, str]:
     """Draw latency and throughput of the last windows, of all versions together."""
-    windows = sorted(facts.windows, key=lambda one: str(one["window_end"]))
+    # Of several versions' windows that end together, the one with the most traffic.
+    by_end = {
+        one["window_end"]: one for one in sorted(facts.windows, key=lambda one: one["events"] or 0)
+    }
+    windows = [by_end[end] for end in sorted(by_end)]
 
     def over_time(metric: str) -> list[tuple[float, float | None]]:
         return [(seconds_of(one["window_end"]), one.get(metric)) for one in windows]

@@ -14,14 +14,13 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from collectors.registry import RegistryError
 from detectors.cause import Comparison
 from detectors.paired_comparison import PairedSummary, unknown_summary
 from monitor.shadow_gate import comparison_of
 from monitor.shadow_recent import RecentRequests
-from monitor.shadow_rescoring import Rescoring
 from rollback.better import ShadowComparison, about_answers
 from rollback.observation import RuleReport
 
@@ -30,7 +29,7 @@ log = logging.getLogger("kedge.shadow")
 #: Requests that are enough to tell alike from apart; the task waits for so many ...
 ENOUGH: Final = 200
 #: ... but no longer: traffic may be thin.
-GATHER_S: Final = 30.0
+GATHER_S: Final = 10.0
 GATHER_PAUSE_S: Final = 0.2
 #: What could not be told is found out anew after so long.
 UNTOLD_KEPT_S: Final = 60.0
@@ -41,6 +40,14 @@ SUSPECT_PAUSE_S: Final = 300.0
 LikelyTarget: TypeAlias = Callable[[str], Awaitable[str | None]]
 #: What a shadow that runs anyway has found of two versions since a time; None for nothing.
 Configured: TypeAlias = Callable[[str, str, float], PairedSummary | None]
+
+
+class Scores(Protocol):
+    """Scores the last requests; :class:`monitor.shadow_rescoring.Rescoring` does."""
+
+    async def score_recent(  # noqa: D102 - as there
+        self, version: str, *, live: str | None = None, since: float = -math.inf
+    ) -> PairedSummary: ...
 
 
 def no_configured(_live: str, _to: str, _since: float) -> PairedSummary | None:
@@ -74,7 +81,7 @@ class TargetComparisons:
     def __init__(
         self,
         recent: RecentRequests,
-        rescoring: Rescoring,
+        rescoring: Scores,
         *,
         kept_s: float,
         configured: Configured = no_configured,

@@ -20,7 +20,7 @@ class ColumnsView(Protocol):
         """Body of ``/api/v1/status``."""
 
     def last_windows(self) -> Mapping[str, bytes]:
-        """The last window of each version, as :mod:`monitor.last_windows` keeps it."""
+        """Return the last window of each version, as :mod:`monitor.last_windows` keeps it."""
 
 
 class Columns:
@@ -69,9 +69,7 @@ class Columns:
     def _version(self, request: web.Request) -> str | None:
         unknown = sorted(set(request.query) - {"version"})
         if unknown:
-            raise web.HTTPBadRequest(
-                text=f"unknown parameter {unknown[0][:64]!r}; known: version"
-            )
+            raise web.HTTPBadRequest(text=f"unknown parameter {unknown[0][:64]!r}; known: version")
         live: str | None = self._view.status()["model"]["live_version"]
         return request.query.get("version", live)
 

@@ -24,8 +24,8 @@ class GatePolicy:
         drifted and the target would drift with it, where data broke, where the platform is slow,
         or where it is not known.
     better_on_shadow
-        Whether the target must have done better on the same requests. ``require``: refuse where
-        no shadow has compared them. ``if-available``: refuse only where one has, and it did not.
+        Whether the target must do better on the same requests. ``require``: refuse where that
+        cannot be told. ``if-available``: refuse only where it can, and the target does not.
     """
 
     world_or_model: bool = True

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from monitor.cli.options import config_option, json_option
+from monitor.cli.options import config_option, force_option, json_option
 
 if TYPE_CHECKING:
     from monitor.old_logs import OldLog, Reading
     from monitor.replay import Replay, Tally
+    from monitor.reports.from_replay import ReplayFacts
     from monitor.settings import Settings
 
 #: Exit status where something fired and that was asked for.
@@ -56,6 +57,14 @@ progress_option = click.option(
 @progress_option
 @json_option
 @click.option("--fail-on-breach", is_flag=True, help="Exit with 3 if a rule fired.")
+@click.option(
+    "--report",
+    "report_to",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write an HTML report of it, too.",
+)
+@force_option
 def command(
     *,
     config: Path,
@@ -66,6 +75,8 @@ def command(
     progress: bool | None,
     as_json: bool,
     fail_on_breach: bool,
+    report_to: Path | None,
+    force: bool,
 ) -> int:
     """Show what old logs would have set off.
 
@@ -78,24 +89,55 @@ def command(
     Examples:
       kedge replay -c kedge.toml 'logs/predictions-2026-03-*.jsonl.gz'
       kedge replay -c kedge.toml --json --fail-on-breach march.parquet
+      kedge replay -c kedge.toml --report march.html march.parquet
     """  # noqa: D301 - \b is click's mark
-    from monitor.cli.replay_view import Findings, printed_json  # noqa: PLC0415 - not to print help
+    from monitor.cli.output import refuse_existing  # noqa: PLC0415 - not to print help
+    from monitor.cli.replay_view import Findings, printed_json  # noqa: PLC0415 - as above
+    from monitor.reports.from_replay import ReplayFacts  # noqa: PLC0415 - as above
 
+    if report_to is not None:
+        refuse_existing(report_to, force=force)
     settings, found, reading = opened(config, logs, format_)
+    facts = ReplayFacts() if report_to is not None else None
     with replaying(
         settings, found, reading, processes=processes, offline=offline, progress=progress
     ) as replay:
         findings = Findings()
+        windows = replay.windows() if facts is None else facts.watch(replay.windows())
         if as_json:
-            printed_json(replay.windows(), findings)
+            printed_json(windows, findings)
         else:
-            findings.read(replay.windows())
+            findings.read(windows)
     if not as_json:
         findings.show([rule.name for rule in settings.rules])
     tell(replay.tally)
+    if facts is not None and report_to is not None:
+        _report(facts, report_to, settings, found, replay.tally)
     if findings.fired and fail_on_breach:
         return BREACH
     return 1 if replay.tally.faults else 0
+
+
+def _report(
+    facts: ReplayFacts, out: Path, settings: Settings, logs: Sequence[OldLog], tally: Tally
+) -> None:
+    from monitor.cli.output import write_whole  # noqa: PLC0415 - not to print help
+    from monitor.reports.page import html  # noqa: PLC0415 - only where a report is asked for
+
+    named = "the log" if len(logs) == 1 else f"{len(logs):,} logs, the first of them"
+    notes = [f"{lines:,} lines were left out: {why}." for why, lines in tally.rejected.items()]
+    if tally.late:
+        notes.append(f"{tally.late:,} events were left out: late, their windows were closed.")
+    notes += [*tally.references.values(), *tally.faults]
+    page = html(
+        facts.facts(
+            model=settings.model.name,
+            source=f"{named} {Path(logs[0].path).name}",
+            notes=notes,
+        )
+    )
+    write_whole(out, page)
+    click.echo(f"wrote {out}: {len(page) / 1e6:.1f} MB", err=True)
 
 
 def opened(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -44,7 +46,7 @@ def test_bars_of_intervals_join_in_ascending_order_and_are_open_at_the_ends(
     bins = pictured([*reference, *range(20)], window).bins
 
     assert (bins[0].low, bins[-1].high) == (None, None)
-    for left, right in zip(bins, bins[1:], strict=False):
+    for left, right in itertools.pairwise(bins):
         assert left.high == right.low
     inner = [one.low for one in bins[1:] if one.low is not None]
     assert inner == sorted(set(inner))

@@ -50,7 +50,7 @@ receivers:
         f"--web.listen-address=127.0.0.1:{port}",
         "--cluster.listen-address=",
     ]
-    with _server(ALERTMANAGER, arguments, folder / "alertmanager.log", port) as address:
+    with server(ALERTMANAGER, arguments, folder / "alertmanager.log", port) as address:
         yield address
 
 
@@ -79,12 +79,13 @@ scrape_configs:
         f"--storage.tsdb.path={folder / 'tsdb'}",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
-    with _server(PROMETHEUS, arguments, folder / "prometheus.log", port) as address:
+    with server(PROMETHEUS, arguments, folder / "prometheus.log", port) as address:
         yield address
 
 
 @contextlib.contextmanager
-def _server(names: Sequence[str], arguments: Sequence[str], log: Path, port: int) -> Iterator[str]:
+def server(names: Sequence[str], arguments: Sequence[str], log: Path, port: int) -> Iterator[str]:
+    """Start a program with arguments that make it listen on a port; yield its address."""
     found = program(names)
     assert found is not None
     address = f"http://127.0.0.1:{port}"

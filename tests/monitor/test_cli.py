@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -234,7 +235,23 @@ def test_dashboards_are_written_and_never_over_others(tmp_path: Path) -> None:
     second = kedge("dashboards", "--out", "out", cwd=tmp_path)
 
     assert first.returncode == 0
-    assert (tmp_path / "out" / "model.json").read_text().startswith("{")
+    made = {str(one.relative_to(tmp_path / "out")) for one in (tmp_path / "out").rglob("*.*")}
+    assert made == {
+        *(f"{name}.json" for name in ("fleet", "model", "drift", "shadow", "rollback", "itself")),
+        *(f"prometheus/kedge.{kind}.yaml" for kind in ("rules", "alerts")),
+        *("prometheus/scrape.yaml", "prometheus/podmonitor.yaml", "alertmanager/kedge.yaml"),
+        *("provisioning/dashboards/kedge.yaml", "provisioning/datasources/prometheus.yaml"),
+    }
     assert second.returncode == 1
     assert "--force replaces it" in second.stderr
     assert kedge("dashboards", "--out", "out", "--force", cwd=tmp_path).returncode == 0
+
+
+def test_alerts_link_to_the_runbooks_where_they_are_said_to_be(tmp_path: Path) -> None:
+    done = kedge("dashboards", "--out", "out", "--runbooks", "https://wiki/kedge/", cwd=tmp_path)
+
+    text = (tmp_path / "out" / "prometheus" / "kedge.alerts.yaml").read_text()
+    links = re.findall(r"runbook_url: (\S+)", text)
+    assert done.returncode == 0
+    assert "https://wiki/kedge/KedgeBreach.md" in links
+    assert all(link.startswith("https://wiki/kedge/Kedge") for link in links)

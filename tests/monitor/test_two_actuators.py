@@ -8,21 +8,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import re
 import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import aiohttp
 import pytest
-from aiohttp import web
 
 from monitor.store import sqlite_path
 from rollback.kubernetes_lease import LEASES
@@ -42,27 +40,24 @@ retry = "300ms"
 """
 
 
-class Gate(FaultyProxy):
-    """Passes calls on to MLflow, but keeps what a daemon reads of the alias once it acts.
+#: A daemon that stops itself: it has read where the alias is, and is about to move it.
+STOPS_ITSELF: Final = """
+import os, signal, sys, time
+from pathlib import Path
+from collectors.registry import MlflowRegistry
+from monitor.cli import main
 
-    Its log says that it acts, and the very next that it reads is the precondition.
-    """
+go_on, move = Path(sys.argv.pop(1)), MlflowRegistry.set_alias
 
-    def __init__(self, target: str, log: Path) -> None:
-        super().__init__(target)
-        self._log = log
-        self.held = threading.Event()
-        self.release = asyncio.Event()
+async def stop_and_move(self, *where):
+    while not go_on.exists():
+        os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(0.01)
+    await move(self, *where)
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        answer = await super()._handle(request)
-        if (
-            request.path.endswith("registered-models/get")
-            and b"-> ACTING" in self._log.read_bytes()
-        ):
-            self.held.set()
-            await self.release.wait()
-        return answer
+MlflowRegistry.set_alias = stop_and_move
+main(sys.argv[1:])
+"""
 
 
 @dataclass
@@ -82,14 +77,14 @@ class Daemon(Kedge):
 
 
 @contextlib.contextmanager
-def started(folder: Path, name: str, model: str, settings: str) -> Iterator[Daemon]:
+def started(folder: Path, name: str, model: str, settings: str, *program: str) -> Iterator[Daemon]:
     """Start a daemon; it need not come to work."""
     config = folder / f"{name}.toml"
     config.write_text(settings)
     log = folder / f"{name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "monitor.cli", "run", "-c", str(config)],
+            [sys.executable, *(program or ("-m", "monitor.cli")), "run", "-c", str(config)],
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,
@@ -154,63 +149,69 @@ def at_work(daemon: Daemon) -> Daemon:
     return daemon
 
 
-def stop_beside_the_store(daemon: Daemon, url: str) -> None:
-    """Stop a process for good, but not in the middle of a transaction of SQLite.
+def stopped(daemon: Daemon, url: str) -> bool:
+    """Whether a daemon has stopped itself, and not in the middle of a transaction of SQLite.
 
-    There it would lock the file until somebody ends it; Postgres does that by itself.
+    There it would lock the file until somebody ends it; Postgres ends it by itself.
     """
+    state = Path(f"/proc/{daemon.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
     path = sqlite_path(url)
-
-    def stopped() -> bool:
-        os.kill(daemon.process.pid, signal.SIGSTOP)
-        if path is None:
-            return True
-        with contextlib.closing(sqlite3.connect(path, timeout=0.2, isolation_level=None)) as there:
-            try:
-                there.execute("BEGIN IMMEDIATE")
-                there.execute("ROLLBACK")
-            except sqlite3.OperationalError:
-                os.kill(daemon.process.pid, signal.SIGCONT)
-                return False
-        return True
-
-    eventually(stopped, what="stopped between two transactions")
+    if state != "T" or path is None:
+        return state == "T"
+    with contextlib.closing(sqlite3.connect(path, timeout=0.2, isolation_level=None)) as store:
+        try:
+            store.execute("BEGIN IMMEDIATE")
+            store.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            daemon.process.send_signal(signal.SIGCONT)
+            return False
+    return True
 
 
-def first_acts(daemon: Daemon, gate: Gate, url: str) -> None:
-    """Let the first daemon come as far as its last look before it moves the alias; stop it."""
-    daemon.ask_for_rollback()
-    assert gate.held.wait(60), daemon.said()
-    stop_beside_the_store(daemon, url)
+async def probe(waiting: Daemon, path: str) -> int:
+    """Ask a daemon that waits, as Kubernetes does."""
+    found = re.search(r"probes are answered on port (\d+)", waiting.said())
+    assert found is not None, waiting.said()
+    url = f"http://127.0.0.1:{found[1]}{path}"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return answer.status
 
 
 async def two_actuators(folder: Path, registry: str, store: str, lease: str, model: str) -> None:
     await register(registry, model, 2, champion="2")
     log = folder / "predictions.jsonl"
-    async with Gate(registry, folder / "first.log") as gate:
-        settings = settings_of(model, gate.uri, store, lease)
+    go_on = folder / "go-on"
+    async with FaultyProxy(registry) as proxy:
+        settings = settings_of(model, proxy.uri, store, lease)
         with contextlib.ExitStack() as processes:
-            first = processes.enter_context(started(folder, "first", model, settings))
+            first = processes.enter_context(
+                started(folder, "first", model, settings, "-c", STOPS_ITSELF, str(go_on))
+            )
             await asyncio.to_thread(at_work, first)
             second = processes.enter_context(started(folder, "second", model, settings))
             await asyncio.to_thread(
                 eventually, lambda: "waiting: " in second.said(), what="the second waits"
             )
+            probed = [await probe(second, path) for path in ("/healthz", "/readyz", "/metrics")]
 
-            await asyncio.to_thread(first_acts, first, gate, store)
-            moved_before = list(gate.writes)
-            gate.release.set()
+            await asyncio.to_thread(first.ask_for_rollback)
+            await asyncio.to_thread(
+                eventually, lambda: stopped(first, store), what="the first is stopped"
+            )
+            moved_by_first = list(proxy.writes)
             await asyncio.to_thread(at_work, second)
             await asyncio.to_thread(rollback, second, "VERIFYING")
-            moved_by_second = list(gate.writes)
+            moved_by_second = list(proxy.writes)
+            go_on.touch()
             first.process.send_signal(signal.SIGCONT)
             ended = await asyncio.to_thread(first.process.wait, 60)
             await asyncio.to_thread(serve_version_1, log)
             record = await asyncio.to_thread(rollback, second, "RESOLVED", "ESCALATED")
 
-        assert moved_before == []
+        assert probed == [200, 503, 503]
+        assert moved_by_first == []
         assert len(moved_by_second) == 1
-        assert gate.writes == moved_by_second, "the first moved the alias when it woke"
+        assert proxy.writes == moved_by_second, "the first moved the alias when it woke"
         assert ended == 1, first.said()
         assert record["state"] == "RESOLVED"
         assert await asyncio.to_thread(alias, registry, model) == "1"

@@ -41,7 +41,9 @@ class Daemon:
         figures = {"value": 0.4, "low": 0.3, "high": 0.5, "threshold": 0.25}
         return {
             "model": {"name": "m", "alias": "champion", "live_version": "7"},
-            "versions": [{"version": "7", "events": 10, "last_seen": None, "last_window_end": None}],
+            "versions": [
+                {"version": "7", "events": 10, "last_seen": None, "last_window_end": None}
+            ],
             "rules": [rule | standing | figures],
             "rollback": {"mode": "dry-run", "state": "WATCHING", "last": None},
             "totals": {"all": {"events": 10, "rejected": 0, "late": 0, "shed": 0}},

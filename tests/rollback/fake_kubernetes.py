@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
 import secrets
 from collections.abc import Callable
 from copy import deepcopy
@@ -23,6 +22,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.rollback.fake_controllers import reconcile
+from tests.rollback.fake_leases import lease_fault
 from tests.rollback.patching import (
     Json,
     PatchFailedError,
@@ -356,10 +356,6 @@ def _spec_differs(plural: str, old: Object, new: Object) -> bool:
     return plural == "deployments" and len({json.dumps(a, sort_keys=True) for a in both}) > 1
 
 
-#: How Go writes a MicroTime, and the only way it reads one.
-_MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
-
-
 def _check_replacement(key: Key, old: Object, new: Object) -> None:
     """Refuse a PUT of another object, and one of a Lease that says not which it has read."""
     meta = new.get("metadata") or {}
@@ -371,24 +367,9 @@ def _check_replacement(key: Key, old: Object, new: Object) -> None:
         raise RefusedError(422, "metadata.resourceVersion: must be specified for an update")
 
 
-def _validate_lease(spec: Object) -> None:
-    for name in ("acquireTime", "renewTime"):
-        if spec.get(name) is not None and not _MICRO_TIME.fullmatch(spec[name]):
-            raise RefusedError(400, f"parsing time {spec[name]!r}: cannot parse it as .000000")
-    for name in ("leaseDurationSeconds", "leaseTransitions"):
-        if not isinstance(spec.get(name, 1), int):
-            raise RefusedError(400, f"cannot unmarshal {spec[name]!r} into int32: spec.{name}")
-    if spec.get("leaseDurationSeconds", 1) <= 0:
-        raise RefusedError(422, "spec.leaseDurationSeconds: must be greater than 0")
-    if spec.get("leaseTransitions", 0) < 0:
-        raise RefusedError(422, "spec.leaseTransitions: must not be negative")
-    if spec.get("holderIdentity") == "":
-        raise RefusedError(422, "spec.holderIdentity: must not be empty")
-
-
 def _validate(plural: str, old: Object | None, new: Object) -> None:
-    if plural == "leases":
-        _validate_lease(new.get("spec") or {})
+    if plural == "leases" and (fault := lease_fault(new.get("spec") or {})):
+        raise RefusedError(*fault)
     if plural != "deployments":
         return
     spec = new["spec"]

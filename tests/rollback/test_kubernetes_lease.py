@@ -89,6 +89,18 @@ async def test_a_lease_that_nobody_made_is_not_made_by_us(cluster: Cluster) -> N
             await lease.read()
 
 
+async def test_no_more_is_asked_of_the_server_than_to_get_and_to_update(fake: Cluster) -> None:
+    assert fake.fake is not None
+    async with leased(fake, "a") as (a,):
+        held = await a.take(await a.read())
+        assert held is not None
+        renewed = await a.renew(held)
+        assert renewed is not None
+        await a.give_up(renewed)
+
+    assert {method for method, _ in fake.fake.calls} == {"GET", "PUT"}
+
+
 async def test_a_client_without_leave_sends_no_change_and_reads_on(fake: Cluster) -> None:
     asked: list[float] = []
 
