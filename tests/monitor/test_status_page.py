@@ -126,7 +126,7 @@ def test_what_drifted_in_the_version_that_was_left_is_drawn_beside_the_healthy_o
         rollbacks=[record("resolved")],
         pictured={"8": pictured("amount", "country")},
     )
-    facts.status["model"]["live_version"] = "7"  # type: ignore[index]  # made above
+    facts.status["model"]["live_version"] = "7"
 
     drawn = render(facts)
     later = render(replace(facts, now=NOON + 2 * 86_400))
