@@ -30,7 +30,7 @@ from collectors.resources import Meter, ResourceSettings
 from collectors.source import Source
 from collectors.spool_source import SpoolSettings
 from collectors.tail import TailSettings
-from collectors.tap_settings import MirrorSettings, ProxySettings
+from collectors.tap_settings import CloudEventsSettings, MirrorSettings, ProxySettings
 
 #: Entry points of installed packages that hold formats.
 ENTRY_POINTS = "kedge.formats"
@@ -195,6 +195,7 @@ SOURCES: Mapping[str, type[SourceSettings]] = {
     "parquet": ParquetSettings,
     "proxy": ProxySettings,
     "mirror": MirrorSettings,
+    "cloudevents": CloudEventsSettings,
 }
 
 #: ``format = "…"`` of a ``[[collect]]`` table.

@@ -15,7 +15,6 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +23,20 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from collectors import log_output
 from collectors.guarded_connection import GuardedConnection
 from collectors.spool import Spool
 from collectors.spool_files import Place, SpoolError
+from collectors.tap_cloudevents import CloudEvents, Keeper
 from collectors.tap_mirror import Mirror
 from collectors.tap_proxy import Proxy
 from collectors.tap_recorder import Recorder
-from collectors.tap_settings import MirrorSettings, ProxySettings, split_address
+from collectors.tap_settings import (
+    CloudEventsSettings,
+    ProxySettings,
+    TapSettings,
+    split_address,
+)
 from collectors.tap_standing import Errand, Standing, digest, write_standing
 
 log = logging.getLogger("kedge.tap")
@@ -75,12 +81,7 @@ async def serve(errand: Errand) -> None:
     def tell(counts: Mapping[str, int]) -> None:
         write_standing(folder, msgspec.structs.replace(standing, counts=dict(counts)))
 
-    recorder = Recorder(spool, settings.max_event_bytes, tell)
-    handler: Proxy | Mirror
-    if isinstance(settings, ProxySettings):
-        handler, does = Proxy(settings, recorder.offer), f"passes on to {settings.upstream}"
-    else:
-        handler, does = Mirror(settings, recorder.offer), "takes copies of requests"
+    handler, recorder, does = _parts(settings, spool, tell)
     try:
         server, manager = await _listen(settings, handler.handle, recorder.refuse)
         host, port = server.sockets[0].getsockname()[:2]
@@ -99,8 +100,21 @@ async def serve(errand: Errand) -> None:
     log.info("%s: stopped", errand.name)
 
 
+def _parts(
+    settings: TapSettings, spool: Spool, tell: Callable[[Mapping[str, int]], None]
+) -> tuple[Proxy | Mirror | CloudEvents, Recorder | Keeper, str]:
+    """Return what takes requests, what writes them, and what that is, for the log."""
+    if isinstance(settings, CloudEventsSettings):
+        keeper = Keeper(spool, tell)
+        return CloudEvents(settings, keeper), keeper, "takes CloudEvents"
+    recorder = Recorder(spool, settings.max_event_bytes, tell)
+    if isinstance(settings, ProxySettings):
+        return Proxy(settings, recorder.offer), recorder, f"passes on to {settings.upstream}"
+    return Mirror(settings, recorder.offer), recorder, "takes copies of requests"
+
+
 async def _listen(
-    settings: ProxySettings | MirrorSettings,
+    settings: TapSettings,
     handle: Callable[[web.BaseRequest], Any],
     refused: Callable[[str], None],
 ) -> tuple[asyncio.Server, web.Server]:
@@ -123,13 +137,7 @@ async def _listen(
 
 def main() -> int:
     """Run the tap that standard input describes; return the exit status."""
-    logging.Formatter.converter = time.gmtime
-    logging.basicConfig(
-        stream=sys.stderr,
-        format="%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
-    )
-    logging.getLogger("kedge").setLevel(logging.INFO)
+    log_output.configure_alike(service="kedge-tap")
     errand = msgspec.json.decode(sys.stdin.buffer.read(), type=Errand)
     sys.setswitchinterval(SWITCH_S)
     gc.freeze()

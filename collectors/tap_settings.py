@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 from collectors.formats.options import FormatOptions
@@ -167,6 +167,69 @@ class MirrorSettings:
         if self.access_log_path:
             return MirrorSource(name, self)
         return TapSource(name, "mirror", self)
+
+
+@dataclass(frozen=True, slots=True)
+class CloudEventsSettings:
+    """The receiving end of payload loggers: KServe's, Seldon's, or a broker behind one."""
+
+    listen: str
+    """Where events are posted, to any path: ``HOST:PORT``; without a host, on every interface.
+    Plain HTTP, and nobody is asked for a token: payload loggers have none to give."""
+
+    path: str = ""
+    """Folder of the spool, which belongs to this source alone; by default ``spool/NAME`` beside
+    the store. On a disk of this machine."""
+
+    format: str = "cloudevents"
+    """Whose events they are: ``kserve``, ``seldon``, or ``cloudevents`` for either."""
+
+    max_bytes: int = field(default=256 << 20, metadata={"key": "bytes_max"})
+    """Size of the spool. When Kedge cannot keep up and it is full, the oldest events are dropped
+    and counted as shed."""
+
+    max_event_bytes: int = 1 << 20
+    """Longest event that is taken."""
+
+    timeout_s: float = 10.0
+    """How long a request may take to come; then it is answered 408."""
+
+    idle_s: float = 60.0
+    """How long a connection is kept open without a whole request head."""
+
+    connections_max: int = 1_000
+    """Connections at a time; further ones are refused, and counted."""
+
+    decoding: FormatOptions = field(default_factory=FormatOptions, metadata={"flat": True})
+    """How bodies are read."""
+
+    def __post_init__(self) -> None:
+        """Refuse addresses that are none, and limits that cannot be kept."""
+        faults = [
+            *_listen_faults(self.listen),
+            *spool_faults(self.max_bytes, self.max_event_bytes),
+            *(
+                f"{name}: expected a duration above 0s"
+                for name in ("timeout_s", "idle_s")
+                if getattr(self, name) <= 0
+            ),
+        ]
+        if self.connections_max < 1:
+            faults.append(f"connections_max: expected at least 1, got {self.connections_max}")
+        if self.format not in ("cloudevents", "kserve", "seldon"):
+            faults.append(f'format: expected cloudevents, kserve or seldon, got "{self.format}"')
+        if faults:
+            raise ValueError("\n".join(faults))
+
+    def build(self, name: str) -> Source:
+        """Return the source; its process starts when it is restored."""
+        from collectors.tap_source import TapSource  # noqa: PLC0415 - it starts processes
+
+        return TapSource(name, "listener for CloudEvents", self)
+
+
+#: Of a tap of any kind.
+TapSettings: TypeAlias = ProxySettings | MirrorSettings | CloudEventsSettings
 
 
 def split_address(listen: str) -> tuple[str, int]:

@@ -11,7 +11,7 @@ from collectors.spool_files import Place
 from collectors.spool_folder import SpoolFolder
 from collectors.spool_reader import SpoolReader
 from collectors.spool_source import POLL_BYTES, STREAM
-from collectors.tap_settings import MirrorSettings, ProxySettings
+from collectors.tap_settings import MirrorSettings, ProxySettings, TapSettings
 from collectors.tap_standing import Errand
 from collectors.tap_watch import TapWatch
 
@@ -28,7 +28,7 @@ class TapSource:
         Which tap it is, for people.
     """
 
-    def __init__(self, name: str, kind: str, settings: ProxySettings | MirrorSettings) -> None:
+    def __init__(self, name: str, kind: str, settings: TapSettings) -> None:
         self.name, self._kind, self._settings = name, kind, settings
         self._watch: TapWatch | None = None
         self._folder: SpoolFolder | None = None
@@ -44,8 +44,10 @@ class TapSource:
         settings = self._settings
         if isinstance(settings, ProxySettings):
             errand = Errand(name=self.name, proxy=settings, after=after)
-        else:
+        elif isinstance(settings, MirrorSettings):
             errand = Errand(name=self.name, mirror=settings, after=after)
+        else:
+            errand = Errand(name=self.name, cloudevents=settings, after=after)
         self._watch = TapWatch(errand)
         self._watch.start()
 

@@ -11,7 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from collectors.tap_settings import MirrorSettings, ProxySettings
+from collectors.tap_settings import (
+    CloudEventsSettings,
+    MirrorSettings,
+    ProxySettings,
+    TapSettings,
+)
 
 #: Changes with what the process does, so that one of an earlier Kedge is not taken over.
 PROTOCOL = 1
@@ -25,7 +30,7 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     name
         Of the source, for the log.
-    proxy, mirror
+    proxy, mirror, cloudevents
         The settings of the one that it is.
     after
         Up to where the spool was read by the last commit, as a stored position.
@@ -34,14 +39,15 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     proxy: ProxySettings | None = None
     mirror: MirrorSettings | None = None
+    cloudevents: CloudEventsSettings | None = None
     after: Mapping[str, int] | None = None
 
     @property
-    def settings(self) -> ProxySettings | MirrorSettings:
+    def settings(self) -> TapSettings:
         """The settings of the one that it is."""
-        settings = self.proxy or self.mirror
+        settings = self.proxy or self.mirror or self.cloudevents
         if settings is None:
-            raise ValueError("an errand is for a proxy or a mirror")
+            raise ValueError("an errand is for a proxy, a mirror or a listener for CloudEvents")
         return settings
 
 
@@ -68,7 +74,10 @@ class Standing(msgspec.Struct, frozen=True):
 
 def digest(errand: Errand) -> str:
     """Return what is equal for equal settings."""
-    told = msgspec.json.encode((PROTOCOL, errand.proxy, errand.mirror))
+    settings: tuple[object, ...] = (PROTOCOL, errand.proxy, errand.mirror)
+    if errand.cloudevents is not None:
+        settings = (*settings, errand.cloudevents)
+    told = msgspec.json.encode(settings)
     return hashlib.sha256(told).hexdigest()
 
 

@@ -15,7 +15,7 @@ from collectors.registry import MlflowRegistry
 from collectors.segments import ReadsSegments
 from collectors.source import Source
 from collectors.spool_source import SpoolSettings, SpoolSource
-from collectors.tap_settings import MirrorSettings, ProxySettings
+from collectors.tap_settings import CloudEventsSettings, MirrorSettings, ProxySettings
 from detectors.performance import Reading
 from detectors.performance_windows import PerformanceWindows
 from detectors.rule import RuleSpec
@@ -41,7 +41,7 @@ from monitor.reference_fetching import ReferenceFetching
 from monitor.reference_kinds import fetching_of, references_of
 from monitor.references import References
 from monitor.remembering import remembered
-from monitor.rollback_parts import compares_targets, deciding_of, registry_of
+from monitor.rollback_parts import comparisons_of, deciding_of, registry_of
 from monitor.sampling import Sampling, Target
 from monitor.segment_settings import looked_at, segment_of
 from monitor.segments import Segments
@@ -143,7 +143,7 @@ async def compose(
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
     shadow = _shadow(settings)
-    comparisons = _comparisons(settings, shadow)
+    comparisons = comparisons_of(settings, shadow)
     engine = engine_of(
         *(settings, store, metrics, sampling),
         references=references,
@@ -194,14 +194,6 @@ async def compose(
         office=office,
         comparisons=comparisons,
     )
-
-
-def _comparisons(settings: Settings, shadow: ShadowParts | None) -> TargetComparisons | None:
-    if not compares_targets(settings):
-        return None
-    from monitor.shadow_composition import comparisons_of  # noqa: PLC0415 - as below
-
-    return comparisons_of(settings, shadow)
 
 
 def _shadow(settings: Settings) -> ShadowParts | None:
@@ -386,7 +378,8 @@ def _labels(settings: Settings, monotonic: Callable[[], float]) -> LabelJoin | N
 
 def _source(source: SourceSettings, settings: Settings) -> Source:
     own = source.settings
-    if isinstance(own, SpoolSettings | ProxySettings | MirrorSettings) and not own.path:
+    spooled = SpoolSettings | ProxySettings | MirrorSettings | CloudEventsSettings
+    if isinstance(own, spooled) and not own.path:
         beside = sqlite_path(settings.store.url) or settings.path
         folder = beside.parent if beside else Path()
         own = replace(own, path=str(folder / "spool" / source.name))

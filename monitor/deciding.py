@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from monitor import log_fields
 from monitor.judging import Judged
 from monitor.metrics import Metrics
 from monitor.notices import Notice, notice_of, notice_of_word
@@ -24,8 +25,8 @@ log = logging.getLogger("kedge.rollback")
 #: Why nothing can be asked of a Kedge without a registry.
 NO_REGISTRY = "no [model] tracking_uri is configured, so no alias can be moved"
 
-#: Writes incidents to the store.
-Incidents = Callable[[Sequence[Mapping[str, Any]]], Awaitable[None]]
+#: Writes incidents to the store, which gives each its ``id``.
+Incidents = Callable[[Sequence[dict[str, Any]]], Awaitable[None]]
 
 
 class NotSteerableError(RuntimeError):
@@ -139,20 +140,28 @@ class Reporter:
         if transition.repeated:
             return
         self._tell(notice_of(transition, record))
-        log.info("%s -> %s: %s", transition.before, transition.after, transition.why)
-        if record is not None:
-            self._count(record)
-            await self._incidents([_incident(transition, record)])
+        incident = None if record is None else _incident(transition, record)
+        try:
+            if record is not None and incident is not None:
+                self._count(record)
+                await self._incidents([incident])
+        finally:
+            # After the store has given the incident its id, and also where it took none.
+            about = log_fields.of_transition(transition, record, incident)
+            words = (transition.before, transition.after, transition.why)
+            log.info("%s -> %s: %s", *words, extra=about)
 
     async def said(self, word: Word) -> None:
         """Report what a person has said; it is in force already."""
         self._metrics.said.labels(self._model, ACTIONS[type(word)]).inc()
         self._tell(notice_of_word(self._model, word, self._now()))
-        log.info("%s: %s", word.by or "a person", word)
+        incident = incident_of(self._model, word, self._now())
         try:
-            await self._incidents([incident_of(self._model, word, self._now())])
+            await self._incidents([incident])
         except StoreUnavailable as error:
             log.error("an incident is missing, for the store took none: %s", error)
+        about = log_fields.of_word(self._model, word, incident)
+        log.info("%s: %s", word.by or "a person", word, extra=about)
 
     def show(self, phase: str, held_until: float, last: Mapping[str, Any] | None) -> None:
         """Export the phase that holds, until when a hold does (0 for none), the last rollback."""

@@ -27,7 +27,8 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
-from monitor import logs
+from collectors import log_output
+from monitor import log_fields
 from monitor.composition import Parts, compose, rule_specs
 from monitor.engine import RETRY_S
 from monitor.http_guard import Guard, Listening, listen
@@ -58,7 +59,7 @@ UNDECIDED_MAX = 1_000
 
 def run(settings: Settings) -> int:
     """Run the daemon until SIGTERM or SIGINT; return the exit status."""
-    logs.configure()
+    log_output.configure(settings.log.format, settings.log.level)
     return asyncio.run(_run(settings))
 
 
@@ -216,9 +217,10 @@ class Daemon:
                 row["version"],
                 row["events"],
                 ", ".join(f"{report.rule} {report.state}" for report in one.reports) or "no rules",
+                extra=log_fields.of_window(row),
             )
             for incident in one.incidents:
-                log.info("%s", told(incident))
+                log.info("%s", told(incident), extra=log_fields.of_rule(incident))
             if one.live is None:  # what a shadow answers decides about nothing that serves
                 await self._undecided.put(one)
 

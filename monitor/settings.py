@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from monitor.alert_settings import AlertSettings
+from monitor.log_settings import LogSettings
 from monitor.notify_settings import NOTICES, NoticeSettings
 from monitor.quantities import EventSpan, Quorum, Span, TimeSpan
 from monitor.reference_settings import ReferenceSettings
@@ -46,6 +47,7 @@ __all__ = [
     "HttpSettings",
     "LabelSettings",
     "LimitSettings",
+    "LogSettings",
     "ModelSettings",
     "Quorum",
     "ReferenceSettings",
@@ -139,6 +141,9 @@ class Settings:
 
     notify: Annotated[tuple[NoticeSettings, ...], NOTICES] = ()
     """Who is told of what the rollback does."""
+
+    log: LogSettings = field(default_factory=LogSettings)
+    """What is said of all that."""
 
     path: Path | None = field(default=None, metadata={"no_key": True})
     """The file that it was read from."""

@@ -18,7 +18,7 @@ from http import HTTPStatus
 from typing import Any, Final, cast
 
 from scoring.handover import Successor
-from scoring.http1 import HEAD_BYTES_MAX, REQUEST_LINE, Head, HeadCache
+from scoring.http1 import HEAD_BYTES_MAX, Head, HeadCache
 from scoring.ledger import Arrival
 from scoring.live import Served
 from scoring.score import Answer
@@ -210,7 +210,8 @@ class Connection(asyncio.Protocol):
         data = self._buffer
         ends = data.find(b"\r\n\r\n", 0, HEAD_BYTES_MAX)
         if ends < 0:
-            if len(data) >= HEAD_BYTES_MAX or not _begins_plainly(data):
+            # Half a head stays here, where it is not waited for without end.
+            if len(data) >= HEAD_BYTES_MAX:
                 self._hand_over()
             return
         head = self._front.heads.parse(data[:ends])
@@ -296,9 +297,3 @@ class Connection(asyncio.Protocol):
             self._transport.abort() if self._buffer else self._transport.close()
             return
         self._timer = asyncio.get_running_loop().call_later(RECEIVE_S / 2, self._check_idle)
-
-
-def _begins_plainly(data: bytes) -> bool:
-    """Tell whether bytes may yet become a plain request."""
-    length = min(len(data), len(REQUEST_LINE))
-    return data[:length] == REQUEST_LINE[:length]

@@ -177,6 +177,7 @@ def _refusals(schema: dict[str, Any]) -> dict[str, Any]:
     texts = {
         "400": "Not of the protocol, or not what the model takes",
         "401": "No valid key",
+        "408": "The body did not come in time",
         "413": "The body is too long",
         "429": "Too many requests of this key",
         "503": "Too many requests wait",

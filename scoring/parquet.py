@@ -10,10 +10,12 @@ import numpy as np
 
 from scoring.cast import DTYPES
 from scoring.protocol import Parquet, ScoringError, schema_error
-from scoring.sheet import Sheet
+from scoring.sheet import COLUMNS_MAX, Sheet
 from scoring.signature import ColumnType
 from scoring.table import Array
 
+#: Cells that are unpacked: a file of a few kilobytes may state any number of them.
+CELLS_MAX: Final = 20_000_000
 #: Bytes of an integer that a double holds whole, whatever its value.
 _WHOLE_IN_DOUBLE_BYTES: Final = 6
 
@@ -27,11 +29,20 @@ def sheet_of_parquet(data: Parquet) -> tuple[Sheet, int]:
         It is not a Parquet file.
     """
     import pandas as pd  # noqa: PLC0415 - costs 100 MB, and Parquet is rare
+    from pyarrow.parquet import ParquetFile  # noqa: PLC0415 - as above
 
     try:
-        frame = pd.read_parquet(BytesIO(data.body))
+        stated = ParquetFile(BytesIO(data.body)).metadata
+        cells = stated.num_columns * stated.num_rows
+        fits = stated.num_columns <= COLUMNS_MAX and cells <= CELLS_MAX
+        frame = pd.read_parquet(BytesIO(data.body)) if fits else None
     except Exception as error:  # pyarrow raises what it likes on bytes of any kind
         raise ScoringError(f"cannot read the Parquet file: {error}") from error
+    if frame is None:
+        raise ScoringError(
+            f"the Parquet file has {stated.num_rows} rows of {stated.num_columns} columns: at most "
+            f"{COLUMNS_MAX} columns and {CELLS_MAX} cells are read"
+        )
     sheet: dict[str | int, Any] = {name: frame[name].to_numpy() for name in frame.columns}
     return sheet, len(frame)
 

@@ -32,6 +32,8 @@ from scoring.v2_routes import V2Routes
 from scoring.warm import made_up_request
 
 RETRY_AFTER_S: Final = 1
+#: How long a body may take to come.
+RECEIVE_TIMEOUT_S: Final = 60.0
 SERVER_NAME: Final = "kedge"
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -79,6 +81,7 @@ class ScoringServer:
         body_bytes_max: int = BODY_BYTES_MAX,
         batch_rows_max: int = BATCH_ROWS_MAX,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
+        receive_timeout_s: float = RECEIVE_TIMEOUT_S,
         gate: Gate | None = None,
     ) -> None:
         self._live = live
@@ -88,6 +91,7 @@ class ScoringServer:
         #: Whether each answer is the last of its connection.
         self.leaving = False
         self._body_bytes_max = body_bytes_max
+        self._receive_s = receive_timeout_s
         self._scorer = Scorer(batch_rows_max=batch_rows_max, timeout_s=request_timeout_s)
         metrics.build_info.labels(_version_of("kedge") or "unknown").set(1)
 
@@ -197,7 +201,11 @@ class ScoringServer:
         try:
             # A type that is not served is told before a body is waited for.
             _media(head)
-            body = await request.read()
+            async with asyncio.timeout(self._receive_s):
+                body = await request.read()
+        except TimeoutError:
+            late = ScoringError("the body did not come in time", status=HTTPStatus.REQUEST_TIMEOUT)
+            return self._live.current, _refusal(head, late)
         except ScoringError as error:
             return self._live.current, _refusal(head, error)
         except (web.RequestPayloadError, aiohttp.ClientError, ConnectionError) as error:

@@ -28,11 +28,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from collectors.registry import MlflowRegistry, RegistryError
 from scoring.artifact import ArtifactCache, ArtifactError
 from scoring.assignment import Assignment, HandOver, Order, Pinned, Ready, Took, Word
-from scoring.front import Front
+from scoring.front import IDLE_S, Front
 from scoring.keys import Gate, Keys
 from scoring.listen import bind, url_of
 from scoring.live import Live, Served, load_served
@@ -206,7 +207,12 @@ async def _placed(
 ) -> Place:
     """Make what takes connections; at the end no more of them, and answer what is on its way."""
     runner = web.AppRunner(
-        server.app(), access_log=None, shutdown_timeout=settings.drain_s, handle_signals=False
+        server.app(),
+        access_log=None,
+        shutdown_timeout=settings.drain_s,
+        handle_signals=False,
+        keepalive_timeout=IDLE_S,
+        logger=_logger_of_faults(),
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
@@ -217,6 +223,17 @@ async def _placed(
     place = Place(server=server, front=front, fallback=runner.server, served=served)
     stack.callback(place.close)
     return place
+
+
+def _logger_of_faults() -> logging.Logger:
+    """Return a logger for faults of ours: aiohttp writes a traceback for each broken head, too."""
+
+    def ours(record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+    faults = logging.getLogger("kedge.scoring.http")
+    faults.filters = [ours]
+    return faults
 
 
 @contextmanager

@@ -4,12 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from scoring.protocol import Csv, ScoringError, Split, schema_error
 
 #: Column name, or place where there are no names, to its cells; all of one length.
 Sheet: TypeAlias = dict[str | int, Sequence[Any]]
+
+#: Columns that a request may have. MLflow ignores those that the model does not take, and works
+#: for minutes on a million of them.
+COLUMNS_MAX: Final = 100_000
+#: Of a CSV file, whose columns cost pandas a hundred times as much as JSON's.
+CSV_COLUMNS_MAX: Final = 20_000
+#: Rows are filled up to the longest: to this many times the cells that were sent, and some more.
+FILLED_MAX: Final = 4
+_FILLED_FREE: Final = 1_000_000
+
+
+def check_size(columns: int, rows: int, sent: int, columns_max: int = COLUMNS_MAX) -> None:
+    """Refuse a table that is out of all proportion to the request that asks for it.
+
+    Parameters
+    ----------
+    sent
+        Cells that are there; all others of the table are to be filled up.
+
+    Raises
+    ------
+    ScoringError
+        It has too many columns, or consists of what is not there.
+    """
+    if columns > columns_max:
+        raise ScoringError(f"the request has {columns} columns; at most {columns_max} are read")
+    if columns * rows > FILLED_MAX * sent + _FILLED_FREE:
+        raise ScoringError(
+            f"the request has {sent} cells for {rows} rows of {columns} columns: send all of them"
+        )
 
 
 def sheet_of_split(data: Split) -> tuple[Sheet, int]:
@@ -20,6 +50,8 @@ def sheet_of_split(data: Split) -> tuple[Sheet, int]:
     if not all(isinstance(row, list) for row in rows):
         raise ScoringError("dataframe_split.data must be an array of arrays")
     width = max((len(row) for row in rows), default=0)
+    if width > 1:
+        check_size(width, len(rows), sum(map(len, rows)))
     names = list(range(width)) if data.columns is None else data.columns
     if rows and width != len(names):
         raise ScoringError(f"dataframe_split has {len(names)} columns and rows of {width} cells")
@@ -32,6 +64,7 @@ def sheet_of_split(data: Split) -> tuple[Sheet, int]:
 def sheet_of_records(rows: Sequence[Mapping[str, Any]]) -> tuple[Sheet, int]:
     """Turn objects into columns; a key that an object lacks is null there."""
     names = dict.fromkeys(name for row in rows for name in row)
+    check_size(len(names), len(rows), sum(map(len, rows)))
     return {name: [row.get(name) for row in rows] for name in names}, len(rows)
 
 
@@ -41,6 +74,10 @@ def sheet_of_csv(data: Csv, dtypes: Mapping[Any, Any]) -> tuple[Sheet, int]:
 
     import pandas as pd  # noqa: PLC0415 - costs 100 MB, and CSV is rare
 
+    text = data.text
+    columns = text[: text.find("\n") % (len(text) + 1)].count(",") + 1
+    lines = text.count("\n") + 1
+    check_size(columns, lines, text.count(",") + lines, CSV_COLUMNS_MAX)
     try:
         frame = pd.read_csv(StringIO(data.text), dtype=dict(dtypes))
     except (OverflowError, TypeError, ValueError) as error:
@@ -57,6 +94,7 @@ def sheet_of_columns(value: Mapping[str, Any], *, uneven_is_schema: bool) -> tup
     if any(isinstance(c, list) and c and isinstance(c[0], list) for c in value.values()):
         raise schema_error("the model takes columns of single values; the request nests arrays")
     rows = lengths.pop() if lengths else min(len(value), 1)
+    check_size(len(value), rows, sum(len(c) if isinstance(c, list) else 1 for c in value.values()))
     return {n: c if isinstance(c, list) else [c] * rows for n, c in value.items()}, rows
 
 

@@ -20,7 +20,7 @@ from scoring.protocol import (
     Split,
     schema_error,
 )
-from scoring.sheet import Sheet, sheet_of_csv, sheet_of_records, sheet_of_split
+from scoring.sheet import Sheet, check_size, sheet_of_csv, sheet_of_records, sheet_of_split
 from scoring.signature import TensorSpec
 from scoring.table import Array, Block, Columns, Objects, Table, Tensors
 
@@ -104,6 +104,7 @@ class OpenPlan:
                 return Objects(value)
             value = sheet_of_records(value)[0]
         if isinstance(value, dict):
+            check_size(len(value), 0, 0)
             return Tensors(
                 {str(name): _converted(np.array, cells) for name, cells in value.items()}
             )

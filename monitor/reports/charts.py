@@ -33,11 +33,15 @@ _TICKS_MAX: Final = 4.5
 #: Room of one label below bars, in units; more labels than there is room for are left out.
 _LABEL_WIDTH: Final = 66
 #: Height of a bar that lies, and what axis and margins take besides.
-_BAR, _AROUND = 26, 40
+_BAR, _AROUND = 24, 40
 _NAME_CHARACTERS: Final = 18
 _LEFT_OUT: Final = frozenset({"style", "script", "defs", "title", "desc", "metadata"})
 _LEFT_OUT_CLASSES: Final = frozenset(
     {"background", "overlay", "text-overlay", "tooltip-overlay", "titles"}
+)
+#: What the style sheet knows; pygal has more, on every bar.
+_KEPT_CLASSES: Final = frozenset(
+    {"axis", "x", "y", "line", "guide", "guides", "series", "horizontalbar-graph"}
 )
 _KEPT_ATTRIBUTES: Final = frozenset(
     {"class", "viewBox", "transform", "x", "y", "width", "height", "d", "r", "cx", "cy"}
@@ -127,18 +131,15 @@ def bars(
         chart = pygal().HorizontalBar(**_options(_BAR * len(labels) + _AROUND))
         # pygal begins below.
         chart.x_labels = [_cut(label) for label in labels[::-1]]
-        chart.add(None, list(current[::-1]))
-        chart.add(None, list(reference[::-1]))
-        roles = ["current", "reference"]
+        reference, current = reference[::-1], current[::-1]
     else:
         chart = pygal().Bar(**_options(HEIGHT))
         chart.x_labels = _thinned(labels)
-        chart.add(None, list(reference))
-        chart.add(None, list(current))
-        roles = ["reference", "current"]
+    chart.add(None, list(reference))
+    chart.add(None, list(current))
     chart.value_formatter = _percent
     chart.range = (0, max(*reference, *current, 0.01) * 1.06)
-    return _drawn(chart, said, roles)
+    return _drawn(chart, said, ("reference", "current"))
 
 
 def _ticks(first: float, last: float) -> list[float]:
@@ -246,9 +247,18 @@ def _spare(element: Any) -> None:  # noqa: ANN401 - comments have no tag that is
             element.remove(child)
     for name in set(element.attrib) - _KEPT_ATTRIBUTES:
         del element.attrib[name]
+    classes = " ".join(one for one in element.get("class", "").split() if _is_kept(one))
+    if classes:
+        element.set("class", classes)
+    else:
+        element.attrib.pop("class", None)
     for name, value in element.attrib.items():
         if name not in ("class", "viewBox"):
             element.set(name, _short(value))
+
+
+def _is_kept(name: str) -> bool:
+    return name in _KEPT_CLASSES or name.startswith("serie-")
 
 
 def _short(value: str) -> str:

@@ -80,4 +80,3 @@ def test_the_page_of_the_command_line_has_every_command_with_every_option() -> N
     assert set(cli.list_commands(context)) <= set(names)
     assert re.findall(r"^##+ `kedge (.+)`$", page, re.MULTILINE) == list(names)
     assert [name for name, path in names.items() if help_of(path) not in page] == []
-

@@ -229,6 +229,20 @@ async def test_a_caller_that_hangs_up_halfway_harms_nobody(
     assert "Traceback" not in caplog.text
 
 
+async def test_a_body_that_does_not_come_is_not_waited_for(live: Live) -> None:
+    server = ScoringServer(live, ScoringMetrics(), receive_timeout_s=0.1)
+    async with TestClient(TestServer(server.app())) as client:
+        reader, writer = await asyncio.open_connection(client.server.host, client.server.port)
+        writer.write(
+            b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 100\r\n\r\n{"
+        )
+
+        assert (await reader.readline()).split()[1] == b"408"
+        writer.close()
+    server.close()
+
+
 async def test_a_version_that_is_replaced_signs_from_the_next_request_on(
     client: Client, live: Live, model_folders: Path, log_path: Path
 ) -> None:
