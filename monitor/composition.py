@@ -96,6 +96,7 @@ class Parts:
     alerts: Alerts
     notifier: Notifier
     web: Web
+    metrics: Metrics
     registry: MlflowRegistry | None
     changes_allowed: bool
     shadow: ShadowParts | None = None
@@ -135,9 +136,8 @@ async def compose(
         store = await writer.run(lambda: Store.open(settings.store.url, config=config))
     snapshot = await writer.run(store.load)
     queries = Queries(settings.store.url)
-    metrics = Metrics(
-        columns_max=settings.limits.columns_max, versions_max=settings.limits.versions_max
-    )
+    limits = settings.limits
+    metrics = Metrics(columns_max=limits.columns_max, versions_max=limits.versions_max)
     metrics.build.labels(VERSION).set(1)
     registry = registry_of(settings, None if office is None else office.permit)
     sampling = _sampling(settings, metrics, registry)
@@ -188,6 +188,7 @@ async def compose(
         alerts,
         notifier,
         web,
+        metrics,
         registry,
         changes_allowed=settings.http.token is not None,
         shadow=shadow,

@@ -27,6 +27,8 @@ NO_REGISTRY = "no [model] tracking_uri is configured, so no alias can be moved"
 
 #: Writes incidents to the store, which gives each its ``id``.
 Incidents = Callable[[Sequence[dict[str, Any]]], Awaitable[None]]
+#: Is told of a transition, and of the rollback that it belongs to.
+Heard = Callable[[Transition, RollbackRecord | None], None]
 
 
 class NotSteerableError(RuntimeError):
@@ -58,6 +60,9 @@ class Deciding(Protocol):
 
     def status(self) -> Mapping[str, Any]:
         """Mode, state and last rollback, for the API."""
+
+    def follow(self, heard: Heard) -> None:
+        """Have every transition told to somebody."""
 
 
 class Bystander:
@@ -105,6 +110,9 @@ class Bystander:
     async def alerted(self, alert: Alerted) -> None:
         """Do nothing."""
 
+    def follow(self, heard: Heard) -> None:
+        """Do nothing: there are no transitions."""
+
     def status(self) -> Mapping[str, Any]:
         """Mode and state, with nothing done."""
         return {"mode": self._mode, "state": "WATCHING", "hold": None, "last": None}
@@ -127,6 +135,8 @@ class Reporter:
         self._now = now
         self._metrics = metrics
         self._incidents = incidents
+        #: Told of every transition that is no repetition.
+        self.heard: Heard = lambda _transition, _record: None
         # From 0 on, so that Prometheus sees the first of each as an increase.
         for outcome in OUTCOMES:
             metrics.rollbacks.labels(model, outcome)
@@ -140,6 +150,7 @@ class Reporter:
         if transition.repeated:
             return
         self._tell(notice_of(transition, record))
+        self.heard(transition, record)
         incident = None if record is None else _incident(transition, record)
         try:
             if record is not None and incident is not None:
@@ -249,6 +260,10 @@ class Decision:
     def status(self) -> Mapping[str, Any]:
         """Mode, state and last rollback, for the API."""
         return self._controller.status()
+
+    def follow(self, heard: Heard) -> None:
+        """Have every transition told to somebody."""
+        self._reporter.heard = heard
 
     def _show(self) -> None:
         # From the standing and not from the transitions: a request that is refused beside an

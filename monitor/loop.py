@@ -25,7 +25,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from collectors import log_output
 from monitor import log_fields
@@ -35,10 +35,14 @@ from monitor.http_guard import Guard, Listening, listen
 from monitor.incidents import told
 from monitor.judging import Judged
 from monitor.leadership import Office, office_of
+from monitor.otel_settings import NoTelemetryError
 from monitor.settings import ConfigurationError, Settings, load
 from monitor.standby import stand_by
 from monitor.store import Store, StoreUnavailable
 from monitor.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from monitor.telemetry import Telemetry
 
 log = logging.getLogger("kedge.loop")
 
@@ -93,6 +97,7 @@ async def _work(
     settings: Settings, stop: asyncio.Event, office: Office | None, store: Store | None
 ) -> int:
     parts = await compose(settings, office, store)
+    telemetry = _telemetry(settings, parts) if settings.otel.endpoint else None
     spare_collector()
     try:
         daemon = Daemon(settings, parts, stop)
@@ -104,9 +109,22 @@ async def _work(
         log.exception("ended by a fault; what was committed stands")
         raise
     finally:
+        if telemetry is not None:
+            await asyncio.to_thread(telemetry.close)
         await parts.close()
     log.info("stopped: everything counted is committed")
     return 0
+
+
+def _telemetry(settings: Settings, parts: Parts) -> Telemetry:
+    try:
+        from monitor.telemetry import Telemetry  # noqa: PLC0415 - the SDK of kedge[otel]
+    except ModuleNotFoundError as error:
+        raise NoTelemetryError from error
+    telemetry = Telemetry(settings.otel, settings.model.name, parts.metrics.registry)
+    parts.deciding.follow(telemetry.traces.hear)
+    telemetry.start()
+    return telemetry
 
 
 class Daemon:

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from monitor.alert_settings import AlertSettings
 from monitor.log_settings import LogSettings
 from monitor.notify_settings import NOTICES, NoticeSettings
+from monitor.otel_settings import OtelSettings
 from monitor.quantities import EventSpan, Quorum, Span, TimeSpan
 from monitor.reference_settings import ReferenceSettings
 from monitor.secret import Secret, SecretUnreadableError
@@ -49,6 +50,7 @@ __all__ = [
     "LimitSettings",
     "LogSettings",
     "ModelSettings",
+    "OtelSettings",
     "Quorum",
     "ReferenceSettings",
     "RollbackSettings",
@@ -144,6 +146,9 @@ class Settings:
 
     log: LogSettings = field(default_factory=LogSettings)
     """What is said of all that."""
+
+    otel: OtelSettings = field(default_factory=OtelSettings)
+    """Who takes metrics and traces."""
 
     path: Path | None = field(default=None, metadata={"no_key": True})
     """The file that it was read from."""
