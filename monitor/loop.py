@@ -62,9 +62,13 @@ UNDECIDED_MAX = 1_000
 
 
 def run(settings: Settings) -> int:
-    """Run the daemon until SIGTERM or SIGINT; return the exit status."""
+    """Run the daemon until SIGTERM or SIGINT; return the exit status: 1 where a second one came."""
     log_output.configure(settings.log.format, settings.log.level)
-    return asyncio.run(_run(settings))
+    try:
+        return asyncio.run(_run(settings))
+    except asyncio.CancelledError:
+        log.warning("told to stop a second time, and ended at once; what was committed stands")
+        return 1
 
 
 def spare_collector() -> None:
