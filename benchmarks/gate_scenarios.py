@@ -199,6 +199,18 @@ def versions_of(seed: int) -> Mapping[str, tuple[Floats, Reference]]:
     return made
 
 
+def numbers_of(batch: PredictionBatch) -> dict[str, Floats]:
+    """Return the numbers of a window's rows, as `inputs` drew them."""
+    found = {}
+    for name in COLUMNS:
+        column = batch.columns[name]
+        if isinstance(column, NumberColumn):
+            found[name] = column.values
+        elif isinstance(column, CategoryColumn):
+            found[name] = np.array([PLANS.tolist().index(value) for value in column.values], float)
+    return found
+
+
 def batch_of(  # noqa: PLR0917 - what a window is made of
     random: Generator, weights: Floats, how: How, version: str, begins: float, rows: int
 ) -> PredictionBatch:

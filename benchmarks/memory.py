@@ -161,7 +161,7 @@ class Daemon:
 
     def wait_until_up(self) -> None:
         while not self._url:
-            found = re.search(r"listening on (http://\S+)", self._log.read_text())
+            found = re.search(r"listening on (http://[^\s\x22]+)", self._log.read_text())
             if found:
                 self._url = found[1]
             if self.process.poll() is not None:

@@ -15,7 +15,6 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from collectors import log_output
 from collectors.guarded_connection import GuardedConnection
 from collectors.spool import Spool
 from collectors.spool_files import Place, SpoolError
@@ -137,13 +137,7 @@ async def _listen(
 
 def main() -> int:
     """Run the tap that standard input describes; return the exit status."""
-    logging.Formatter.converter = time.gmtime
-    logging.basicConfig(
-        stream=sys.stderr,
-        format="%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
-    )
-    logging.getLogger("kedge").setLevel(logging.INFO)
+    log_output.configure_alike(service="kedge-tap")
     errand = msgspec.json.decode(sys.stdin.buffer.read(), type=Errand)
     sys.setswitchinterval(SWITCH_S)
     gc.freeze()

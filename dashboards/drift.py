@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboards.board import MODEL, VERSION, Board, Choice
-from dashboards.panels import About, Panel, Query, lines, tile
+from dashboards.panels import About, Panel, Query, bars, lines, tile
 from dashboards.words import RULE_STATES
 
 _M = 'model="$model"'
@@ -79,8 +79,28 @@ def _now() -> list[Panel]:
     ]
 
 
+def _share(of: str) -> Query:
+    share = f'kedge_column_share_ratio{{{_M}, column="$column", of="{of}"}}'
+    return Query(f"max by (bar) ({share})", of)
+
+
 def _statistic() -> list[Panel]:
     return [
+        bars(
+            About(
+                "Reference beside the last window",
+                "Share of the rows in each bar, for the version that serves: in the reference, and "
+                "in its last closed window. Of the prediction and the first hundred columns.",
+                unit="percentunit",
+                width=24,
+                height=10,
+                empty="no reference, or not among the columns that are exported",
+            ),
+            _share("reference"),
+            _share("window"),
+            label="bar",
+            names=("reference", "last window"),
+        ),
         lines(
             About(
                 "Statistic, bounds and threshold",
@@ -123,5 +143,5 @@ BOARD = Board(
     title="Kedge / Drift",
     text="One column of one model: what was measured, how sure that is, and the threshold.",
     choices=(MODEL, VERSION, _COLUMN, _METRIC),
-    rows=(("Now", _now()), ("Over time", _statistic())),
+    rows=(("Now", _now()), ("Beside the reference, and over time", _statistic())),
 )

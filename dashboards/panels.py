@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from grafana_foundation_sdk.builders import (
+    barchart,
     common,
     prometheus,
     stat,
@@ -34,7 +35,12 @@ BLUE, PURPLE, GREY = "blue", "purple", "#8e8e8e"
 Words: TypeAlias = Mapping[str, tuple[str, str]]
 
 Panel: TypeAlias = (
-    stat.Panel | timeseries.Panel | statetimeline.Panel | statushistory.Panel | table.Panel
+    barchart.Panel
+    | stat.Panel
+    | timeseries.Panel
+    | statetimeline.Panel
+    | statushistory.Panel
+    | table.Panel
 )
 
 
@@ -229,6 +235,35 @@ def grid(
     )
     for name, override in overrides.items():
         panel.override_by_name(name, override.properties())
+    rows = [Query(query.expr, query.legend, now=True, rows=True) for query in queries]
+    return _dress(panel, about, rows, None)
+
+
+def bars(about: About, *queries: Query, label: str, names: Sequence[str]) -> Panel:
+    """Return bars beside each other: one group for each value of a label, one bar a query."""
+    panel = (
+        barchart.Panel()
+        .x_field(label)
+        .x_tick_label_rotation(-30)
+        .group_width(0.8)
+        .bar_width(0.95)
+        .fill_opacity(80)
+        .line_width(0)
+        .show_value(shapes.VisibilityMode.NEVER)
+        .legend(_legend())
+        .tooltip(_tooltip())
+        .min(0)
+        .color_scheme(FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+    )
+    values = [f"Value #{chr(ord('A') + place)}" for place in range(len(names))]
+    steps: tuple[tuple[str, dict[str, object]], ...] = (
+        ("merge", {}),
+        ("filterFieldsByName", {"include": {"names": [label, *values]}}),
+        ("organize", {"renameByName": dict(zip(values, names, strict=True))}),
+        ("sortBy", {"sort": [{"field": label, "desc": False}]}),
+    )
+    for name, options in steps:
+        panel.with_transformation(models.DataTransformerConfig(id_val=name, options=options))
     rows = [Query(query.expr, query.legend, now=True, rows=True) for query in queries]
     return _dress(panel, about, rows, None)
 

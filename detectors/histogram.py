@@ -140,10 +140,9 @@ def _of_categories(profile: CategoryProfile) -> Histogram:
     labels = tuple(value[:NAME_CHARACTERS] for value in profile.values[:NAMES_MAX])
     rows = np.append(own, (profile.rows - int(own.sum()), 0))
     nothing = np.zeros(0, np.int64)
-    return Histogram(
-        *("categories", (*labels, "other", "new"), rows),
-        *(profile.missing, profile.invalid, nothing, nothing),
-    )
+    names = (*labels, "other", "new")
+    missing, invalid = profile.missing, profile.invalid
+    return Histogram("categories", names, rows, missing, invalid, nothing, nothing)
 
 
 def _binned(upto: Ints, lasts: Ints, bins: Ints, size: int) -> Ints:
@@ -162,7 +161,8 @@ def _edges(profile: NumberProfile) -> Floats:
         return _logarithmic(low, high)
     widths = _round_widths((high - low) / INNER_MAX)
     width = next(width for width in widths if _fits(width, low, high))
-    return np.arange(math.floor(low / width), math.ceil(high / width) + 1) * width
+    first, last = math.floor(low / width), math.ceil(high / width)
+    return np.array([number * width for number in range(first, last + 1)])
 
 
 def _fits(width: float, low: float, high: float) -> bool:

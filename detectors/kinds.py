@@ -199,7 +199,7 @@ def summarised(metric: str, samples: Sequence[float], *, confidence: float) -> M
     return _measurement(metric, None, SAMPLED_METRICS[metric](samples, confidence))
 
 
-def _of_shares(compared: OfShares) -> _OfColumn:
+def of_shares(compared: OfShares) -> _OfColumn:
     """Measure over bins: quantiles of the reference, or its frequent categories; and missing."""
 
     def measured(column: _Column) -> Estimate | None:
@@ -318,9 +318,9 @@ def _events(pane: Pane, _asked: Asked) -> Estimate:
 #: Metrics of one column. None where the metric does not apply to such a column.
 COLUMN_METRICS: dict[str, _OfColumn] = {
     # of numbers and categories
-    "psi": _of_shares(psi),
-    "js": _of_shares(jensen_shannon),  # 0 to 1
-    "hellinger": _of_shares(hellinger),  # 0 to 1
+    "psi": of_shares(psi),
+    "js": of_shares(jensen_shannon),  # 0 to 1
+    "hellinger": of_shares(hellinger),  # 0 to 1
     "constant": _of_either(constant_number, constant_category),  # 0 or 1
     "cardinality": _of_either(cardinality_number, cardinality_category),  # 1 is as before
     # of numbers

@@ -8,6 +8,7 @@ columns of the last window.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -18,7 +19,7 @@ from detectors.number_counts import NumberCounts
 from detectors.profile import CategoryProfile, NumberProfile
 
 if TYPE_CHECKING:
-    from collectors.batch import Floats
+    from collectors.batch import Floats, Ints
     from detectors.column_counts import ColumnCounts
     from detectors.profile import Profile
 
@@ -86,17 +87,59 @@ class SideBySide(msgspec.Struct, array_like=True, frozen=True):
         return sum(one.current for one in self.bins)
 
 
-def side_by_side(profile: Profile | None, counts: ColumnCounts) -> SideBySide | None:
-    """Put a window's counts of a column beside its profile.
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """The bars of a reference's column, made once: what windows are then counted into.
 
-    None for a column without a reference, for one of vectors, and where the window counted another
-    kind of column. Sides without rows have bars of no rows.
+    Parameters
+    ----------
+    before
+        Of numbers, the bars with the reference's rows, and none of a window.
+    starts
+        Of numbers in intervals, the first cell of each bar, ascending; None for all else.
+    missing
+        Rows of the reference without a value, or with one of a wrong type.
+    categories
+        Of categories, the profile. That of numbers is many times larger, and not needed again.
+    """
+
+    kind: Literal["number", "category"]
+    before: tuple[Bin, ...]
+    starts: Ints | None
+    missing: int
+    categories: CategoryProfile | None = None
+
+    def beside(self, counts: ColumnCounts) -> SideBySide | None:
+        """Put a window's counts beside the reference; None if they are of another kind."""
+        if isinstance(counts, NumberCounts) and self.kind == "number":
+            bins = _with(self.before, _numbers(self.starts, counts.cells()))
+        elif isinstance(counts, CategoryCounts) and self.categories is not None:
+            bins = _categories(self.categories, counts)
+        else:
+            return None
+        missing = counts.missing + counts.invalid
+        return SideBySide(self.kind, tuple(bins), self.missing, missing)
+
+
+def frame_of(profile: Profile | None) -> Frame | None:
+    """Choose the bars of a column; None for one without a reference, and for one of vectors.
 
     Numbers with at most :data:`BINS_MAX` distinct values have a bar for each of them, and one for
     all others. Of more, bars of equal width with round ends span all but the outer hundredth of
     the reference; what lies beyond is in the two bars at the ends. The widths follow from the
     reference alone, so two windows can be compared. A window's rows between a round end and the
     next point of the reference stand in the bar above.
+    """
+    if isinstance(profile, CategoryProfile):
+        return Frame("category", (), None, profile.missing + profile.invalid, profile)
+    if not isinstance(profile, NumberProfile):
+        return None
+    bins, starts = _values(profile) if _few(profile) else _intervals(profile)
+    return Frame("number", tuple(bins), starts, profile.missing + profile.invalid)
+
+
+def side_by_side(profile: Profile | None, counts: ColumnCounts) -> SideBySide | None:
+    """Put a window's counts of a column beside its profile; None where they cannot be compared.
 
     Examples
     --------
@@ -107,38 +150,46 @@ def side_by_side(profile: Profile | None, counts: ColumnCounts) -> SideBySide | 
     >>> [(bin.value, bin.reference, bin.current) for bin in side_by_side(profile, counts).bins]
     [(0.0, 30, 1), (1.0, 10, 2), (None, 0, 1)]
     """
-    match profile, counts:
-        case NumberProfile(), NumberCounts():
-            bins = _values(profile, counts) if _few(profile) else _intervals(profile, counts)
-            kind: Literal["number", "category"] = "number"
-        case CategoryProfile(), CategoryCounts():
-            bins, kind = _categories(profile, counts), "category"
-        case _:
-            return None
-    missing = profile.missing + profile.invalid, counts.missing + counts.invalid
-    return SideBySide(kind, tuple(bins), *missing)
+    frame = frame_of(profile)
+    return None if frame is None else frame.beside(counts)
 
 
 def _few(profile: NumberProfile) -> bool:
     return profile.points.size <= BINS_MAX and profile.rank_error == 0
 
 
-def _values(profile: NumberProfile, counts: NumberCounts) -> list[Bin]:
-    cells = counts.cells()
-    pairs = zip(profile.points.tolist(), profile.counts.tolist(), cells[1::2].tolist(), strict=True)
-    bins = [Bin(None, None, _finite(value), before, now) for value, before, now in pairs]
-    return [*bins, Bin(None, None, None, 0, int(cells[0::2].sum()))]
+def _values(profile: NumberProfile) -> tuple[list[Bin], None]:
+    pairs = zip(profile.points.tolist(), profile.counts.tolist(), strict=True)
+    bins = [Bin(None, None, _finite(value), rows, 0) for value, rows in pairs]
+    return [*bins, Bin(None, None, None, 0, 0)], None
 
 
-def _intervals(profile: NumberProfile, counts: NumberCounts) -> list[Bin]:
+def _intervals(profile: NumberProfile) -> tuple[list[Bin], Ints]:
     edges = _edges(profile)
-    upto = np.zeros(2 * profile.counts.size + 1, np.int64)
-    upto[1::2] = profile.counts
-    before = profile.rows_by_edges(edges, np.cumsum(upto))
-    now = profile.rows_by_edges(edges, counts.upto())
+    # Cells up to the point at an end, or before the first one above it, are below that end.
+    starts = np.append(0, 2 * profile.points.searchsorted(edges, "right"))
+    cells = np.zeros(2 * profile.counts.size + 1, np.int64)
+    cells[1::2] = profile.counts
     ends = [None, *edges.tolist(), None]
-    rows = zip(ends, ends[1:], before.tolist(), now.tolist(), strict=False)
-    return [Bin(low, high, None, *both) for low, high, *both in rows]
+    rows = zip(ends, ends[1:], _numbers(starts, cells), strict=False)
+    return [Bin(low, high, None, count, 0) for low, high, count in rows], starts
+
+
+def _numbers(starts: Ints | None, cells: Ints) -> list[int]:
+    """Rows of each bar: from its first cell to the next one's; without starts, of each point."""
+    if starts is None:
+        return [*cells[1::2].tolist(), int(cells[0::2].sum())]
+    rows = np.add.reduceat(cells, starts)
+    # A bar without a cell of its own would get the first of the next.
+    rows[:-1][np.diff(starts) == 0] = 0
+    return [int(count) for count in rows]
+
+
+def _with(before: tuple[Bin, ...], rows: list[int]) -> list[Bin]:
+    return [
+        Bin(one.low, one.high, one.value, one.reference, count)
+        for one, count in zip(before, rows, strict=True)
+    ]
 
 
 def _edges(profile: NumberProfile) -> Floats:

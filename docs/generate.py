@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,8 @@ from docs.machine import machine_page, machine_picture
 from monitor import openapi
 from monitor.cli import cli
 from monitor.metrics import Metrics
-from monitor.settings_catalogue import REQUIRED, Setting, every_setting
+from monitor.settings_catalogue import Setting, every_setting
+from monitor.version import VERSION
 
 #: What is said of a table whose keys do not say it.
 _TABLES: Final = {
@@ -26,7 +27,28 @@ _TABLES: Final = {
     "rollback.steps": "What is moved back, in order: `[[rollback.steps]]` tables.",
     "notify": "Who is told: `[[notify]]` tables.",
 }
-_METHODS: Final = ("get", "post", "delete")
+_METHODS: Final = ("get", "post", "put", "patch", "delete")
+
+_OF_CONFIGURATION: Final = """\
+Every key of `kedge.toml`, made from the code that reads it.
+Durations are texts (`"500ms"`, `"30s"`, `"5m"`, `"4h"`, `"7d"`), sizes too (`"64KiB"`, `"64MiB"`).
+Unknown keys are errors.
+`${NAME}` in a text is an environment variable.
+Any secret `x` may be given as `x_file`.
+The [example](#the-example-as-a-whole) at the end shows them all in a file; `kedge check -c FILE`
+names every mistake in yours."""
+_OF_METRICS: Final = """\
+What `GET /metrics` shows, made from the code that exports it.
+Prometheus text, or OpenMetrics when asked for. Units are base units.
+Label values from the data are bounded: past a limit they fold into `other`, and
+`kedge_folded_labels_total` counts it."""
+_OF_API: Final = """\
+What the daemon answers at `[http] listen`, made from the description that it serves itself:
+`GET /api/v1/openapi.json`.
+Errors are `application/problem+json`.
+Calls marked *token* need `Authorization: Bearer TOKEN`; with no token configured they answer 403.
+`GET /` is the status page, for people."""
+_OF_SCORING: Final = "What `kedge serve` answers; it describes itself at `GET /openapi.json`."
 
 
 def write_pages(folder: Path) -> None:
@@ -42,13 +64,7 @@ def configuration_page() -> str:
     """Every key of ``kedge.toml``: type, default and meaning, from the settings' dataclasses."""
     parts = [
         "# Configuration",
-        "Every key of `kedge.toml`, made from the code that reads it.\n"
-        "Durations are texts (`\"500ms\"`, `\"30s\"`, `\"5m\"`, `\"4h\"`, `\"7d\"`), sizes too "
-        '(`"64KiB"`, `"64MiB"`).\n'
-        "Unknown keys are errors. `${NAME}` in a text is an environment variable. "
-        "Any secret `x` may be given as `x_file`.\n"
-        "The [example](#the-example-as-a-whole) at the end shows them all in a file; "
-        "`kedge check -c FILE` names every mistake in yours.",
+        _OF_CONFIGURATION,
     ]
     for table, settings in groupby(every_setting(), key=lambda one: _table(one.key)):
         parts.append(f"## {_title(table)}")
@@ -101,10 +117,7 @@ def metrics_page() -> str:
     return _page(
         [
             "# Metrics",
-            "What `GET /metrics` shows, made from the code that exports it.\n"
-            "Prometheus text, or OpenMetrics when asked for. Units are base units. "
-            "Label values from the data are bounded: past a limit they fold into `other`, and "
-            "`kedge_folded_labels_total` counts it.",
+            _OF_METRICS,
             "## The daemon",
             _table_of(("metric", "type", "labels", "what it says"), metric_rows(daemon)),
             "## The scoring server",
@@ -116,11 +129,13 @@ def metrics_page() -> str:
 def metric_rows(metrics: object) -> list[tuple[str, str, str, str]]:
     """Return name, type, labels and meaning of each metric that an object holds."""
     rows = []
-    for collector in vars(metrics).values():
+    collectors: Iterable[Any] = vars(metrics).values()
+    for collector in collectors:
         if not hasattr(collector, "collect") or hasattr(collector, "register"):
             continue
         # The client has no public way to a metric's labels before it has values.
-        labels = getattr(collector, "_labelnames", None) or getattr(collector, "_labels", ())
+        labels: Iterable[str] = getattr(collector, "_labelnames", ())
+        labels = labels or getattr(collector, "_labels", ())
         for family in collector.collect():
             name = f"{family.name}_total" if family.type == "counter" else family.name
             marked = ", ".join(f"`{label}`" for label in labels)
@@ -129,27 +144,24 @@ def metric_rows(metrics: object) -> list[tuple[str, str, str, str]]:
 
 
 def api_page() -> str:
-    """Every path of the daemon's API, from its OpenAPI description."""
-    document = openapi.description()
-    parts = [
-        "# HTTP API",
-        "What the daemon answers at `[http] listen`, made from the description that it serves "
-        "itself: `GET /api/v1/openapi.json`.\n"
-        "Errors are `application/problem+json`. Calls marked *token* need "
-        "`Authorization: Bearer TOKEN`; with no token configured they answer 403.\n"
-        "`GET /` is the status page, for people.",
-    ]
+    """Every path of the daemon's API and of the scoring server's, from their descriptions."""
+    from scoring.openapi import description  # noqa: PLC0415 - the daemon's comes first
+
+    parts = ["# HTTP API", _OF_API, "## The daemon", *_operations(openapi.description())]
+    return _page([*parts, "## The scoring server", _OF_SCORING, *_operations(description(VERSION))])
+
+
+def _operations(document: Mapping[str, Any]) -> Iterator[str]:
     for path, item in document["paths"].items():
         for method in _METHODS:
             if method in item:
-                parts += _operation(path, method, item, item[method])
-    return _page(parts)
+                yield from _operation(path, method, item, item[method])
 
 
 def _operation(
     path: str, method: str, item: Mapping[str, Any], operation: Mapping[str, Any]
 ) -> Iterator[str]:
-    yield f"## `{method.upper()} {path}`"
+    yield f"### `{method.upper()} {path}`"
     token = " *Token.*" if operation.get("security") else ""
     yield f"{operation['summary']}.{token}"
     parameters = [*item.get("parameters", ()), *operation.get("parameters", ())]
@@ -160,8 +172,8 @@ def _operation(
         yield f"Takes `{kind}`{_fields(content.get('schema', {}))}"
     for status, response in operation["responses"].items():
         for kind, content in response["content"].items() if "content" in response else ():
-            if not kind.endswith("problem+json"):
-                yield f"Answers {status}, `{kind}`{_fields(content['schema'])}"
+            if status < "400":
+                yield f"Answers {status}, `{kind}`{_fields(content.get('schema', {}))}"
     bad = [status for status in operation["responses"] if status >= "400"]
     if bad:
         yield f"Refuses with {', '.join(bad)}."

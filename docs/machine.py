@@ -19,13 +19,18 @@ NOTHING: Final = "(nothing)"
 #: Moves of one rollback's record, and when they are made.
 OF_RECORD: Final[Mapping[tuple[str, str], str]] = {
     (NOTHING, "CONFIRMED"): "a rule is in breach, an alert is evidence of one, or a person asks",
-    (NOTHING, "GATED"): "the same breach was refused before and is not written down again until "
-    "a gate says otherwise; now every gate passes",
-    (NOTHING, "REFUSED"): "a gate that needs no registry says no: mode, hold, evidence, cooldown, "
-    "budget",
+    (NOTHING, "GATED"): (
+        "the same breach was refused before and is not written down again until "
+        "a gate says otherwise; now every gate passes"
+    ),
+    (NOTHING, "REFUSED"): (
+        "a gate that needs no registry says no: mode, hold, evidence, cooldown, budget"
+    ),
     (NOTHING, "ESCALATED"): "of such a breach, the registry could not be read in time",
-    ("CONFIRMED", "GATED"): "every gate passes and the rehearsal found no fault; a dry run ends "
-    "here, with the outcome *would have acted*",
+    ("CONFIRMED", "GATED"): (
+        "every gate passes and the rehearsal found no fault; a dry run ends "
+        "here, with the outcome *would have acted*"
+    ),
     ("CONFIRMED", "REFUSED"): "a gate says no, or a person holds before anything was done",
     ("CONFIRMED", "ESCALATED"): "the registry could not be read in time",
     ("GATED", "INTENDED"): "mode `act`: what will be done stands in the journal",
@@ -33,16 +38,20 @@ OF_RECORD: Final[Mapping[tuple[str, str], str]] = {
     ("GATED", "REFUSED"): "after such a crash a gate says no",
     ("GATED", "ESCALATED"): "after such a crash the registry could not be read in time",
     ("INTENDED", "ACTING"): "the first step begins",
-    ("INTENDED", "REFUSED"): "after a crash the time for acting was over, the mode had changed, "
-    "or a person holds; nothing was done",
+    ("INTENDED", "REFUSED"): (
+        "after a crash the time for acting was over, the mode had changed, "
+        "or a person holds; nothing was done"
+    ),
     ("ACTING", "ACTING"): "the next step begins, or the same one again",
     ("ACTING", "VERIFYING"): "every step is done and was read back",
     ("ACTING", "REFUSED"): "nothing was changed, and the time or the mode forbids to go on",
     ("ACTING", "CONTESTED"): "somebody else moved what the step was to move",
-    ("ACTING", "ESCALATED"): "a step failed for good, or something may have changed and the time "
-    "is over",
-    ("VERIFYING", "RESOLVED"): "the alias reads back, the target carries the traffic, the rules "
-    "say ok",
+    ("ACTING", "ESCALATED"): (
+        "a step failed for good, or something may have changed and the time is over"
+    ),
+    ("VERIFYING", "RESOLVED"): (
+        "the alias reads back, the target carries the traffic, the rules say ok"
+    ),
     ("VERIFYING", "CONTESTED"): "somebody else moved it since",
     ("VERIFYING", "ESCALATED"): "not verified within `verify_timeout`",
     ("VERIFYING", "REFUSED"): "after a restart two rollbacks are open; the other got further",
@@ -55,8 +64,7 @@ OF_MODEL: Final[Mapping[str, tuple[frozenset[str], str]]] = {
         frozenset(
             {"SUSPECT", "BLIND", "HELD", "ESCALATED", "CONTESTED", "GATED", "REFUSED", "RESOLVED"}
         ),
-        "the rules say ok; out of `HELD` the hold ends, out of `ESCALATED` and `CONTESTED` "
-        "only a person leads (`kedge resume`), or a rollback by hand",
+        "the rules say ok; the hold ended; or a person says so (`kedge resume`)",
     ),
     "SUSPECT": (
         frozenset({"WATCHING", "BLIND", "RESOLVED"}),
@@ -112,6 +120,17 @@ MEANING: Final[Mapping[str, str]] = {
 }
 
 
+_ABOUT: Final = """\
+Every state and every move that the decision (`rollback.decision.step`) makes.
+A test walks the decision at random, with crashes at any write, and holds what it does against
+this page, both ways.
+[The rollback](../rollback.md) explains what is behind it."""
+_SVG: Final = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 936 330" role="img" '
+    'font-family="system-ui, sans-serif" font-size="13">'
+)
+
+
 def machine_page() -> str:
     """Return the page: the picture, then every state and every move in words."""
     states = [f"| `{phase}` | {MEANING[phase]} |" for phase in PHASES]
@@ -127,17 +146,13 @@ def machine_page() -> str:
         [
             "# The states of a rollback",
             "",
-            "Every state and every move that the decision (`rollback.decision.step`) makes.",
-            "A test walks the decision at random, with crashes at any write, and holds what it "
-            "does against this page, both ways.",
-            "[The rollback](../rollback.md) explains what is behind it.",
+            _ABOUT,
             "",
             "```{image} rollback-machine.svg",
-            ":alt: States of one rollback and the moves between them; the table below has them "
-            "in words",
+            ":alt: States of one rollback and the moves between them, as in the table below",
             "```",
             "",
-            "A red line ends it with a person to call, a grey one with nothing done.",
+            "A red line ends it with a person to call, a grey one by a refusal.",
             "",
             "## States",
             *("", "| state | means |", "| --- | --- |", *states),
@@ -151,7 +166,7 @@ def machine_page() -> str:
 
 
 def _name(phase: str) -> str:
-    return "–" if phase == NOTHING else f"`{phase}`"
+    return "(nothing)" if phase == NOTHING else f"`{phase}`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +193,7 @@ def machine_picture() -> str:
     """Return the picture of one rollback's moves, as SVG; each line is titled with its move."""
     return "\n".join(
         [
-            '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 936 330" role="img" '
-            'font-family="system-ui, sans-serif" font-size="13">',
+            _SVG,
             "<title>States of one rollback</title>",
             "<defs>",
             *(_arrow_head(colour) for colour in sorted({_PLAIN, *_COLOURS.values()})),

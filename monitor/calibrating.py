@@ -18,6 +18,7 @@ from detectors.measurement import Measurement
 from detectors.performance import PERFORMANCE_METRICS
 from monitor.composition import rule_specs, window_spec
 from monitor.quantities import parse_duration, render_duration
+from monitor.queries import rfc3339
 from monitor.settings import RuleSettings, Settings
 
 if TYPE_CHECKING:
@@ -199,6 +200,39 @@ def toml(
     for one in results:
         yield ""
         yield from _rule_lines(one, asked)
+
+
+def as_data(
+    results: Sequence[Calibrated], healthy: Healthy, until: float, asked: FalseAlarms
+) -> dict[str, Any]:
+    """Return the same as JSON: a threshold that is null has no proposal, and `why` says why."""
+    begins, ends = healthy.span(until)
+    return {
+        "false_alarms": asked.text,
+        "begins": rfc3339(begins),
+        "ends": rfc3339(ends),
+        "fired": healthy.fired,
+        "rules": [_rule_data(one) for one in results],
+    }
+
+
+def _rule_data(one: Calibrated) -> dict[str, Any]:
+    rule, proposal = one.rule, one.proposal
+    side = "above" if rule.above is not None else "below"
+    told = {"rule": rule.name, "metric": rule.metric, "side": side, "threshold": None, "why": None}
+    if proposal is None:
+        return told | {"why": _why_not(rule)}
+    if proposal.basis == "none":
+        return told | {"why": _why_none(proposal)}
+    threshold = _rounded(proposal.threshold)
+    return told | {
+        "threshold": threshold if side == "above" else -threshold,
+        "basis": proposal.basis,
+        "alarms": proposal.alarms,
+        "windows": proposal.windows,
+        "judged": proposal.judged,
+        "rate_proven_per_window": proposal.rate_proven,
+    }
 
 
 def _rule_lines(one: Calibrated, asked: FalseAlarms) -> Iterator[str]:

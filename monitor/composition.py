@@ -41,7 +41,7 @@ from monitor.reference_fetching import ReferenceFetching
 from monitor.reference_kinds import fetching_of, references_of
 from monitor.references import References
 from monitor.remembering import remembered
-from monitor.rollback_parts import compares_targets, deciding_of, registry_of
+from monitor.rollback_parts import comparisons_of, deciding_of, registry_of
 from monitor.sampling import Sampling, Target
 from monitor.segment_settings import looked_at, segment_of
 from monitor.segments import Segments
@@ -96,6 +96,7 @@ class Parts:
     alerts: Alerts
     notifier: Notifier
     web: Web
+    metrics: Metrics
     registry: MlflowRegistry | None
     changes_allowed: bool
     shadow: ShadowParts | None = None
@@ -135,15 +136,14 @@ async def compose(
         store = await writer.run(lambda: Store.open(settings.store.url, config=config))
     snapshot = await writer.run(store.load)
     queries = Queries(settings.store.url)
-    metrics = Metrics(
-        columns_max=settings.limits.columns_max, versions_max=settings.limits.versions_max
-    )
+    limits = settings.limits
+    metrics = Metrics(columns_max=limits.columns_max, versions_max=limits.versions_max)
     metrics.build.labels(VERSION).set(1)
     registry = registry_of(settings, None if office is None else office.permit)
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
     shadow = _shadow(settings)
-    comparisons = _comparisons(settings, shadow)
+    comparisons = comparisons_of(settings, shadow)
     engine = engine_of(
         *(settings, store, metrics, sampling),
         references=references,
@@ -188,20 +188,13 @@ async def compose(
         alerts,
         notifier,
         web,
+        metrics,
         registry,
         changes_allowed=settings.http.token is not None,
         shadow=shadow,
         office=office,
         comparisons=comparisons,
     )
-
-
-def _comparisons(settings: Settings, shadow: ShadowParts | None) -> TargetComparisons | None:
-    if not compares_targets(settings):
-        return None
-    from monitor.shadow_composition import comparisons_of  # noqa: PLC0415 - as below
-
-    return comparisons_of(settings, shadow)
 
 
 def _shadow(settings: Settings) -> ShadowParts | None:

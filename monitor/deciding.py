@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from monitor import log_fields
 from monitor.judging import Judged
 from monitor.metrics import Metrics
 from monitor.notices import Notice, notice_of, notice_of_word
@@ -24,8 +25,10 @@ log = logging.getLogger("kedge.rollback")
 #: Why nothing can be asked of a Kedge without a registry.
 NO_REGISTRY = "no [model] tracking_uri is configured, so no alias can be moved"
 
-#: Writes incidents to the store.
-Incidents = Callable[[Sequence[Mapping[str, Any]]], Awaitable[None]]
+#: Writes incidents to the store, which gives each its ``id``.
+Incidents = Callable[[Sequence[dict[str, Any]]], Awaitable[None]]
+#: Is told of a transition, and of the rollback that it belongs to.
+Heard = Callable[[Transition, RollbackRecord | None], None]
 
 
 class NotSteerableError(RuntimeError):
@@ -57,6 +60,9 @@ class Deciding(Protocol):
 
     def status(self) -> Mapping[str, Any]:
         """Mode, state and last rollback, for the API."""
+
+    def follow(self, heard: Heard) -> None:
+        """Have every transition told to somebody."""
 
 
 class Bystander:
@@ -104,6 +110,9 @@ class Bystander:
     async def alerted(self, alert: Alerted) -> None:
         """Do nothing."""
 
+    def follow(self, heard: Heard) -> None:
+        """Do nothing: there are no transitions."""
+
     def status(self) -> Mapping[str, Any]:
         """Mode and state, with nothing done."""
         return {"mode": self._mode, "state": "WATCHING", "hold": None, "last": None}
@@ -126,6 +135,8 @@ class Reporter:
         self._now = now
         self._metrics = metrics
         self._incidents = incidents
+        #: Told of every transition that is no repetition.
+        self.heard: Heard = lambda _transition, _record: None
         # From 0 on, so that Prometheus sees the first of each as an increase.
         for outcome in OUTCOMES:
             metrics.rollbacks.labels(model, outcome)
@@ -139,20 +150,29 @@ class Reporter:
         if transition.repeated:
             return
         self._tell(notice_of(transition, record))
-        log.info("%s -> %s: %s", transition.before, transition.after, transition.why)
-        if record is not None:
-            self._count(record)
-            await self._incidents([_incident(transition, record)])
+        self.heard(transition, record)
+        incident = None if record is None else _incident(transition, record)
+        try:
+            if record is not None and incident is not None:
+                self._count(record)
+                await self._incidents([incident])
+        finally:
+            # After the store has given the incident its id, and also where it took none.
+            about = log_fields.of_transition(transition, record, incident)
+            words = (transition.before, transition.after, transition.why)
+            log.info("%s -> %s: %s", *words, extra=about)
 
     async def said(self, word: Word) -> None:
         """Report what a person has said; it is in force already."""
         self._metrics.said.labels(self._model, ACTIONS[type(word)]).inc()
         self._tell(notice_of_word(self._model, word, self._now()))
-        log.info("%s: %s", word.by or "a person", word)
+        incident = incident_of(self._model, word, self._now())
         try:
-            await self._incidents([incident_of(self._model, word, self._now())])
+            await self._incidents([incident])
         except StoreUnavailable as error:
             log.error("an incident is missing, for the store took none: %s", error)
+        about = log_fields.of_word(self._model, word, incident)
+        log.info("%s: %s", word.by or "a person", word, extra=about)
 
     def show(self, phase: str, held_until: float, last: Mapping[str, Any] | None) -> None:
         """Export the phase that holds, until when a hold does (0 for none), the last rollback."""
@@ -240,6 +260,10 @@ class Decision:
     def status(self) -> Mapping[str, Any]:
         """Mode, state and last rollback, for the API."""
         return self._controller.status()
+
+    def follow(self, heard: Heard) -> None:
+        """Have every transition told to somebody."""
+        self._reporter.heard = heard
 
     def _show(self) -> None:
         # From the standing and not from the transitions: a request that is refused beside an

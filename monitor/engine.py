@@ -305,8 +305,7 @@ class Engine:
         self._streams.committed()
         for judged in pending.judged:
             self._publisher.conclude(judged)
-        self._publisher.set_rules(self._committed.rules)
-        self._publisher.set_references(self._committed.references.values())
+        self._publisher.stand(self._committed)
         self._export_limits()
         return pending.judged
 

@@ -39,7 +39,7 @@ class Judged:
     reports
         Where each rule stands after this window, for the decision about a rollback.
     incidents
-        Breaches that opened, were confirmed or cleared, as rows of the store.
+        Breaches that opened, were confirmed or cleared, as rows of the store, which gives them ids.
     rule_states
         Changed states, by rule and population (:mod:`detectors.population`).
     events_by_version
@@ -52,7 +52,7 @@ class Judged:
 
     row: WindowRow
     reports: tuple[RuleReport, ...]
-    incidents: tuple[Mapping[str, Any], ...]
+    incidents: tuple[dict[str, Any], ...]
     rule_states: Mapping[tuple[str, str], Mapping[str, Any]]
     events_by_version: Mapping[str, int]
     labelled: bool = False
@@ -228,7 +228,7 @@ class Judge:
         shares: Mapping[str, int],
     ) -> tuple[
         tuple[RuleReport, ...],
-        tuple[Mapping[str, Any], ...],
+        tuple[dict[str, Any], ...],
         Mapping[tuple[str, str], Mapping[str, Any]],
     ]:
         """Judge a window by the rules of its kind; the others stand where they stood.

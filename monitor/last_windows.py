@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from detectors.reference import Reference
-from detectors.side_by_side import SideBySide, side_by_side
+from detectors.side_by_side import Frame, SideBySide, frame_of
 from detectors.window import ClosedWindow
 
 log = logging.getLogger("kedge.engine")
@@ -24,6 +24,8 @@ log = logging.getLogger("kedge.engine")
 VERSIONS_MAX: Final = 4
 #: Columns of a window that are kept, in the order of their names.
 COLUMNS_MAX: Final = 1_000
+#: References whose bars are kept: one a version, and those of some hours of a season.
+FRAMES_MAX: Final = 8
 #: Beginning of the names of the states in the store; a number follows.
 STATE: Final = "last-window-"
 #: A window of less than this share of the rows of the one before, within `_STEADY_S` of it, is
@@ -60,6 +62,8 @@ class LastWindows:
         # By version, the one of the last window last: the state's number, and when and how much.
         self._slots: dict[str, tuple[int, float, int]] = {}
         self._encoded: dict[str, bytes] = {}
+        # By digest of a reference and column: they take longer to choose than to count into.
+        self._frames: dict[str, dict[str, Frame | None]] = {}
 
     @property
     def encoded(self) -> Mapping[str, bytes]:
@@ -87,7 +91,7 @@ class LastWindows:
         for version, (window, part) in self._noted.items():
             slot = self._slot(version)
             self._slots[version] = slot, window.ends, window.pane.answered
-            data = msgspec.msgpack.encode(_pictured(window, part))
+            data = msgspec.msgpack.encode(self._pictured(window, part))
             self._encoded = {**self._encoded, version: data}
             states[f"{STATE}{slot}"] = data
         self._noted.clear()
@@ -107,6 +111,27 @@ class LastWindows:
             self._slots[kept.version] = slot, kept.ends, kept.rows
             self._encoded[kept.version] = data
 
+    def _pictured(self, window: ClosedWindow, part: Reference | None) -> _Kept:
+        pane = window.pane if part is None else window.pane.over(part)
+        columns = {}
+        if pane.reference is not None:
+            frames = self._frames_of(pane.reference)
+            for name in sorted(pane.columns.keys() & frames)[:COLUMNS_MAX]:
+                frame = frames[name]
+                picture = None if frame is None else frame.beside(pane.columns[name])
+                if picture is not None:
+                    columns[name] = picture
+        return _Kept(window.version, window.begins, window.ends, pane.answered, columns)
+
+    def _frames_of(self, reference: Reference) -> Mapping[str, Frame | None]:
+        frames = self._frames.get(reference.digest)
+        if frames is None:
+            frames = {name: frame_of(profile) for name, profile in reference.columns.items()}
+            if len(self._frames) >= FRAMES_MAX:
+                del self._frames[next(iter(self._frames))]
+            self._frames[reference.digest] = frames
+        return frames
+
     def _slot(self, version: str) -> int:
         if version in self._slots:
             return self._slots.pop(version)[0]
@@ -124,14 +149,3 @@ def last_window(encoded: Mapping[str, bytes], version: str) -> LastWindow | None
         return None
     kept = msgspec.msgpack.decode(data, type=_Kept)
     return LastWindow(kept.version, kept.begins, kept.ends, kept.rows, kept.columns)
-
-
-def _pictured(window: ClosedWindow, part: Reference | None) -> _Kept:
-    pane = window.pane if part is None else window.pane.over(part)
-    profiles = pane.reference.columns if pane.reference is not None else {}
-    columns = {}
-    for name in sorted(pane.columns)[:COLUMNS_MAX]:
-        picture = side_by_side(profiles.get(name), pane.columns[name])
-        if picture is not None:
-            columns[name] = picture
-    return _Kept(window.version, window.begins, window.ends, pane.answered, columns)

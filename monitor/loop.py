@@ -25,19 +25,24 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from monitor import logs
+from collectors import log_output
+from monitor import log_fields
 from monitor.composition import Parts, compose, rule_specs
 from monitor.engine import RETRY_S
 from monitor.http_guard import Guard, Listening, listen
 from monitor.incidents import told
 from monitor.judging import Judged
 from monitor.leadership import Office, office_of
+from monitor.otel_settings import NoTelemetryError
 from monitor.settings import ConfigurationError, Settings, load
 from monitor.standby import stand_by
 from monitor.store import Store, StoreUnavailable
 from monitor.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from monitor.telemetry import Telemetry
 
 log = logging.getLogger("kedge.loop")
 
@@ -57,9 +62,13 @@ UNDECIDED_MAX = 1_000
 
 
 def run(settings: Settings) -> int:
-    """Run the daemon until SIGTERM or SIGINT; return the exit status."""
-    logs.configure()
-    return asyncio.run(_run(settings))
+    """Run the daemon until SIGTERM or SIGINT; return the exit status: 1 where a second one came."""
+    log_output.configure(settings.log.format, settings.log.level)
+    try:
+        return asyncio.run(_run(settings))
+    except asyncio.CancelledError:
+        log.warning("told to stop a second time, and ended at once; what was committed stands")
+        return 1
 
 
 def spare_collector() -> None:
@@ -92,6 +101,7 @@ async def _work(
     settings: Settings, stop: asyncio.Event, office: Office | None, store: Store | None
 ) -> int:
     parts = await compose(settings, office, store)
+    telemetry = _telemetry(settings, parts) if settings.otel.endpoint else None
     spare_collector()
     try:
         daemon = Daemon(settings, parts, stop)
@@ -103,9 +113,22 @@ async def _work(
         log.exception("ended by a fault; what was committed stands")
         raise
     finally:
+        if telemetry is not None:
+            await asyncio.to_thread(telemetry.close)
         await parts.close()
     log.info("stopped: everything counted is committed")
     return 0
+
+
+def _telemetry(settings: Settings, parts: Parts) -> Telemetry:
+    try:
+        from monitor.telemetry import Telemetry  # noqa: PLC0415 - the SDK of kedge[otel]
+    except ModuleNotFoundError as error:
+        raise NoTelemetryError from error
+    telemetry = Telemetry(settings.otel, settings.model.name, parts.metrics.registry)
+    parts.deciding.follow(telemetry.traces.hear)
+    telemetry.start()
+    return telemetry
 
 
 class Daemon:
@@ -216,9 +239,10 @@ class Daemon:
                 row["version"],
                 row["events"],
                 ", ".join(f"{report.rule} {report.state}" for report in one.reports) or "no rules",
+                extra=log_fields.of_window(row),
             )
             for incident in one.incidents:
-                log.info("%s", told(incident))
+                log.info("%s", told(incident), extra=log_fields.of_rule(incident))
             if one.live is None:  # what a shadow answers decides about nothing that serves
                 await self._undecided.put(one)
 

@@ -130,6 +130,12 @@ class Metrics:
             "their hour (slot), or the whole (few_rows, too_long, zone).",
             "basis",
         )
+        self.column_share = self._gauge(
+            "kedge_column_share_ratio",
+            "Share of a column's rows that fall into a bar, in the last closed window of the "
+            "version that serves and in its reference (of: window, reference).",
+            *("model", "version", "column", "bar", "of"),
+        )
         self.missing = self._gauge(
             "kedge_missing_ratio",
             "Share of missing values in the last closed window.",
@@ -287,7 +293,8 @@ class Metrics:
             "What a limit cost, by limit (skipped_windows, evicted_versions, evicted_panes, "
             "evicted_references, "
             "overflowing_columns, unkept_rejections, forgotten_versions, torn_spool_bytes, "
-            "damaged_spool_segments, evicted_change_versions, evicted_shadow_panes; of taps: "
+            "damaged_spool_segments, evicted_change_versions, evicted_shadow_panes, "
+            "undrawn_columns; of taps: "
             "large_tapped_bodies, unreadable_tapped_bodies, tap_connections, tap_slow_reader).",
             "limit",
         )

@@ -193,13 +193,6 @@ def _list(name: str, row: dict[str, Any], *parameters: str) -> dict[str, Any]:
     }
 
 
-_ROWS = {"type": "object", "properties": {"rows": _COUNT, "missing": _COUNT}}
-_PICTURED = {
-    "column": _TEXT,
-    "kind": {"enum": ["number", "category"]},
-    # Rows with a value, and without one: of the reference, and of the last window.
-    **dict.fromkeys(("reference", "current"), _ROWS),
-}
 _BIN = {
     # Numbers in ``(from, to]``, open where it is null; or one value; or all others.
     **dict.fromkeys(("from", "to"), _NUMBER),
@@ -209,13 +202,20 @@ _BIN = {
 _OF_LAST_WINDOW = {
     "model": _TEXT,
     "version": _OPTIONAL,
-    **{key: {"type": ["string", "null"]} for key in ("window_start", "window_end")},
+    **dict.fromkeys(("window_start", "window_end"), _OPTIONAL),
 }
 _VERSION = {"name": "version", "in": "query", "schema": _TEXT}
 
 
+def _pictured() -> dict[str, Any]:
+    rows = _object({"rows": _COUNT, "missing": _COUNT})
+    # Rows with a value, and without one: of the reference, and of the last window.
+    sides = {"reference": rows, "current": rows}
+    return {"column": _TEXT, "kind": {"enum": ["number", "category"]}, **sides}
+
+
 def _columns() -> dict[str, Any]:
-    rows = {"type": "array", "items": _object(_PICTURED)}
+    rows = {"type": "array", "items": _object(_pictured())}
     body = _object({**_OF_LAST_WINDOW, "columns": rows})
     return {
         "get": {
@@ -228,7 +228,7 @@ def _columns() -> dict[str, Any]:
 
 def _column() -> dict[str, Any]:
     bins = {"type": "array", "items": _object(_BIN)}
-    body = _object({**_OF_LAST_WINDOW, **_PICTURED, "bins": bins})
+    body = _object({**_OF_LAST_WINDOW, **_pictured(), "bins": bins})
     return {
         "parameters": [{"name": "column", "in": "path", "required": True, "schema": _TEXT}],
         "get": {

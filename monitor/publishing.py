@@ -17,6 +17,7 @@ from collectors.resource_sample import GpuSample, ResourceSample
 from detectors.estimators import ESTIMATED_METRICS
 from monitor.judging import Judged
 from monitor.metrics import Metrics
+from monitor.publishing_columns import ColumnPublisher
 from monitor.publishing_shadow import ShadowPublisher
 from monitor.rule_standings import RuleStanding
 from monitor.seasonal import Basis
@@ -36,6 +37,7 @@ class Publisher:
         self._model = model
         self._metrics = metrics
         self._shadow = ShadowPublisher(model, metrics)
+        self._columns = ColumnPublisher(model, metrics)
         self._limits: dict[str, int] = {}
         self._labels_seen: dict[tuple[str, ...], int] = {}
         self._estimates: set[tuple[str, str, str]] = set()
@@ -108,6 +110,13 @@ class Publisher:
             self.follow_labels(committed.labels, count=count)
         if committed.shadow is not None:
             self._shadow.follow(committed.shadow["by_version"], count=count)
+
+    def stand(self, committed: Committed) -> None:
+        """Export where rules, references and columns stand after a commit."""
+        self.set_rules(committed.rules)
+        self.set_references(committed.references.values())
+        self._columns.show(committed.last_windows, committed.live_version)
+        self.follow_limit("undrawn_columns", self._columns.left_out)
 
     def set_rules(self, standings: Iterable[RuleStanding]) -> None:
         """Export where every rule stands with the version that serves."""

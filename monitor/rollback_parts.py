@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -31,6 +31,7 @@ from rollback.mlflow_alias import MlflowAliasSettings
 from rollback.webhook import WebhookSettings
 
 if TYPE_CHECKING:
+    from monitor.shadow_composition import ShadowParts
     from monitor.target_comparison import TargetComparisons
 
 #: Any of these can load a model of its kind.
@@ -97,6 +98,17 @@ def compares_targets(settings: Settings) -> bool:
     return how == "require" or any(find_spec(name) is not None for name in LOADERS)
 
 
+def comparisons_of(settings: Settings, shadow: ShadowParts | None) -> TargetComparisons | None:
+    """Return what compares targets; None where none are compared."""
+    if not compares_targets(settings):
+        return None
+    from monitor.shadow_composition import (  # noqa: PLC0415 - the scoring server's modules
+        target_comparisons,
+    )
+
+    return target_comparisons(settings, shadow)
+
+
 def deciding_of(
     settings: Settings,
     store: Store,
@@ -115,7 +127,7 @@ def deciding_of(
     if registry is None:
         return Bystander(policy.mode)
 
-    async def keep_incidents(incidents: Sequence[Mapping[str, Any]]) -> None:
+    async def keep_incidents(incidents: Sequence[dict[str, Any]]) -> None:
         await writer.run(lambda: store.add_incidents(incidents))
 
     async def keep_memory(memory: Memory) -> None:

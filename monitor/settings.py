@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from monitor.alert_settings import AlertSettings
+from monitor.log_settings import LogSettings
 from monitor.notify_settings import NOTICES, NoticeSettings
+from monitor.otel_settings import OtelSettings
 from monitor.quantities import EventSpan, Quorum, Span, TimeSpan
 from monitor.reference_settings import ReferenceSettings
 from monitor.secret import Secret, SecretUnreadableError
@@ -46,7 +48,9 @@ __all__ = [
     "HttpSettings",
     "LabelSettings",
     "LimitSettings",
+    "LogSettings",
     "ModelSettings",
+    "OtelSettings",
     "Quorum",
     "ReferenceSettings",
     "RollbackSettings",
@@ -139,6 +143,12 @@ class Settings:
 
     notify: Annotated[tuple[NoticeSettings, ...], NOTICES] = ()
     """Who is told of what the rollback does."""
+
+    log: LogSettings = field(default_factory=LogSettings)
+    """What is said of all that."""
+
+    otel: OtelSettings = field(default_factory=OtelSettings)
+    """Who takes metrics and traces."""
 
     path: Path | None = field(default=None, metadata={"no_key": True})
     """The file that it was read from."""

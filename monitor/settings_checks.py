@@ -15,6 +15,7 @@ from monitor.settings_kinds import (
     formats,
     label_metrics,
     meters,
+    metric_trouble,
     shadow_metrics,
 )
 from monitor.settings_loader import UNUSABLE
@@ -40,6 +41,7 @@ def cross_faults(given: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault("collect", "is required: at least one [[collect]] table")
     yield from _source_faults(_usable(given, "collect"))
     yield from _rule_faults(_usable(given, "rules"))
+    yield from _detector_faults(given.get("detectors"))
     yield from _drift_faults(_usable(given, "rules"), given.get("windows"))
     yield from _segment_faults(_usable(given, "rules"), given.get("segments"))
     yield from _change_faults(_usable(given, "rules"), given.get("labels"))
@@ -154,6 +156,14 @@ def _source_faults(sources: Mapping[int, SourceSettings]) -> Iterator[Fault]:
             yield Fault(f"collect[{i}].format", trouble)
 
 
+def _detector_faults(detectors: Any) -> Iterator[Fault]:  # noqa: ANN401 - may be unusable
+    if detectors is None or detectors is UNUSABLE:
+        return
+    for i, metric in enumerate(detectors.metrics):
+        if (trouble := metric_trouble(metric)) is not None:
+            yield Fault(f"detectors.metrics[{i}]", trouble)
+
+
 def _rule_faults(rules: Mapping[int, RuleSettings]) -> Iterator[Fault]:
     of_columns = column_metrics()
     names: set[str] = set()
@@ -161,6 +171,8 @@ def _rule_faults(rules: Mapping[int, RuleSettings]) -> Iterator[Fault]:
         if rule.name in names:
             yield Fault(f"rules[{i}].name", f'another rule is called "{rule.name}" already')
         names.add(rule.name)
+        if (trouble := metric_trouble(rule.metric)) is not None:
+            yield Fault(f"rules[{i}].metric", trouble)
         if rule.metric in change_metrics():
             continue
         if rule.metric in of_columns and not rule.columns:

@@ -77,8 +77,9 @@ def shadow_metrics() -> Collection[str]:
 def metrics() -> Collection[str]:
     """Return the names of what can be measured."""
     from detectors.kinds import METRICS  # noqa: PLC0415 - it brings in numpy
+    from monitor.installed_detectors import installed  # noqa: PLC0415 - as above
 
-    return sorted({*METRICS, *change_metrics()})
+    return sorted({*METRICS, *change_metrics(), *installed()})
 
 
 def change_metrics() -> Collection[str]:
@@ -91,8 +92,9 @@ def change_metrics() -> Collection[str]:
 def column_metrics() -> Collection[str]:
     """Return the names of what is measured of a column; the rest is of the window."""
     from detectors.kinds import COLUMN_METRICS, DRIFT  # noqa: PLC0415 - it brings in numpy
+    from monitor.installed_detectors import installed  # noqa: PLC0415 - as above
 
-    return {DRIFT, *COLUMN_METRICS}
+    return {DRIFT, *COLUMN_METRICS, *installed()}
 
 
 def comparing_metrics() -> Collection[str]:
@@ -101,8 +103,9 @@ def comparing_metrics() -> Collection[str]:
         ABSOLUTE_METRICS,
         COLUMN_METRICS,
     )
+    from monitor.installed_detectors import installed  # noqa: PLC0415 - as above
 
-    return COLUMN_METRICS.keys() - ABSOLUTE_METRICS
+    return {*COLUMN_METRICS, *installed()} - ABSOLUTE_METRICS
 
 
 def sampled_metrics() -> Collection[str]:
@@ -126,6 +129,20 @@ def format_trouble(name: str) -> str | None:
     try:
         FORMATS[name]
     except FormatLoadError as error:
+        return str(error)
+    return None
+
+
+def metric_trouble(name: str) -> str | None:
+    """Return why a metric that is known cannot be measured; None if it can, from now on."""
+    from monitor.installed_detectors import (  # noqa: PLC0415 - it brings in numpy
+        DetectorLoadError,
+        adopt,
+    )
+
+    try:
+        adopt(name)
+    except DetectorLoadError as error:
         return str(error)
     return None
 

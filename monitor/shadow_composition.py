@@ -98,7 +98,7 @@ def shadow_of(settings: Settings, spec: WindowSpec, rules: tuple[RuleSpec, ...])
     return ShadowParts(watch, running)
 
 
-def comparisons_of(settings: Settings, shadow: ShadowParts | None) -> TargetComparisons:
+def target_comparisons(settings: Settings, shadow: ShadowParts | None) -> TargetComparisons:
     """Return what compares a rollback's target with the version that serves."""
     recent = RecentRequests(settings.shadow.recent_max)
     return TargetComparisons(

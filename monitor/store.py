@@ -25,6 +25,7 @@ from monitor.column_types import fit
 from monitor.database import sqlite_path
 from monitor.distribution_rows import write_distribution
 from monitor.distributions import Distribution
+from monitor.incident_rows import write_incidents
 from monitor.opening import opened
 from monitor.ownership import Standing
 from monitor.store_errors import (
@@ -98,7 +99,7 @@ class Change:
     rules: dict[tuple[str, str], Json] = field(default_factory=dict)
     totals: dict[str, Totals] = field(default_factory=dict)
     windows: list[WindowRow] = field(default_factory=list)
-    incidents: list[Json] = field(default_factory=list)
+    incidents: list[dict[str, Any]] = field(default_factory=list)
     versions: list[Json] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)  # versions, with the states of their rules
     labels: pending.LabelChange | None = None
@@ -241,7 +242,7 @@ class Store:
             new = [{"column": c, "metric": m} for c, m in sorted(measured - self._series)]
             upsert(connection, tables.series, new)
             if change.incidents:
-                self._write_incidents(connection, change.incidents)
+                write_incidents(connection, change.incidents, self._clock())
             if change.labels is not None:
                 pending.write(connection, change.labels)
         # Not before: what was rolled back is not there.
@@ -293,10 +294,10 @@ class Store:
             )
         return found
 
-    def add_incidents(self, incidents: Sequence[Json]) -> None:
-        """Write incidents that no window closed with (a refusal, an escalation)."""
+    def add_incidents(self, incidents: Sequence[dict[str, Any]]) -> None:
+        """Write incidents that no window closed with (a refusal, an escalation); add their ids."""
         with self._transactions.writing() as connection:
-            self._write_incidents(connection, incidents)
+            write_incidents(connection, incidents, self._clock())
 
     def prune(self, before: float, *, rows_max: int, hours_before: float | None = None) -> int:
         """Turn windows stored before then into hours, delete incidents; return how many windows.
@@ -376,10 +377,6 @@ class Store:
         if rows:
             connection.execute(sa.insert(tables.measurements), rows)
         return set(measured)
-
-    def _write_incidents(self, connection: sa.Connection, incidents: Sequence[Json]) -> None:
-        rows = [{**incident, "stored": self._clock()} for incident in incidents]
-        connection.execute(sa.insert(tables.incidents), rows)
 
 
 def _named(name: str) -> Json:

@@ -1,9 +1,9 @@
-"""What happened to a model, one line a happening: breaches, rollbacks, and what people said. Pure."""
+"""What happened to a model, a line a happening: breaches, rollbacks, what people said. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from monitor.incidents import told_cause
@@ -56,11 +56,22 @@ class Happening:
     detail: str
     version: str = ""
     rollback: str = ""
+    before: tuple[Happening, ...] = ()
+    """What led to it within the same rollback, newest first."""
 
 
 def timeline(incidents: Sequence[Json]) -> list[Happening]:
-    """Tell incidents as the API answers them, in their order."""
-    return [_happening(one) for one in incidents]
+    """Tell incidents as the API answers them, in their order.
+
+    The steps of a rollback that follow one another are one happening, told by the last of them.
+    """
+    told: list[Happening] = []
+    for happening in map(_happening, incidents):
+        if told and happening.rollback and told[-1].rollback == happening.rollback:
+            told[-1] = replace(told[-1], before=(*told[-1].before, happening))
+        else:
+            told.append(happening)
+    return told
 
 
 def _happening(incident: Json) -> Happening:

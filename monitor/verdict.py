@@ -157,15 +157,15 @@ def _of_rules(status: Json, incidents: Sequence[Json]) -> tuple[Level, str, list
         said = f"{name} may have a problem: the {rule} {names} saw something, not often enough yet."
         return "watch", "Suspect", [(said,)]
     if by_state["ok"]:
-        known, every = len(by_state["ok"]), len(rules)
-        if known == every:
-            said = f"{name} is healthy: {_counted(every, 'rule')} found nothing wrong."
-            return "good", "Healthy", [(said,)]
-        said = f"{name} looks healthy to {known} of {_counted(every, 'rule')}; "
-        return "good", "Healthy", [(f"{said}the others cannot tell yet.",)]
-    if not rules:
-        return "unknown", "Unknown", [(f"{name} answers. No rule is configured to judge it.",)]
-    return "unknown", "Unknown", [(f"{name} answers. No rule can tell yet how it does.",)]
+        return "good", "Healthy", [(_healthy(name, len(by_state["ok"]), len(rules)),)]
+    told = "No rule can tell yet how it does." if rules else "No rule is configured to judge it."
+    return "unknown", "Unknown", [(f"{name} answers. {told}",)]
+
+
+def _healthy(name: str, known: int, every: int) -> str:
+    if known == every:
+        return f"{name} is healthy: {_counted(every, 'rule')} found nothing wrong."
+    return f"{name} looks healthy to {known} of {every} rules; the others cannot tell yet."
 
 
 def _breaches(

@@ -55,7 +55,7 @@ class DaemonView:
         await self._deciding.say(word)
 
     def last_windows(self) -> Mapping[str, bytes]:
-        """The last window of each version, as :mod:`monitor.last_windows` keeps it."""
+        """Return the last window of each version, as :mod:`monitor.last_windows` keeps it."""
         return self._engine.committed.last_windows
 
     def status(self) -> Mapping[str, Any]:

@@ -130,11 +130,14 @@ class Changes:
             await asyncio.sleep(self._look_s)
 
     def _event(self, status: Mapping[str, Any]) -> bytes:
-        said = {"revision": revision(status), "events": status["totals"]["all"]["events"]}
+        said = {
+            "revision": revision(status, time.time()),
+            "events": status["totals"]["all"]["events"],
+        }
         return b"event: status\ndata: " + msgspec.json.encode(said) + b"\n\n"
 
 
-def revision(status: Mapping[str, Any]) -> str:
+def revision(status: Mapping[str, Any], now: float) -> str:
     """Return a text that is another one when a page would look another way.
 
     Counts of events go on all the time and are no reason to draw anything anew; that the last
@@ -152,6 +155,6 @@ def revision(status: Mapping[str, Any]) -> str:
         status.get("ready"),
         (shadow.get("window_end"), shadow.get("state")),
         # A page that says how long ago something was is drawn anew every minute.
-        int(time.time() // 60),
+        int(now // 60),
     )
     return hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:16]

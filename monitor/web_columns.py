@@ -20,7 +20,7 @@ class ColumnsView(Protocol):
         """Body of ``/api/v1/status``."""
 
     def last_windows(self) -> Mapping[str, bytes]:
-        """The last window of each version, as :mod:`monitor.last_windows` keeps it."""
+        """Return the last window of each version, as :mod:`monitor.last_windows` keeps it."""
 
 
 class Columns:

@@ -88,7 +88,7 @@ class Page:
     async def _text(self, column: str | None) -> str:
         async with self._drawing:
             status = self._view.status()
-            now, wanted = self._now(), revision(status)
+            now, wanted = self._now(), revision(status, time.time())
             kept = self._drawn.get(column)
             if kept is not None and kept[0] == wanted and now - kept[1] < FRESH_S:
                 return kept[2]

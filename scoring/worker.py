@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 
+from collectors import log_output
 from scoring.assignment import Assignment, Failed, Order, Word, assignment_of, line_of, order_of
 from scoring.serve import ServeError
 from scoring.serving import Post, serve
@@ -21,7 +22,9 @@ from scoring.warm import ModelCheckError
 
 def main() -> int:
     """Serve as the line on standard input says; return the exit status."""
+    # What the model's libraries say is theirs, in lines of their own.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    log_output.configure_alike(service="kedge-serve")
     # What a model prints must neither be taken for our line nor fill a pipe that nobody reads.
     parent = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

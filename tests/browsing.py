@@ -1,4 +1,4 @@
-"""A real Chromium for tests of pages: Debian's, driven by playwright; and what axe says of a page."""
+"""A real Chromium for tests of pages: Debian's, driven by playwright; and what axe says."""
 
 from __future__ import annotations
 

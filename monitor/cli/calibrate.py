@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from monitor.cli.options import config_option
+from monitor.cli.options import config_option, json_option
 from monitor.cli.replay import (
     format_option,
     logs_argument,
@@ -33,6 +33,7 @@ from monitor.cli.replay import (
 @processes_option
 @offline_option
 @progress_option
+@json_option
 def command(
     *,
     config: Path,
@@ -42,6 +43,7 @@ def command(
     processes: int | None,
     offline: bool,
     progress: bool | None,
+    as_json: bool,
 ) -> int:
     """Propose thresholds from healthy logs.
 
@@ -54,7 +56,13 @@ def command(
     Example:
       kedge calibrate -c kedge.toml --false-alarms "1 per 30d" 'logs/march/*.jsonl.gz'
     """  # noqa: D301 - \b is click's mark
-    from monitor.calibrating import FalseAlarms, Healthy, calibrated, toml  # noqa: PLC0415 - not to print help
+    from monitor.calibrating import (  # noqa: PLC0415 - not to print help
+        FalseAlarms,
+        Healthy,
+        as_data,
+        calibrated,
+        toml,
+    )
 
     try:
         asked = FalseAlarms.parse(false_alarms)
@@ -72,6 +80,12 @@ def command(
         healthy.read(replay.windows())
     tally = replay.tally
     tell(tally)
-    for line in toml(calibrated(healthy, tally.newest, asked), healthy, tally.newest, asked):
-        click.echo(line)
+    results = calibrated(healthy, tally.newest, asked)
+    if as_json:
+        import json  # noqa: PLC0415 - not to print help
+
+        click.echo(json.dumps(as_data(results, healthy, tally.newest, asked), indent=2))
+    else:
+        for line in toml(results, healthy, tally.newest, asked):
+            click.echo(line)
     return 1 if tally.faults else 0

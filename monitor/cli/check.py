@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from monitor.cli.options import config_option
+from monitor.cli.options import config_option, json_option
 from monitor.quantities import render_duration
 from monitor.settings_kinds import meters
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 @click.command("check")
 @config_option
-def command(*, config: Path) -> None:
+@json_option
+def command(*, config: Path, as_json: bool) -> int:
     """Validate a configuration.
 
     Prints every fault with the key it stands at (tables are counted from 0) and exits 2. A valid
@@ -32,12 +33,33 @@ def command(*, config: Path) -> None:
     from monitor.settings import load  # noqa: PLC0415 - not to print help
     from monitor.settings_oddities import oddities  # noqa: PLC0415 - not to print help
 
+    if as_json:
+        return _print_json(config)
     settings = load(config)
     click.echo(f"{config}: valid")
     for line in _summary(settings):
         click.echo(f"  {line}")
     for oddity in oddities(settings):
         click.echo(f"warning: {oddity}", err=True)
+    return 0
+
+
+def _print_json(config: Path) -> int:
+    import json  # noqa: PLC0415 - not to print help
+
+    from monitor.settings import ConfigurationError, load  # noqa: PLC0415 - the same
+    from monitor.settings_oddities import oddities  # noqa: PLC0415 - the same
+
+    told: dict[str, object] = {"file": str(config), "valid": True, "faults": []}
+    try:
+        settings = load(config)
+    except ConfigurationError as error:
+        faults = [{"key": one.key, "message": one.message} for one in error.faults]
+        told |= {"valid": False, "faults": faults, "summary": [], "warnings": []}
+    else:
+        told |= {"summary": list(_summary(settings)), "warnings": list(oddities(settings))}
+    click.echo(json.dumps(told, indent=2))
+    return 0 if told["valid"] else 2
 
 
 def _summary(settings: Settings) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from monitor.cli.options import config_option
+from monitor.cli.options import config_option, json_option
 
 
 @click.group("db")
@@ -16,7 +16,8 @@ def command() -> None:
 
 @command.command("upgrade")
 @config_option
-def upgrade(*, config: Path) -> None:
+@json_option
+def upgrade(*, config: Path, as_json: bool) -> None:
     """Bring the store to the schema of this version.
 
     Stop the daemon first; while one uses the store this refuses. All of it is one transaction:
@@ -33,6 +34,12 @@ def upgrade(*, config: Path) -> None:
     from monitor import migrations  # noqa: PLC0415 - Alembic takes half a second to import
 
     done = migrations.upgrade(settings.store.url)
+    if as_json:
+        import json  # noqa: PLC0415 - not to print help
+
+        told = {"store": done.place, "before": done.before, "after": done.after}
+        click.echo(json.dumps(told, indent=2))
+        return
     match done.before:
         case None:
             click.echo(f"{done.place}: made, with schema {done.after}")

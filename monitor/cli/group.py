@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 
 class LazyGroup(click.Group):
@@ -46,11 +47,21 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; an unknown one names the nearest that there is."""
         name = args[0]
-        if name not in self.commands_at and not name.startswith("-"):
+        # Who completes a line with a wrong word in it is not told of that.
+        if name not in self.commands_at and not (name.startswith("-") or ctx.resilient_parsing):
             close = difflib.get_close_matches(name, self.commands_at, n=1)
             hint = f', did you mean "{close[0]}"?' if close else ""
             ctx.fail(f'there is no command "{name}"{hint}')
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command by the table, importing none of them."""
+        names = [
+            CompletionItem(name, help=summary)
+            for name, (_, summary) in self.commands_at.items()
+            if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """List the commands by their summaries, importing none of them."""

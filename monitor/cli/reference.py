@@ -117,6 +117,7 @@ def command() -> None:
     help="Show a progress bar.  [default: on a terminal]",
 )
 @force_option
+@json_option
 def build(
     *,
     first: tuple[Path, ...],
@@ -135,6 +136,7 @@ def build(
     max_segments: int,
     progress: bool | None,
     force: bool,
+    as_json: bool,
 ) -> None:
     """Build a reference from tables or prediction logs.
 
@@ -179,11 +181,17 @@ def build(
         segments=[key for part in segments for key in part.split(",") if key],
         segments_max=max_segments,
     )
-    _build(building, out, shelf, shown=sys.stderr.isatty() if progress is None else progress)
+    shown = sys.stderr.isatty() if progress is None else progress
+    _build(building, out, shelf, shown=shown, as_json=as_json)
 
 
 def _build(
-    building: Building, out: Path | None, shelf: Callable[[bytes], str] | None, *, shown: bool
+    building: Building,
+    out: Path | None,
+    shelf: Callable[[bytes], str] | None,
+    *,
+    shown: bool,
+    as_json: bool,
 ) -> None:
     """Build a reference, put it where it belongs, and tell what it is like."""
     from detectors.reference_file import dump  # noqa: PLC0415 - it brings in numpy
@@ -198,9 +206,12 @@ def _build(
     _tell(notes)
     if out is not None:
         write_whole(out, data)
-        click.echo(f"wrote {out}: {reference.rows:,} rows, {_columns(reference)}")
-    if shelf is not None:
-        click.echo(f"stored {shelf(data)}: {reference.rows:,} rows, {_columns(reference)}")
+    stored = None if shelf is None else shelf(data)
+    if as_json:
+        _print_json(reference, out, stored)
+    else:
+        for place in ([f"wrote {out}"] if out else []) + ([f"stored {stored}"] if stored else []):
+            click.echo(f"{place}: {reference.rows:,} rows, {_columns(reference)}")
     if reference.segments:
         click.echo(f"{len(reference.segments)} segments have a reference of their own", err=True)
     if reference.season is not None:
@@ -211,6 +222,15 @@ def _build(
             "accordingly; say --any-order if the files are not in the order of the traffic",
             err=True,
         )
+
+
+def _print_json(reference: Reference, out: Path | None, stored: str | None) -> None:
+    import json  # noqa: PLC0415 - not to print help
+
+    from monitor.cli.reference_view import as_data  # noqa: PLC0415 - the same
+
+    where = {"wrote": None if out is None else str(out), "stored": stored}
+    click.echo(json.dumps(where | as_data(reference), indent=2))
 
 
 @contextlib.contextmanager
@@ -291,10 +311,11 @@ def show(*, file: Path, as_json: bool) -> None:
 
         click.echo(json.dumps(as_data(reference), indent=2))
         return
-    from monitor.cli.screen import screen  # noqa: PLC0415 - only to print a table
+    from monitor.cli.screen import fitting, screen  # noqa: PLC0415 - only to print a table
 
     click.echo(f"{file}: {headline(reference)}")
     if left_out := beyond(reference):
         click.echo(f"correlations of {left_out} number columns, the last by name, are not watched")
     for table in as_tables(reference):
-        screen().print(table)
+        console = screen()
+        console.print(fitting(table, console))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from monitor.cli.screen import screen, texts
+from monitor.cli.screen import fitting, screen, texts
 from monitor.queries import described, rfc3339
 
 if TYPE_CHECKING:
@@ -67,11 +67,11 @@ class Findings:
         if not self._windows:
             return
         if self.fired:
-            console.print(_fired_table(self.fired))
+            console.print(fitting(_fired_table(self.fired), console))
         else:
             console.print("nothing would have fired", highlight=False)
         if rules:
-            console.print(self._rules_table(rules))
+            console.print(fitting(self._rules_table(rules), console))
 
     def _headline(self) -> str:
         if not self._windows:

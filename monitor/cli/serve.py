@@ -161,9 +161,9 @@ def command(
         allowed_sources=allow_source,
         mlflow_accidents=mlflow_accidents,
     )
-    from monitor import logs  # noqa: PLC0415 - not for wrong use
+    from collectors import log_output  # noqa: PLC0415 - not for wrong use
 
-    logs.configure()
+    log_output.configure_alike(service="kedge-serve")
     from scoring.serve import run  # noqa: PLC0415 - not for wrong use
 
     return run(settings)

@@ -130,7 +130,7 @@ def _show(compared: Compared, fired: list[Any]) -> None:
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - not to print help
     from rich.table import Table  # noqa: PLC0415 - the same
 
-    from monitor.cli.screen import screen, texts  # noqa: PLC0415 - the same
+    from monitor.cli.screen import fitting, screen, texts  # noqa: PLC0415 - the same
 
     console = screen()
     how = f"; scored again: {', '.join(compared.scored)}" if compared.scored else ""
@@ -142,7 +142,7 @@ def _show(compared: Compared, fired: list[Any]) -> None:
         bounds = f"{_figure(one.value)} [{_figure(one.low)}, {_figure(one.high)}]"
         name = one.metric.removeprefix("shadow_")
         table.add_row(*texts(name, bounds, _figure(one.p_value), f"{one.n:,}"))
-    console.print(table)
+    console.print(fitting(table, console))
     others = {fate: rows for fate, rows in compared.rows.items() if fate != "compared" and rows}
     for fate, rows in others.items():
         click.echo(f"left out {rows:,} rows: {fate}", err=True)

@@ -11,11 +11,12 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
+from monitor.charts import clock
+from monitor.drawing import pygal
 from monitor.reports.series import Point
 
 SVG: Final = "http://www.w3.org/2000/svg"
@@ -32,11 +33,15 @@ _TICKS_MAX: Final = 4.5
 #: Room of one label below bars, in units; more labels than there is room for are left out.
 _LABEL_WIDTH: Final = 66
 #: Height of a bar that lies, and what axis and margins take besides.
-_BAR, _AROUND = 26, 40
+_BAR, _AROUND = 24, 40
 _NAME_CHARACTERS: Final = 18
 _LEFT_OUT: Final = frozenset({"style", "script", "defs", "title", "desc", "metadata"})
 _LEFT_OUT_CLASSES: Final = frozenset(
     {"background", "overlay", "text-overlay", "tooltip-overlay", "titles"}
+)
+#: What the style sheet knows; pygal has more, on every bar.
+_KEPT_CLASSES: Final = frozenset(
+    {"axis", "x", "y", "line", "guide", "guides", "series", "horizontalbar-graph"}
 )
 _KEPT_ATTRIBUTES: Final = frozenset(
     {"class", "viewBox", "transform", "x", "y", "width", "height", "d", "r", "cx", "cy"}
@@ -79,12 +84,10 @@ def over_time(
     figure
         Writes a figure of the vertical axis.
     """
-    import pygal  # noqa: PLC0415 - only where pictures are drawn
-
     every = [point for line in lines for point in line.points]
     first, last = min(one.ends for one in every), max(one.ends for one in every)
     top = _highest(every, threshold)
-    chart = pygal.XY(
+    chart = pygal().XY(
         **_options(HEIGHT),
         show_dots=False,
         include_x_axis=False,
@@ -124,24 +127,19 @@ def bars(
     lying
         Whether bars lie, a row each, as names need; else they stand, as numbers do.
     """
-    import pygal  # noqa: PLC0415 - only where pictures are drawn
-
     if lying:
-        chart = pygal.HorizontalBar(**_options(_BAR * len(labels) + _AROUND))
+        chart = pygal().HorizontalBar(**_options(_BAR * len(labels) + _AROUND))
         # pygal begins below.
         chart.x_labels = [_cut(label) for label in labels[::-1]]
-        chart.add(None, list(current[::-1]))
-        chart.add(None, list(reference[::-1]))
-        roles = ["current", "reference"]
+        reference, current = reference[::-1], current[::-1]
     else:
-        chart = pygal.Bar(**_options(HEIGHT))
+        chart = pygal().Bar(**_options(HEIGHT))
         chart.x_labels = _thinned(labels)
-        chart.add(None, list(reference))
-        chart.add(None, list(current))
-        roles = ["reference", "current"]
+    chart.add(None, list(reference))
+    chart.add(None, list(current))
     chart.value_formatter = _percent
     chart.range = (0, max(*reference, *current, 0.01) * 1.06)
-    return _drawn(chart, said, roles)
+    return _drawn(chart, said, ("reference", "current"))
 
 
 def _ticks(first: float, last: float) -> list[float]:
@@ -156,18 +154,6 @@ def _ticks(first: float, last: float) -> list[float]:
     step = step or _DAY_S * math.ceil((last - first) / _DAY_S / _TICKS_MAX)
     begins = math.ceil(first / step)
     return [number * step for number in range(begins, math.floor(last / step) + 1)] or [first]
-
-
-def clock(at: float, *, days: bool) -> str:
-    """Write a moment below a picture: a time of the day, or a day; UTC.
-
-    Examples
-    --------
-    >>> clock(1772618400.0, days=False), clock(1772618400.0, days=True)
-    ('10:00', '4 Mar')
-    """
-    moment = datetime.fromtimestamp(at, UTC)
-    return f"{moment.day} {moment:%b}" if days else f"{moment:%H:%M}"
 
 
 def _highest(points: Sequence[Point], threshold: float | None) -> float:
@@ -205,10 +191,8 @@ def _percent(share: float) -> str:
 
 
 def _options(height: int) -> dict[str, Any]:
-    from pygal.style import Style  # noqa: PLC0415 - only where pictures are drawn
-
     # Sizes only: pygal leaves room for labels by them.
-    style = Style(label_font_size=_FONT, major_label_font_size=_FONT)
+    style = pygal().style.Style(label_font_size=_FONT, major_label_font_size=_FONT)
     return {
         "width": WIDTH,
         "height": height,
@@ -251,9 +235,18 @@ def _spare(element: Any) -> None:  # noqa: ANN401 - comments have no tag that is
             element.remove(child)
     for name in set(element.attrib) - _KEPT_ATTRIBUTES:
         del element.attrib[name]
+    classes = " ".join(one for one in element.get("class", "").split() if _is_kept(one))
+    if classes:
+        element.set("class", classes)
+    else:
+        element.attrib.pop("class", None)
     for name, value in element.attrib.items():
         if name not in ("class", "viewBox"):
             element.set(name, _short(value))
+
+
+def _is_kept(name: str) -> bool:
+    return name in _KEPT_CLASSES or name.startswith("serie-")
 
 
 def _short(value: str) -> str:

@@ -12,7 +12,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from monitor.reports.view import Cell, report
+from monitor.reports.figures import Cell
+from monitor.reports.view import report
 from monitor.reports.words import moment
 from monitor.version import VERSION
 

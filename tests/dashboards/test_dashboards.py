@@ -146,6 +146,15 @@ def test_dashboards_link_to_each_other_and_keep_variables_and_time(name: str) ->
     assert link["keepTime"]
 
 
+def test_the_drift_of_a_column_is_beside_its_reference() -> None:
+    (beside,) = [one for one in panels("drift") if one["type"] == "barchart"]
+
+    assert [re.findall(r'of="(\w+)"', target["expr"]) for target in beside["targets"]] == [
+        ["reference"],
+        ["window"],
+    ]
+
+
 def test_links_in_tables_lead_to_dashboards_that_there_are() -> None:
     texts = [(FOLDER / f"{name}.json").read_text() for name in NAMES]
 

@@ -14,7 +14,6 @@ from tests.dashboards.boards import NAMES, queries, variables
 from tests.dashboards.under_load import MODEL, Prometheus, lived
 from tests.monitor import shadowing
 from tests.monitor.alerting_servers import PROMETHEUS, program
-from tests.monitor.conftest import shadow_uri
 from tests.monitor.daemon import Kedge
 
 pytestmark = [
@@ -22,8 +21,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(program(PROMETHEUS) is None, reason="not installed: prometheus"),
 ]
-
-__all__ = ["shadow_uri"]
 
 #: What is chosen on the dashboards. Scrapes are a second apart, so a rate over ten has enough.
 CHOSEN = {
@@ -58,9 +55,9 @@ SILENT: Mapping[str, str] = {
 
 @pytest.fixture(scope="module")
 def seen(
-    shadow_uri: str, tmp_path_factory: pytest.TempPathFactory
+    registry_uri: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Prometheus, Kedge]]:
-    with lived(tmp_path_factory.mktemp("lived"), shadow_uri) as found:
+    with lived(tmp_path_factory.mktemp("lived"), registry_uri) as found:
         yield found
 
 

@@ -151,12 +151,20 @@ def pod(address: str, port: str, *, scrape: str = "true") -> dict[str, Any]:
     }
 
 
-def test_the_pod_monitor_asks_for_the_port_and_path_of_kedge() -> None:
-    made = yaml.safe_load((FOLDER / "prometheus" / "podmonitor.yaml").read_text())
+def test_the_pod_monitors_ask_for_the_ports_that_the_manifests_name() -> None:
+    made = yaml.safe_load_all((FOLDER / "prometheus" / "podmonitor.yaml").read_text())
+    deploy = ROOT / "deploy" / "kubernetes"
 
-    (endpoint,) = made["spec"]["podMetricsEndpoints"]
-    assert (made["apiVersion"], made["kind"]) == ("monitoring.coreos.com/v1", "PodMonitor")
-    assert endpoint.items() >= {"port": "kedge-http", "path": "/metrics"}.items()
+    asked = {one["metadata"]["name"]: one["spec"]["podMetricsEndpoints"][0] for one in made}
+
+    for name, manifest in (
+        ("kedge", "sidecar/sidecar.yaml"),
+        ("kedge-actuator", "actuator/deployment.yaml"),
+    ):
+        named = re.search(r"- name: (\S+)\n\s+containerPort: 9464", (deploy / manifest).read_text())
+        assert named is not None
+        assert asked[name]["port"] == named[1]
+        assert asked[name]["path"] == "/metrics"
 
 
 def test_grafana_is_told_where_the_dashboards_are() -> None:

@@ -12,7 +12,6 @@ from rollback.better import Outcome, ShadowComparison
 from rollback.command import Notify, WriteTransition
 from rollback.observation import Resumed, Tick
 from rollback.policy import GatePolicy, Mode, Policy
-from rollback.record import RollbackRecord
 from rollback.state import State
 from tests.rollback.scenes import MODEL, STEP, versions
 from tests.rollback.test_decision_laws import NUMBERS, Die, Unreliable, an_observation, compared

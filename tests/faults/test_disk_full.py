@@ -63,6 +63,7 @@ def test_on_a_full_disk_reading_pauses_and_goes_on_by_itself_with_exact_totals(
     assert "full" in (reason or "")
     assert stuck < 5_300
     assert alive["status"] == "ok"
+    assert 'kedge_store_commits_total{outcome="failed"} 0.0' not in page
     assert 'kedge_store_commits_total{outcome="failed"}' in page
 
 

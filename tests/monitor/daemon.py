@@ -98,7 +98,7 @@ def _address(process: subprocess.Popen[bytes], log: Path, begins: int) -> str:
         said = log.read_bytes()[begins:].decode(errors="replace")
         if process.poll() is not None:
             raise AssertionError(f"the daemon ended with {process.returncode}:\n{said}")
-        match = re.search(r"listening on (http://\S+)", said)
+        match = re.search(r"listening on (http://[^\s\x22]+)", said)
         return match[1] if match else None
 
     return eventually(found, what="the daemon says where it listens") or ""

@@ -221,6 +221,29 @@ def test_asked_to_stop_it_commits_and_exits_with_0(tmp_path: Path, number: int) 
     assert totals["events"] == 150
 
 
+def test_asked_twice_it_ends_at_once_without_a_traceback_and_counts_nothing_twice(
+    tmp_path: Path,
+) -> None:
+    append(tmp_path / "predictions.jsonl", lines(events(150, version="7", begins=BEGIN)))
+    config = configuration(tmp_path)
+
+    with running(config) as kedge:
+        kedge.counted(150)
+        kedge.process.send_signal(signal.SIGTERM)
+        kedge.process.send_signal(signal.SIGINT)
+        status = kedge.process.wait(60)
+    log = kedge.log.read_text()
+    with running(config) as kedge:
+        kedge.counted(150)
+        totals = kedge.totals()
+
+    # It may have been through before the second one came.
+    assert status in {0, 1}
+    assert ("told to stop a second time" in log) == (status == 1)
+    assert "Traceback" not in log
+    assert totals["events"] == 150
+
+
 def test_a_second_daemon_on_the_same_store_is_refused_in_one_line(tmp_path: Path) -> None:
     config = configuration(tmp_path)
 

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_of_every_kind_of_scenario_only_a_version_that_got_worse_is_left() -> None:
-    played = of_seed((100, 2_000))
+    played = of_seed(100, 2_000)
 
     breached = {kind for _, kind, result in played if result.breached}
     left = {(group, kind) for group, kind, result in played if result.rolled_back}

@@ -47,7 +47,7 @@ def test_what_is_kept_is_found_again_after_a_restart() -> None:
 
 def test_the_version_that_was_silent_for_longest_makes_room() -> None:
     kept = LastWindows()
-    states = {}
+    states: dict[str, bytes] = {}
 
     for number in range(VERSIONS_MAX + 3):
         kept.note(window(str(number), 60.0 * number), None)

@@ -126,4 +126,4 @@ def test_a_target_that_is_not_there_keeps_nothing_from_working(tmp_path: Path) -
         said = kedge.log.read_text()
 
     assert [row["name"] for row in rules] == ["threads"]
-    assert said.count('no process is called "no such process"') == 1
+    assert said.count(r"no process is called \"no such process\"") == 1

@@ -226,7 +226,7 @@ def test_events_are_taken_at_an_address_of_their_own(tmp_path: Path) -> None:
     )
 
     with running(config) as kedge:
-        taking = re.search(r"taking events on (http://\S+)", kedge.log.read_text())
+        taking = re.search(r"taking events on (http://[^\s\x22]+)", kedge.log.read_text())
         assert taking is not None
         apart = dataclasses.replace(kedge, url=taking[1])
         sent = post(apart, lines(events(10, version="7", begins=BEGIN)))

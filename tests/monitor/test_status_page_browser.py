@@ -19,7 +19,7 @@ from tests.monitor.events import append, events, lines
 from tests.monitor.test_daemon import BEGIN, PREDICTION_RULE, configuration
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.real
 
@@ -203,6 +203,32 @@ def test_a_page_without_scripts_says_the_same(
     assert not buttons
 
 
+def fill(page: Page, name: str, token: str) -> None:
+    page.click(f"[data-opens={name}]")
+    page.fill(f"#dialog-{name} [name=reason]", "a test")
+    page.fill(f"#dialog-{name} [name=token]", token)
+
+
+def hold_and_resume(page: Page, kedge: Kedge) -> tuple[str, list[dict[str, str]], str]:
+    """Return what a wrong token is told, the holds after a right one, and what is remembered."""
+    fill(page, "hold", "wrong")
+    page.click("#dialog-hold [type=submit]")
+    page.wait_for_selector("#dialog-hold .answer[data-tone=bad] span")
+    refused = page.inner_text("#dialog-hold .answer")
+    page.fill("#dialog-hold [name=token]", TOKEN)
+    page.click("#dialog-hold [type=submit]")
+    page.wait_for_selector("#dialog-hold .answer[data-tone=''] span")
+    held = kedge.get("/api/v1/holds")["holds"]
+    page.keyboard.press("Escape")
+    page.wait_for_selector("text=Automatic action is on hold")
+    page.click("[data-opens=resume]")
+    remembered = page.input_value("#dialog-resume [name=token]")
+    page.click("#dialog-resume [type=submit]")
+    page.wait_for_selector("#dialog-resume .answer[data-tone=''] span")
+    page.keyboard.press("Escape")
+    return refused, held, remembered
+
+
 def test_the_buttons_reach_the_decision_and_nothing_moves_before_it_was_rehearsed(
     browser: Browser, tmp_path: Path, mlflow_uri: str
 ) -> None:
@@ -218,31 +244,12 @@ def test_the_buttons_reach_the_decision_and_nothing_moves_before_it_was_rehearse
     append(log, lines(events(2000, version="1", begins=time.time() - 60)))
     append(log, lines(events(1000, version="2", begins=time.time() - 30, seed=8)))
 
-    def fill(name: str, token: str) -> None:
-        page.click(f"[data-opens={name}]")
-        page.fill(f"#dialog-{name} [name=reason]", "a test")
-        page.fill(f"#dialog-{name} [name=token]", token)
-
     with running(config) as kedge:
         kedge.counted(3000)
         with opened(browser, kedge.url) as page:
             page.wait_for_selector("#actions:not([hidden])")
-            fill("hold", "wrong")
-            page.click("#dialog-hold [type=submit]")
-            page.wait_for_selector("#dialog-hold .answer[data-tone=bad] span")
-            refused = page.inner_text("#dialog-hold .answer")
-            page.fill("#dialog-hold [name=token]", TOKEN)
-            page.click("#dialog-hold [type=submit]")
-            page.wait_for_selector("#dialog-hold .answer[data-tone=''] span")
-            held = kedge.get("/api/v1/holds")["holds"]
-            page.keyboard.press("Escape")
-            page.wait_for_selector("text=Automatic action is on hold")
-            page.click("[data-opens=resume]")
-            remembered = page.input_value("#dialog-resume [name=token]")
-            page.click("#dialog-resume [type=submit]")
-            page.wait_for_selector("#dialog-resume .answer[data-tone=''] span")
-            page.keyboard.press("Escape")
-            fill("rollback", TOKEN)
+            refused, held, remembered = hold_and_resume(page, kedge)
+            fill(page, "rollback", TOKEN)
             confirm = page.locator("[data-step=confirm]")
             hidden = confirm.is_hidden()
             page.click("[data-step=rehearse]")

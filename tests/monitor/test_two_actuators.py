@@ -137,7 +137,7 @@ def at_work(daemon: Daemon) -> Daemon:
     def ready() -> bool:
         if daemon.process.poll() is not None:
             raise AssertionError(f"the daemon ended:\n{daemon.said()}")
-        found = re.search(r"listening on (http://\S+)", daemon.said())
+        found = re.search(r"listening on (http://[^\s\x22]+)", daemon.said())
         if found is None:
             return False
         daemon.url = found[1]

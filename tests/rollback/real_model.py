@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from collectors.registry import MlflowRegistry
-from rollback.controller import Controller
+from rollback.controller import Compare, Controller
 from rollback.journal import Journal
 from rollback.memory import Memory
 from rollback.mlflow_alias import MlflowAliasSettings
@@ -32,7 +32,11 @@ class RealModel:
     told: list[tuple[Transition, RollbackRecord | None]] = field(default_factory=list)
 
     def controller(
-        self, *, journal: Journal | None = None, registry: MlflowRegistry | None = None
+        self,
+        *,
+        journal: Journal | None = None,
+        registry: MlflowRegistry | None = None,
+        compare: Compare | None = None,
     ) -> Controller:
         registry = registry or self.registry
         step = MlflowAliasSettings().build(model=self.name, alias="champion", registry=registry)
@@ -48,6 +52,7 @@ class RealModel:
             memory=self.memory,
             on_change=self._changed,
             on_memory=self._remember,
+            compare=compare,
         )
 
     async def breach(self, controller: Controller, version: str = "2") -> None:

@@ -10,7 +10,8 @@ from uuid import uuid4
 import pytest
 
 from collectors.registry import MlflowRegistry
-from rollback.controller import Controller, record_id
+from rollback.better import ShadowComparison
+from rollback.controller import Compare, Controller, record_id
 from rollback.observation import HoldCleared, HoldSet, VersionBlessed
 from rollback.policy import Policy
 from rollback.record import RollbackRecord, Transition
@@ -31,10 +32,15 @@ async def model(mlflow_uri: str) -> AsyncIterator[RealModel]:
         yield RealModel(mlflow_uri, name, registry)
 
 
+async def apart(_from_version: str, to_version: str) -> ShadowComparison:
+    return ShadowComparison(to_version, 300, None, None, None, "apart")
+
+
+@pytest.mark.parametrize("compare", [None, apart], ids=["not compared", "compared before"])
 async def test_a_breach_moves_the_real_alias_within_two_seconds_and_is_verified(
-    model: RealModel,
+    model: RealModel, compare: Compare | None
 ) -> None:
-    controller = model.controller()
+    controller = model.controller(compare=compare)
     await controller.resume()
     begun = time.monotonic()
 
@@ -54,6 +60,26 @@ async def test_a_breach_moves_the_real_alias_within_two_seconds_and_is_verified(
         *("CONFIRMED", "GATED", "INTENDED", "ACTING", "VERIFYING", "RESOLVED")
     ]
     assert model.journal.records[0].outcome == "resolved"
+
+
+async def test_while_the_target_is_compared_a_hold_is_taken_and_no_step_is_rehearsed(
+    model: RealModel,
+) -> None:
+    async def pending(_from_version: str, to_version: str) -> ShadowComparison:
+        return ShadowComparison(to_version, 0, None, None, None, "pending")
+
+    controller = model.controller(compare=pending)
+    await model.breach(controller)
+    status = controller.status()
+
+    await controller.say(HoldSet(model.now + 60, "wait"))
+    await model.later(controller, 5)
+
+    assert status["rollback"]["evidence"]["shadow"]["verdict"] == "pending"
+    assert model.journal.states == ["CONFIRMED", "REFUSED"]
+    assert model.journal.records[0].refusal is not None
+    assert model.journal.records[0].refusal.gate == "hold"
+    assert await model.alias() == "2"
 
 
 async def test_a_rehearsal_passes_every_gate_and_moves_nothing(model: RealModel) -> None:

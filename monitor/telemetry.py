@@ -1,0 +1,129 @@
+"""Sending metrics and traces to an OpenTelemetry collector, from threads of its own.
+
+Nothing waits for it: what cannot be sent is let go of, and said once in the log. Metrics are
+totals, so that the next export makes up for a lost one; spans wait in a queue of `SPANS_MAX`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics.export import MetricExportResult
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from prometheus_client import CollectorRegistry
+
+from monitor.otel_metrics import metrics_data
+from monitor.otel_settings import OtelSettings
+from monitor.otel_traces import RollbackTraces
+from monitor.version import VERSION
+
+log = logging.getLogger("kedge.otel")
+
+#: Spans that wait to be sent; the oldest are let go of.
+SPANS_MAX: Final = 2_048
+#: One attempt to send, with its tries.
+TIMEOUT_S: Final = 5.0
+#: How often spans are sent.
+SPANS_INTERVAL_S: Final = 2.0
+
+
+class Telemetry:
+    """What is sent, and the threads that send it.
+
+    Attributes
+    ----------
+    traces
+        To be told of every transition.
+    """
+
+    def __init__(self, settings: OtelSettings, model: str, registry: CollectorRegistry) -> None:
+        # Its complaints are ours to make, once and in our log's format.
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)
+        base = settings.endpoint.rstrip("/")
+        self._registry = registry
+        self._interval_s = settings.interval_s
+        self._begun = time.time()
+        self._resource = Resource.create(
+            {"service.name": "kedge", "service.version": VERSION, "kedge.model": model}
+        )
+        self._metrics = OTLPMetricExporter(f"{base}/v1/metrics", timeout=TIMEOUT_S)
+        self._told = _Told("metrics", base)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._send_metrics, name="otel", daemon=True)
+        spans = _Spans(OTLPSpanExporter(f"{base}/v1/traces", timeout=TIMEOUT_S), base)
+        self._provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
+        self._provider.add_span_processor(
+            BatchSpanProcessor(
+                spans, max_queue_size=SPANS_MAX, schedule_delay_millis=SPANS_INTERVAL_S * 1000
+            )
+        )
+        self.traces = RollbackTraces(self._provider.get_tracer("kedge", VERSION))
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Send what there is once more, and end; waits for some seconds at most."""
+        self._stop.set()
+        # A try that is waiting to be repeated is ended by this, and not waited out.
+        ending = threading.Thread(target=self._provider.shutdown, name="otel-end", daemon=True)
+        ending.start()
+        self._thread.join(TIMEOUT_S)
+        ending.join(TIMEOUT_S)
+        self._metrics.shutdown()
+
+    def _send_metrics(self) -> None:
+        last = False
+        while not last:
+            last = self._stop.wait(self._interval_s)
+            self._send_once()
+
+    def _send_once(self) -> None:
+        data = metrics_data(
+            self._registry.collect(), self._resource, begun=self._begun, now=time.time()
+        )
+        sent = False
+        with contextlib.suppress(Exception):  # whatever it is, the next export is not its business
+            sent = self._metrics.export(data) is MetricExportResult.SUCCESS
+        self._told.heard(sent)
+
+
+class _Told:
+    """Says once that something is not taken, and once that it is again."""
+
+    def __init__(self, what: str, where: str) -> None:
+        self._what, self._where, self._well = what, where, True
+
+    def heard(self, well: bool) -> None:  # noqa: FBT001 - private
+        if self._well and not well:
+            log.warning("%s are not taken by %s; they are tried again", self._what, self._where)
+        if well and not self._well:
+            log.info("%s are taken by %s again", self._what, self._where)
+        self._well = well
+
+
+class _Spans(SpanExporter):
+    """The exporter of spans, with its failures in our log."""
+
+    def __init__(self, inner: SpanExporter, where: str) -> None:
+        self._inner, self._told = inner, _Told("traces", where)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = SpanExportResult.FAILURE
+        with contextlib.suppress(Exception):
+            result = self._inner.export(spans)
+        self._told.heard(result is SpanExportResult.SUCCESS)
+        return result
+
+    def shutdown(self) -> None:
+        self._inner.shutdown()
