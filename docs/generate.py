@@ -18,6 +18,7 @@ from monitor import openapi
 from monitor.cli import cli
 from monitor.metrics import Metrics
 from monitor.settings_catalogue import Setting, every_setting
+from monitor.version import VERSION
 
 #: What is said of a table whose keys do not say it.
 _TABLES: Final = {
@@ -47,6 +48,7 @@ What the daemon answers at `[http] listen`, made from the description that it se
 Errors are `application/problem+json`.
 Calls marked *token* need `Authorization: Bearer TOKEN`; with no token configured they answer 403.
 `GET /` is the status page, for people."""
+_OF_SCORING: Final = "What `kedge serve` answers; it describes itself at `GET /openapi.json`."
 
 
 def write_pages(folder: Path) -> None:
@@ -142,23 +144,24 @@ def metric_rows(metrics: object) -> list[tuple[str, str, str, str]]:
 
 
 def api_page() -> str:
-    """Every path of the daemon's API, from its OpenAPI description."""
-    document = openapi.description()
-    parts = [
-        "# HTTP API",
-        _OF_API,
-    ]
+    """Every path of the daemon's API and of the scoring server's, from their descriptions."""
+    from scoring.openapi import description  # noqa: PLC0415 - the daemon's comes first
+
+    parts = ["# HTTP API", _OF_API, "## The daemon", *_operations(openapi.description())]
+    return _page([*parts, "## The scoring server", _OF_SCORING, *_operations(description(VERSION))])
+
+
+def _operations(document: Mapping[str, Any]) -> Iterator[str]:
     for path, item in document["paths"].items():
         for method in _METHODS:
             if method in item:
-                parts += _operation(path, method, item, item[method])
-    return _page(parts)
+                yield from _operation(path, method, item, item[method])
 
 
 def _operation(
     path: str, method: str, item: Mapping[str, Any], operation: Mapping[str, Any]
 ) -> Iterator[str]:
-    yield f"## `{method.upper()} {path}`"
+    yield f"### `{method.upper()} {path}`"
     token = " *Token.*" if operation.get("security") else ""
     yield f"{operation['summary']}.{token}"
     parameters = [*item.get("parameters", ()), *operation.get("parameters", ())]
@@ -169,8 +172,8 @@ def _operation(
         yield f"Takes `{kind}`{_fields(content.get('schema', {}))}"
     for status, response in operation["responses"].items():
         for kind, content in response["content"].items() if "content" in response else ():
-            if not kind.endswith("problem+json"):
-                yield f"Answers {status}, `{kind}`{_fields(content['schema'])}"
+            if status < "400":
+                yield f"Answers {status}, `{kind}`{_fields(content.get('schema', {}))}"
     bad = [status for status in operation["responses"] if status >= "400"]
     if bad:
         yield f"Refuses with {', '.join(bad)}."

@@ -18,6 +18,7 @@ from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 from detectors.side_by_side import Bin, SideBySide
+from monitor.drawing import pygal
 
 SVG: Final = "http://www.w3.org/2000/svg"
 #: Units of a picture's own coordinates; a page scales it to its width.
@@ -47,19 +48,17 @@ def histogram(column: SideBySide, said: str) -> str:
     said
         What a screen reader says of the picture.
     """
-    import pygal  # noqa: PLC0415 - 3 MB that a daemon nobody looks at does without
-
     shares = before, now = shares_of(column)
     labels = [bin_label(one) for one in column.bins]
     options = _options(value_formatter=_percent)
     if column.kind == "category":
         height = max(HEIGHT, 24 * len(labels) + 40)
-        chart = pygal.HorizontalBar(**options | {"height": height})
+        chart = pygal().HorizontalBar(**options | {"height": height})
         # The first value on top.
         labels, shares = [_cut(label) for label in labels[::-1]], (before[::-1], now[::-1])
     else:
         every = max(1, -(-len(labels) // _LABELS_MAX))
-        chart = pygal.Bar(**options, x_labels_major=labels[::every], show_minor_x_labels=False)
+        chart = pygal().Bar(**options, x_labels_major=labels[::every], show_minor_x_labels=False)
     chart.x_labels = labels
     for name, values in zip(("reference", "current"), shares, strict=True):
         chart.add(name, values)
@@ -120,11 +119,9 @@ def lines(
     unit
         Writes a value of the vertical axis.
     """
-    import pygal  # noqa: PLC0415 - as above
-
     points = [at for values in series.values() for at, _ in values]
     first, last = min(points, default=0.0), max(points, default=0.0)
-    chart = pygal.XY(
+    chart = pygal().XY(
         **_options(value_formatter=unit, width=WIDTH_OVER_TIME),
         show_dots=len(points) <= 2 * len(series),
         x_value_formatter=lambda at: clock(at, days=last - first > _DAY_S),
@@ -155,10 +152,8 @@ def clock(at: float, *, days: bool) -> str:
 
 
 def _options(**more: object) -> dict[str, Any]:
-    from pygal.style import Style  # noqa: PLC0415 - as above
-
     # Sizes only: pygal leaves room for labels by them.
-    style = Style(label_font_size=_FONT, major_label_font_size=_FONT)
+    style = pygal().style.Style(label_font_size=_FONT, major_label_font_size=_FONT)
     return {
         "width": WIDTH,
         "height": HEIGHT,

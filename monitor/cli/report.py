@@ -31,11 +31,11 @@ from monitor.cli.words import duration
 @click.option("--version", metavar="VERSION", help="Of this version only.")
 @force_option
 def command(*, config: Path, out: Path, since_s: float, version: str | None, force: bool) -> None:
-    """Write a drift report: words first, then every column beside its reference.
+    """Write a drift report as one HTML file.
 
-    Reads the store of FILE and changes nothing; the daemon may run meanwhile. The report is one
-    file that opens without a network: columns, bounds and thresholds over time, what fired, and
-    what was rolled back.
+    Reads the store of FILE and changes nothing; the daemon may run meanwhile. The report is a
+    file that opens without a network: words first, then every column beside its reference, with
+    bounds and thresholds over time, what fired, and what was rolled back.
 
     \b
     Examples:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
+from monitor.charts import clock
+from monitor.drawing import pygal
 from monitor.reports.series import Point
 
 SVG: Final = "http://www.w3.org/2000/svg"
@@ -84,11 +84,10 @@ def over_time(
     figure
         Writes a figure of the vertical axis.
     """
-    pygal = _pygal()
     every = [point for line in lines for point in line.points]
     first, last = min(one.ends for one in every), max(one.ends for one in every)
     top = _highest(every, threshold)
-    chart = pygal.XY(
+    chart = pygal().XY(
         **_options(HEIGHT),
         show_dots=False,
         include_x_axis=False,
@@ -128,14 +127,13 @@ def bars(
     lying
         Whether bars lie, a row each, as names need; else they stand, as numbers do.
     """
-    pygal = _pygal()
     if lying:
-        chart = pygal.HorizontalBar(**_options(_BAR * len(labels) + _AROUND))
+        chart = pygal().HorizontalBar(**_options(_BAR * len(labels) + _AROUND))
         # pygal begins below.
         chart.x_labels = [_cut(label) for label in labels[::-1]]
         reference, current = reference[::-1], current[::-1]
     else:
-        chart = pygal.Bar(**_options(HEIGHT))
+        chart = pygal().Bar(**_options(HEIGHT))
         chart.x_labels = _thinned(labels)
     chart.add(None, list(reference))
     chart.add(None, list(current))
@@ -156,18 +154,6 @@ def _ticks(first: float, last: float) -> list[float]:
     step = step or _DAY_S * math.ceil((last - first) / _DAY_S / _TICKS_MAX)
     begins = math.ceil(first / step)
     return [number * step for number in range(begins, math.floor(last / step) + 1)] or [first]
-
-
-def clock(at: float, *, days: bool) -> str:
-    """Write a moment below a picture: a time of the day, or a day; UTC.
-
-    Examples
-    --------
-    >>> clock(1772618400.0, days=False), clock(1772618400.0, days=True)
-    ('10:00', '4 Mar')
-    """
-    moment = datetime.fromtimestamp(at, UTC)
-    return f"{moment.day} {moment:%b}" if days else f"{moment:%H:%M}"
 
 
 def _highest(points: Sequence[Point], threshold: float | None) -> float:
@@ -204,22 +190,9 @@ def _percent(share: float) -> str:
     return f"{share:.0%}"
 
 
-def _pygal() -> Any:  # noqa: ANN401 - a module without types
-    import pygal  # noqa: PLC0415 - only where pictures are drawn
-
-    # It hangs a finder of its plug-ins into every later import, of a kind that Python warns of
-    # and has since dropped. We use no plug-in.
-    fixers = [one for one in sys.meta_path if type(one).__name__ == "PluginImportFixer"]
-    for one in fixers:
-        sys.meta_path.remove(one)
-    return pygal
-
-
 def _options(height: int) -> dict[str, Any]:
-    from pygal.style import Style  # noqa: PLC0415 - only where pictures are drawn
-
     # Sizes only: pygal leaves room for labels by them.
-    style = Style(label_font_size=_FONT, major_label_font_size=_FONT)
+    style = pygal().style.Style(label_font_size=_FONT, major_label_font_size=_FONT)
     return {
         "width": WIDTH,
         "height": height,

@@ -20,6 +20,8 @@ from monitor import openapi
 from monitor.cli import cli
 from monitor.metrics import Metrics
 from monitor.settings_catalogue import every_setting
+from monitor.version import VERSION
+from scoring import openapi as scoring_openapi
 from scoring.metrics import ScoringMetrics
 
 
@@ -62,14 +64,15 @@ def test_the_page_of_the_metrics_has_both_servers() -> None:
 
 
 def test_the_page_of_the_api_has_every_call_and_no_other() -> None:
-    described = {
+    described = [
         f"{method.upper()} {path}"
-        for path, item in openapi.description()["paths"].items()
+        for document in (openapi.description(), scoring_openapi.description(VERSION))
+        for path, item in document["paths"].items()
         for method in ("get", "post", "put", "patch", "delete")
         if method in item
-    }
+    ]
 
-    assert sorted(re.findall(r"^## `(.+)`$", api_page(), re.MULTILINE)) == sorted(described)
+    assert sorted(re.findall(r"^### `(.+)`$", api_page(), re.MULTILINE)) == sorted(described)
 
 
 def test_the_page_of_the_command_line_has_every_command_with_every_option() -> None:

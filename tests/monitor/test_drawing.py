@@ -1,0 +1,28 @@
+"""Drawing leaves Python's imports as they were."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+PROGRAM = """
+from detectors.side_by_side import Bin, SideBySide
+from monitor.charts import histogram
+column = SideBySide("category", (Bin(None, None, "a", 1, 1),), 0, 0)
+assert "<svg" in histogram(column, "a picture")
+try:
+    import nothing_of_this_name
+except ImportError:
+    pass
+"""
+
+
+def test_an_import_that_fails_after_a_picture_was_drawn_warns_of_nothing() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-W", "error::ImportWarning", "-c", PROGRAM],
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, b"")
