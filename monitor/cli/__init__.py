@@ -71,7 +71,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
         "drill": ("monitor.cli.drill", "Rehearse the rollback path without changing anything."),
         "gate": ("monitor.cli.gate", "Say whether a challenger may be promoted."),
         "db": ("monitor.cli.db", "Bring the store's schema up to date."),
-        "completion": ("monitor.cli.completion", "Print a script that completes commands in a shell."),
+        "completion": ("monitor.cli.completion", "Print a script that completes commands."),
         "dashboards": (
             "monitor.cli.dashboards",
             "Write the Grafana dashboards, and rules and routes for Prometheus.",
