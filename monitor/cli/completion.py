@@ -12,7 +12,7 @@ VARIABLE = "_KEDGE_COMPLETE"
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(ctx: click.Context, *, shell: str) -> None:
-    """Print a script that completes commands in a shell.
+    """Print a script that completes commands.
 
     The shell reads it when it starts; it asks `kedge` for the completions, so that it fits every
     later version, too. Bash needs to be 4.4 or newer.
