@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 #: Rows of a window that are kept whole: 25 kB at most.
 SAMPLE_MAX = 200
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-#: A weight for each number of a row, and one for its time.
-_WEIGHTS = np.random.Philox(key=0x73616D706C65).random_raw(KEPT_MAX + 1) | np.uint64(1)
 
 
 class VectorState(msgspec.Struct, array_like=True, frozen=True, tag="vector"):
@@ -198,9 +197,9 @@ def _keys(places: Ints, ts: Floats | None) -> npt.NDArray[np.uint64]:
     """Hash each row: a sum with random weights, well mixed."""
     kept = places.shape[1]
     with np.errstate(over="ignore"):
-        keys = (places.astype(np.uint64) * _WEIGHTS[:kept]).sum(axis=1, dtype=np.uint64)
+        keys = (places.astype(np.uint64) * _weights()[:kept]).sum(axis=1, dtype=np.uint64)
         if ts is not None:
-            keys += np.ascontiguousarray(ts).view(np.uint64) * _WEIGHTS[KEPT_MAX]
+            keys += np.ascontiguousarray(ts).view(np.uint64) * _weights()[KEPT_MAX]
         keys = _mixed(keys)
         order = keys.argsort(kind="stable")
         is_new = np.concatenate(([True], keys[order][1:] != keys[order][:-1]))
@@ -218,3 +217,11 @@ def _mixed(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return words ^ (words >> np.uint64(31))
+
+
+@cache
+def _weights() -> npt.NDArray[np.uint64]:
+    """Return a weight for each number of a row, and one for its time, shape ``(KEPT_MAX + 1,)``."""
+    # Only where there are vectors: numpy.random takes 3 MB.
+    words = np.random.Philox(key=0x73616D706C65).random_raw(KEPT_MAX + 1)
+    return np.asarray(words | np.uint64(1), np.uint64)

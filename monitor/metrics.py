@@ -12,6 +12,7 @@ import time
 
 import prometheus_client as prometheus
 
+from monitor.bulk_gauge import BulkGauge
 from monitor.bulk_histogram import BulkHistogram
 from monitor.label_budget import LabelBudget
 
@@ -58,6 +59,7 @@ class Metrics:
         for metric in self._by_version:
             metric.remove_by_labels({"version": version})
         self.latency.forget("version", version)
+        self.column_share.forget("version", version)
 
     def _make_traffic(self) -> None:
         self.predictions = self._counter(
@@ -130,12 +132,13 @@ class Metrics:
             "their hour (slot), or the whole (few_rows, too_long, zone).",
             "basis",
         )
-        self.column_share = self._gauge(
+        self.column_share = BulkGauge(
             "kedge_column_share_ratio",
             "Share of a column's rows that fall into a bar, in the last closed window of the "
             "version that serves and in its reference (of: window, reference).",
-            *("model", "version", "column", "bar", "of"),
+            ("model", "version", "column", "bar", "of"),
         )
+        self.registry.register(self.column_share)
         self.missing = self._gauge(
             "kedge_missing_ratio",
             "Share of missing values in the last closed window.",

@@ -25,7 +25,6 @@ class ColumnPublisher:
         self._model = model
         self._metrics = metrics
         self._shown: bytes | None = None
-        self._series: set[tuple[str, ...]] = set()
         self._left_out = 0
 
     @property
@@ -42,7 +41,7 @@ class ColumnPublisher:
         self._shown = data
         names = sorted(window.columns, key=lambda name: (name != _PREDICTION, name))
         self._left_out = max(self._left_out, len(names) - COLUMNS_MAX)
-        self._replace(
+        self._metrics.column_share.replace(
             {
                 (
                     self._model,
@@ -56,15 +55,6 @@ class ColumnPublisher:
                 for of, share in (("reference", before), ("window", now))
             }
         )
-
-    def _replace(self, series: Mapping[tuple[str, ...], float]) -> None:
-        # Those that go on are never away, whenever a page is made.
-        shares = self._metrics.column_share
-        for labels, share in series.items():
-            shares.labels(*labels).set(share)
-        for gone in self._series - series.keys():
-            shares.remove(*gone)
-        self._series = set(series)
 
 
 def shares_of(column: SideBySide) -> Iterable[tuple[str, float, float]]:

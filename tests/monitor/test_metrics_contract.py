@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
+from monitor.bulk_gauge import BulkGauge
 from monitor.bulk_histogram import BulkHistogram
 from monitor.metrics import Metrics
 
@@ -45,10 +46,10 @@ PROMISED = {
 def labels_by_name() -> dict[str, set[str]]:
     found = {}
     for one in vars(Metrics(columns_max=1, versions_max=1)).values():
-        if isinstance(one, MetricWrapperBase | BulkHistogram):
+        if isinstance(one, MetricWrapperBase | BulkHistogram | BulkGauge):
             (family,) = one.collect()
             suffix = "_total" if family.type == "counter" else ""
-            labels = one._labels if isinstance(one, BulkHistogram) else one._labelnames
+            labels = one._labelnames if isinstance(one, MetricWrapperBase) else one._labels
             found[family.name + suffix] = set(labels)
     return found
 
