@@ -51,7 +51,7 @@ def stored_facts(
             found = schema.revision(connection)
             if found is not None and found != tables.REVISION:
                 raise schema.mismatch(place(engine.url), found, config)
-            return _Reading(connection, model, length_s, version).facts()
+            return _Reading(connection, model, length_s, version).facts(f"the store {place(url)}")
     except sa.exc.DBAPIError as error:
         raise classified(error, engine.url) from error
     finally:
@@ -74,7 +74,7 @@ class _Reading:
         query = self._narrowed(sa.select(sa.func.max(ends)), tables.windows, ends)
         self._since = (self._rows(query)[0]["max_1"] or time.time()) - length_s
 
-    def facts(self) -> Facts:
+    def facts(self, source: str) -> Facts:
         gathering = Gathering()
         for frames in self._portions():
             by_id = {row["id"]: row for row in frames}
@@ -87,7 +87,7 @@ class _Reading:
                 gathering.measured(frame | row, row["window"])
         return Facts(
             self._model,
-            f"the store {place(self._connection.engine.url)}",
+            source,
             time.time(),
             gathering.versions(self._pictures),
             self._incidents(),

@@ -215,7 +215,7 @@ def _fired(incidents: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]
             "low": cell(evidence.get("low")),
             "high": cell(evidence.get("high")),
             "threshold": cell(evidence.get("threshold")),
-            "why": told_cause(cause) if cause else evidence.get("why") or "",
+            "why": evidence.get("why") or (told_cause(cause) if cause else ""),
         }
 
 
