@@ -243,5 +243,5 @@ def test_an_address_without_a_rest_api_is_refused(uri: str) -> None:
 
 
 def test_every_reason_is_of_the_closed_set() -> None:
-    assert len(REASONS) == len(set(REASONS)) == 12
+    assert len(REASONS) == len(set(REASONS)) == 13
     assert registry_answers.RegistryError("x", "host").reason in REASONS

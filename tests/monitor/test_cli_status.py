@@ -84,7 +84,11 @@ def _wait_for_breach(config: Path, log: Path) -> None:
 
 
 @pytest.mark.real
-def test_the_tables_show_what_the_daemon_sees(daemon: Path) -> None:
+def test_the_tables_show_what_the_daemon_sees(
+    daemon: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+
     text = kedge("status", "-c", daemon).stdout
 
     assert "model flight-delay: version [7] serves (champion)" in text

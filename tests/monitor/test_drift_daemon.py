@@ -44,13 +44,13 @@ def test_quiet_traffic_keeps_the_rule_silent_and_a_shift_makes_it_fire(tmp_path:
 
     assert quiet == []
     assert {one["column"] for one in found} == {"age", "plan", "prediction", "(correlation)"}
-    assert {one["threshold"] for one in found} == {0.002}
+    assert {one["threshold"] for one in found} == {0.0005}
     assert "breach" not in {one["verdict"] for one in found}
     assert incident["kind"] == "confirmed"
     assert incident["evidence"]["looks"] in (["window"], ["evidence", "window"])
     assert {one["column"] for one in incident["evidence"]["columns"]} == {"age", "prediction"}
     assert 'kedge_drift_statistic{column="age",metric="drift",model="m",version="7"}' in page
-    assert 'kedge_drift_threshold{column="age",metric="drift",model="m"} 0.002' in page
+    assert 'kedge_drift_threshold{column="age",metric="drift",model="m"} 0.0005' in page
     assert (status["metric"], status["column"]) == ("drift", "age")
     assert status["low"] > status["threshold"]
 

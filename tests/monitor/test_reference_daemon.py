@@ -223,8 +223,8 @@ def test_the_traffic_of_a_while_ago_outlives_a_kill_and_shows_a_shift(tmp_path: 
 
     assert before["origin"] == "trailing 30s of version 7"
     # A window whose reference is made anew while it is open starts anew, and a turn may end
-    # anywhere: how many rows are left is chance, but not what follows from how many they are.
+    # anywhere: how many rows are left is chance. With a hundred a rule can tell, with fewer it may.
     assert {one["verdict"] for one in quiet if one["n"] >= 100} == {"ok"}
-    assert {one["verdict"] for one in quiet if one["n"] < 100} <= {"unknown"}
+    assert {one["verdict"] for one in quiet if one["n"] < 100} <= {"ok", "unknown"}
     assert after == before
     assert rows["rows"] >= 1_000
