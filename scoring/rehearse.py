@@ -80,4 +80,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    sys.stderr.flush()
+    # At once: threads that a model's code left behind would keep the process from ending.
+    os._exit(status)
