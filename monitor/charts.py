@@ -15,12 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
-from xml.etree import ElementTree as ET
 
 from detectors.side_by_side import Bin, SideBySide
-from monitor.drawing import pygal
+from monitor.drawing import pygal, spare, written
 
-SVG: Final = "http://www.w3.org/2000/svg"
 #: Units of a picture's own coordinates; a page scales it to its width.
 WIDTH, HEIGHT = 360, 170
 WIDTH_OVER_TIME: Final = 420
@@ -31,8 +29,6 @@ _FONT: Final = 11
 _DAY_S: Final = 86_400.0
 #: Room above the highest point.
 _HEADROOM: Final = 1.08
-#: What pygal writes and a page does without.
-_LEFT_OUT: Final = frozenset({"style", "script", "defs", "title", "desc", "metadata"})
 #: Layers for the pointer, which its script would fill.
 _LEFT_OUT_CLASSES: Final = frozenset({"background", "overlay", "tooltip-overlay", "titles"})
 _KEPT_ATTRIBUTES: Final = frozenset(
@@ -173,24 +169,8 @@ def _options(**more: object) -> dict[str, Any]:
 
 def _drawn(chart: Any, said: str) -> str:  # noqa: ANN401 - pygal has no types
     root = chart.render_tree()
-    _spare(root)
-    root.set("role", "img")
-    root.set("aria-label", said)
-    ET.register_namespace("", SVG)
-    return str(ET.tostring(root, encoding="unicode"))
-
-
-def _spare(element: Any) -> None:  # noqa: ANN401 - comments have no tag that is a text
-    """Leave out all that is not form, place or text, here and below."""
-    for child in list(element):
-        kept = isinstance(child.tag, str) and child.tag.rpartition("}")[2] not in _LEFT_OUT
-        classes = child.get("class", "").split() if kept else ()
-        if kept and not _LEFT_OUT_CLASSES & set(classes):
-            _spare(child)
-        else:
-            element.remove(child)
-    for name in set(element.attrib) - _KEPT_ATTRIBUTES:
-        del element.attrib[name]
+    spare(root, _LEFT_OUT_CLASSES, _KEPT_ATTRIBUTES)
+    return written(root, said)
 
 
 def _percent(share: float) -> str:

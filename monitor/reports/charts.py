@@ -13,13 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
-from xml.etree import ElementTree as ET
 
 from monitor.charts import clock
-from monitor.drawing import pygal
+from monitor.drawing import pygal, spare, written
 from monitor.reports.series import Point
 
-SVG: Final = "http://www.w3.org/2000/svg"
 #: Units of a picture's own coordinates; the page scales it to its width.
 WIDTH, HEIGHT = 440, 220
 _FONT: Final = 12
@@ -35,7 +33,6 @@ _LABEL_WIDTH: Final = 66
 #: Height of a bar that lies, and what axis and margins take besides.
 _BAR, _AROUND = 24, 40
 _NAME_CHARACTERS: Final = 18
-_LEFT_OUT: Final = frozenset({"style", "script", "defs", "title", "desc", "metadata"})
 _LEFT_OUT_CLASSES: Final = frozenset(
     {"background", "overlay", "text-overlay", "tooltip-overlay", "titles"}
 )
@@ -212,29 +209,18 @@ def _options(height: int) -> dict[str, Any]:
 
 def _drawn(chart: Any, said: str, roles: Sequence[str]) -> str:  # noqa: ANN401 - pygal has no types
     root = chart.render_tree()
-    _spare(root)
+    spare(root, _LEFT_OUT_CLASSES, _KEPT_ATTRIBUTES)
+    for element in root.iter():
+        _shorten(element)
     by_class: Mapping[str, str] = {f"serie-{at}": role for at, role in enumerate(roles)}
     for group in root.iter():
         classes = group.get("class", "").split()
         if "series" in classes:
             group.set("class", f"series {by_class.get(classes[1], '')}")
-    root.set("role", "img")
-    root.set("aria-label", said)
-    ET.register_namespace("", SVG)
-    return str(ET.tostring(root, encoding="unicode"))
+    return written(root, said)
 
 
-def _spare(element: Any) -> None:  # noqa: ANN401 - comments have no tag that is a text
-    """Leave out all that is not form, place or text, here and below; and shorten what is kept."""
-    for child in list(element):
-        kept = isinstance(child.tag, str) and child.tag.rpartition("}")[2] not in _LEFT_OUT
-        classes = child.get("class", "").split() if kept else ()
-        if kept and not _LEFT_OUT_CLASSES & set(classes):
-            _spare(child)
-        else:
-            element.remove(child)
-    for name in set(element.attrib) - _KEPT_ATTRIBUTES:
-        del element.attrib[name]
+def _shorten(element: Any) -> None:  # noqa: ANN401 - pygal has no types
     classes = " ".join(one for one in element.get("class", "").split() if _is_kept(one))
     if classes:
         element.set("class", classes)
