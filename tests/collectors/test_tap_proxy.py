@@ -426,7 +426,7 @@ async def test_when_nobody_reads_the_oldest_are_shed_and_counted_exactly(
                 assert answer.status == 200
 
         # Whoever reads while the last ones are still being written makes room for them.
-        last = rf'\"n\": {requests - 1},'.encode()
+        last = rf"\"n\": {requests - 1},".encode()
 
         await eventually(lambda: _is_on_disk(last, tmp_path), "the last request is on disk")
         found: list[dict[str, object]] = []
