@@ -125,7 +125,8 @@ def _telemetry(settings: Settings, parts: Parts) -> Telemetry:
         from monitor.telemetry import Telemetry  # noqa: PLC0415 - the SDK of kedge[otel]
     except ModuleNotFoundError as error:
         raise NoTelemetryError from error
-    telemetry = Telemetry(settings.otel, settings.model.name, parts.metrics.registry)
+    lost = parts.metrics.limited.labels("lost_spans").inc
+    telemetry = Telemetry(settings.otel, settings.model.name, parts.metrics.registry, lost)
     parts.deciding.follow(telemetry.traces.hear)
     telemetry.start()
     return telemetry

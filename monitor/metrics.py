@@ -297,7 +297,7 @@ class Metrics:
             "evicted_references, "
             "overflowing_columns, unkept_rejections, forgotten_versions, torn_spool_bytes, "
             "damaged_spool_segments, evicted_change_versions, evicted_shadow_panes, "
-            "undrawn_columns; of taps: "
+            "undrawn_columns, lost_spans; of taps: "
             "large_tapped_bodies, unreadable_tapped_bodies, tap_connections, tap_slow_reader).",
             "limit",
         )
