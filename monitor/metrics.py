@@ -96,11 +96,9 @@ class Metrics:
 
     def _make_drift(self) -> None:
         series = ("model", "version", "column", "metric")
-        self.statistic = self._gauge(
+        self.statistic, self.low, self.high = self._bounded(
             "kedge_drift_statistic", "Statistic of a column in the last closed window.", *series
         )
-        self.low = self._gauge("kedge_drift_low", "Lower confidence bound of it.", *series)
-        self.high = self._gauge("kedge_drift_high", "Upper confidence bound of it.", *series)
         self.threshold = self._gauge(
             "kedge_drift_threshold",
             "What a rule compares the bound with.",
@@ -165,16 +163,10 @@ class Metrics:
 
     def _make_performance(self) -> None:
         series = ("model", "version", "metric")
-        self.performance = self._gauge(
+        self.performance, self.performance_low, self.performance_high = self._bounded(
             "kedge_performance",
             "Figure of predictions and their labels in the last closed window.",
             *series,
-        )
-        self.performance_low = self._gauge(
-            "kedge_performance_low", "Lower confidence bound of it.", *series
-        )
-        self.performance_high = self._gauge(
-            "kedge_performance_high", "Upper confidence bound of it.", *series
         )
         self.labels = self._counter(
             "kedge_labels", "Labels that met their prediction.", "model", "version"
@@ -363,16 +355,15 @@ class Metrics:
             "Share of the last window's pairs on which live version and shadow differ.",
             *versions,
         )
-        self.shadow_statistic = self._gauge(
+        self.shadow_statistic, self.shadow_low, self.shadow_high = self._bounded(
             "kedge_shadow_statistic",
             "What was measured of the last window of pairs; latencies in milliseconds.",
             *(*versions, "metric"),
         )
-        self.shadow_low = self._gauge(
-            "kedge_shadow_low", "Lower confidence bound of it.", *versions, "metric"
-        )
-        self.shadow_high = self._gauge(
-            "kedge_shadow_high", "Upper confidence bound of it.", *versions, "metric"
+        self.shadow_segment, self.shadow_segment_low, self.shadow_segment_high = self._bounded(
+            "kedge_shadow_segment_statistic",
+            "What was measured of the last window of pairs of a segment of the traffic.",
+            *(*versions, "segment", "metric"),
         )
 
     def render(self, accept: str) -> tuple[bytes, str]:
@@ -394,6 +385,15 @@ class Metrics:
         if "version" in labels:
             self._by_version.append(counter)
         return counter
+
+    def _bounded(
+        self, name: str, text: str, *labels: str
+    ) -> tuple[prometheus.Gauge, prometheus.Gauge, prometheus.Gauge]:
+        """Return the gauge of a figure, and those of its bounds."""
+        stem, bound = name.removesuffix("_statistic"), "confidence bound of it."
+        low = self._gauge(f"{stem}_low", f"Lower {bound}", *labels)
+        high = self._gauge(f"{stem}_high", f"Upper {bound}", *labels)
+        return self._gauge(name, text, *labels), low, high
 
     def _gauge(self, name: str, text: str, *labels: str) -> prometheus.Gauge:
         gauge = prometheus.Gauge(name, text, labels, registry=self.registry)

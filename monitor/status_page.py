@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from detectors.side_by_side import SideBySide
 from monitor import charts
 from monitor.last_windows import LastWindow
+from monitor.shadow_segments import most_apart
 from monitor.status_facts import Facts
 from monitor.timeline import timeline
 from monitor.verdict import Moment, columns_in_breach, columns_of, figure, seconds_of, verdict
@@ -77,6 +78,7 @@ def render(facts: Facts, column: str | None = None) -> str:
         "throughput": throughput,
         "recent": facts.windows[:TRAFFIC_ROWS_MAX],
         "shadow": status.get("shadow"),
+        "shadow_segments": most_apart(status.get("shadow") or {}),
         "happenings": timeline(facts.incidents),
         "targets": _targets(status),
         "svg": Markup,

@@ -112,15 +112,23 @@ class DaemonView:
 
 
 def _shadow(standing: Mapping[str, Any]) -> Mapping[str, Any]:
-    shown = {key: value for key, value in standing.items() if key not in ("by_version", "process")}
-    process, measured = standing["process"], shown["measurements"]
+    hidden = ("by_version", "process", "segments")
+    process = standing["process"]
     return {
-        **shown,
-        "version": process.version or shown["version"],
+        **_compared({key: value for key, value in standing.items() if key not in hidden}),
+        "version": process.version or standing["version"],
         "state": process.state,
         "why": process.why,
-        "window_end": rfc3339(shown["window_end"]),
-        "disagreement": measured.get("disagreement"),
+        "segments": [_compared(one) for one in standing["segments"]],
+    }
+
+
+def _compared(window: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the last window of pairs, of all traffic or of a segment."""
+    return {
+        **window,
+        "window_end": rfc3339(window["window_end"]),
+        "disagreement": window["measurements"].get("disagreement"),
     }
 
 
