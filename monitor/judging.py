@@ -172,13 +172,18 @@ class Judge:
         scene = Scene(self._look, window, found, drifts, part)
         self._causes.arrive(window.version, self._rules)
         reports, incidents, states = self._move(window, found, pane.events, scene, shares)
+        measured = [
+            *(self._measurement_row(window, one, pane.events) for one in found),
+            *(_frame_row(window) | one for one in drift_rows(drifts)),
+        ]
+        # Segments are as many as one likes: of each, only what is worth a look.
+        bad = {one["column"] for one in measured if one["column"] and one["verdict"] == "breach"}
         row = WindowRow(
             window=_window_row(window, rejected=rejected, late=late),
-            measurements=[
-                *(self._measurement_row(window, one, pane.events) for one in found),
-                *(_frame_row(window) | one for one in drift_rows(drifts)),
-            ],
-            distribution=self._distributions.of(window, reference, part),
+            measurements=measured,
+            distribution=self._distributions.of(
+                window, reference, part, bad if window.segment else None
+            ),
         )
         return Judged(row, reports, incidents, states, shares)
 
