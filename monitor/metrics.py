@@ -96,11 +96,9 @@ class Metrics:
 
     def _make_drift(self) -> None:
         series = ("model", "version", "column", "metric")
-        self.statistic = self._gauge(
+        self.statistic, self.low, self.high = self._bounded(
             "kedge_drift_statistic", "Statistic of a column in the last closed window.", *series
         )
-        self.low = self._gauge("kedge_drift_low", "Lower confidence bound of it.", *series)
-        self.high = self._gauge("kedge_drift_high", "Upper confidence bound of it.", *series)
         self.threshold = self._gauge(
             "kedge_drift_threshold",
             "What a rule compares the bound with.",
@@ -165,16 +163,10 @@ class Metrics:
 
     def _make_performance(self) -> None:
         series = ("model", "version", "metric")
-        self.performance = self._gauge(
+        self.performance, self.performance_low, self.performance_high = self._bounded(
             "kedge_performance",
             "Figure of predictions and their labels in the last closed window.",
             *series,
-        )
-        self.performance_low = self._gauge(
-            "kedge_performance_low", "Lower confidence bound of it.", *series
-        )
-        self.performance_high = self._gauge(
-            "kedge_performance_high", "Upper confidence bound of it.", *series
         )
         self.labels = self._counter(
             "kedge_labels", "Labels that met their prediction.", "model", "version"
@@ -274,7 +266,7 @@ class Metrics:
         self.refused_clients = self._counter(
             "kedge_http_refused",
             "Requests or connections ended by a limit (large_body, slow_body, bodies_held, "
-            "slow_reader, connections, listeners).",
+            "slow_head, slow_reader, connections, listeners).",
             "reason",
         )
         self.unknown_keys = self._counter(
@@ -297,8 +289,9 @@ class Metrics:
             "evicted_references, "
             "overflowing_columns, unkept_rejections, forgotten_versions, torn_spool_bytes, "
             "damaged_spool_segments, evicted_change_versions, evicted_shadow_panes, "
-            "undrawn_columns; of taps: "
-            "large_tapped_bodies, unreadable_tapped_bodies, tap_connections, tap_slow_reader).",
+            "undrawn_columns, lost_spans; of taps: "
+            "large_tapped_bodies, unreadable_tapped_bodies, tap_connections, tap_slow_head, "
+            "tap_slow_reader).",
             "limit",
         )
         self.commits = self._counter(
@@ -363,16 +356,15 @@ class Metrics:
             "Share of the last window's pairs on which live version and shadow differ.",
             *versions,
         )
-        self.shadow_statistic = self._gauge(
+        self.shadow_statistic, self.shadow_low, self.shadow_high = self._bounded(
             "kedge_shadow_statistic",
             "What was measured of the last window of pairs; latencies in milliseconds.",
             *(*versions, "metric"),
         )
-        self.shadow_low = self._gauge(
-            "kedge_shadow_low", "Lower confidence bound of it.", *versions, "metric"
-        )
-        self.shadow_high = self._gauge(
-            "kedge_shadow_high", "Upper confidence bound of it.", *versions, "metric"
+        self.shadow_segment, self.shadow_segment_low, self.shadow_segment_high = self._bounded(
+            "kedge_shadow_segment_statistic",
+            "What was measured of the last window of pairs of a segment of the traffic.",
+            *(*versions, "segment", "metric"),
         )
 
     def render(self, accept: str) -> tuple[bytes, str]:
@@ -394,6 +386,15 @@ class Metrics:
         if "version" in labels:
             self._by_version.append(counter)
         return counter
+
+    def _bounded(
+        self, name: str, text: str, *labels: str
+    ) -> tuple[prometheus.Gauge, prometheus.Gauge, prometheus.Gauge]:
+        """Return the gauge of a figure, and those of its bounds."""
+        stem, bound = name.removesuffix("_statistic"), "confidence bound of it."
+        low = self._gauge(f"{stem}_low", f"Lower {bound}", *labels)
+        high = self._gauge(f"{stem}_high", f"Upper {bound}", *labels)
+        return self._gauge(name, text, *labels), low, high
 
     def _gauge(self, name: str, text: str, *labels: str) -> prometheus.Gauge:
         gauge = prometheus.Gauge(name, text, labels, registry=self.registry)
