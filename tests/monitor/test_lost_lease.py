@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from monitor.journal import StoreJournal
-from monitor.leadership import Door, KubernetesOffice, LeaseLostError
+from monitor.leadership import Door, KubernetesOffice, LeaseLostError, StoreOffice
+from monitor.lease_metrics import waiting_page
 from monitor.ownership import standing
 from monitor.store import Store, StoreInUse, StoreUnavailable
 from monitor.writer import Writer
@@ -18,6 +19,7 @@ from rollback.kubernetes_lease import LEASES, KubernetesLease, LeaseRead
 from rollback.lease import LeaseTimes
 from rollback.lease_settings import LeaseSettings
 from rollback.record import RollbackRecord, Transition
+from rollback.steady_clock import steady_clock
 from tests.rollback.cluster import Cluster, fake_cluster, kubeconfig_of
 
 #: Renewed often, so that a loss is noticed soon; it does not run out within a test.
@@ -50,6 +52,7 @@ async def test_argo_rollouts_2117_who_has_lost_the_lease_does_not_come_back_besi
     store = await office.enter(asyncio.Event())
     assert store is not None
     assert office.permit(1.0)
+    working = waiting_page("m", office)
 
     async with cluster.connect() as client:
         other = KubernetesLease(client, cluster.namespace, "kedge", me="other", times=TIMES)
@@ -65,8 +68,36 @@ async def test_argo_rollouts_2117_who_has_lost_the_lease_does_not_come_back_besi
     assert lost
     assert not office.permit(0.0)
     assert holder == ""
+    assert b'kedge_lease_held{model="m"} 1.0' in working
+    assert b'kedge_lease_events_total{event="lost",model="m"} 0.0' in working
+    assert b'kedge_lease_held{model="m"} 0.0' in waiting_page("m", office)
+    assert b'kedge_lease_events_total{event="lost",model="m"} 1.0' in waiting_page("m", office)
     store.close()
     await office.leave()
+    office.writer.close()
+
+
+async def test_a_place_that_was_taken_over_from_who_stood_still_is_counted(
+    sqlite_url: str,
+) -> None:
+    ahead_s = 0.0
+    first = Store.open(sqlite_url)
+    office = StoreOffice(Door(sqlite_url, "FILE", TIMES, lambda: steady_clock() + ahead_s))
+    stop = asyncio.Event()
+    waiting = waiting_page("m", office)
+
+    entering = asyncio.create_task(office.enter(stop))
+    await asyncio.sleep(2 * TIMES.retry_s)
+    ahead_s = TIMES.duration_s
+    store = await asyncio.wait_for(entering, 60)
+
+    assert store is not None
+    assert b'kedge_lease_held{model="m"} 0.0' in waiting
+    assert b'kedge_lease_events_total{event="taken_over",model="m"} 1.0' in waiting_page(
+        "m", office
+    )
+    store.close()
+    first.close()
     office.writer.close()
 
 
