@@ -266,7 +266,7 @@ class Metrics:
         self.refused_clients = self._counter(
             "kedge_http_refused",
             "Requests or connections ended by a limit (large_body, slow_body, bodies_held, "
-            "slow_reader, connections, listeners).",
+            "slow_head, slow_reader, connections, listeners).",
             "reason",
         )
         self.unknown_keys = self._counter(
@@ -289,8 +289,9 @@ class Metrics:
             "evicted_references, "
             "overflowing_columns, unkept_rejections, forgotten_versions, torn_spool_bytes, "
             "damaged_spool_segments, evicted_change_versions, evicted_shadow_panes, "
-            "undrawn_columns; of taps: "
-            "large_tapped_bodies, unreadable_tapped_bodies, tap_connections, tap_slow_reader).",
+            "undrawn_columns, lost_spans; of taps: "
+            "large_tapped_bodies, unreadable_tapped_bodies, tap_connections, tap_slow_head, "
+            "tap_slow_reader).",
             "limit",
         )
         self.commits = self._counter(

@@ -44,8 +44,14 @@ class ShadowParts:
     running: ShadowRunning
 
 
-def process_of(settings: Settings, uri: str) -> ShadowProcess:
-    """Return a process of a model of the configured registry, not started yet."""
+def process_of(settings: Settings, uri: str, *, awaited: bool = False) -> ShadowProcess:
+    """Return a process of a model of the configured registry, not started yet.
+
+    Parameters
+    ----------
+    awaited
+        As of :class:`scoring.shadow_process.ShadowProcess`.
+    """
     model, shadow = settings.model, settings.shadow
     tracking = Tracking(
         model.tracking_uri,
@@ -65,6 +71,7 @@ def process_of(settings: Settings, uri: str) -> ShadowProcess:
         ),
         tracking.environment() if model.tracking_uri else {},
         start_timeout_s=shadow.start_timeout_s,
+        awaited=awaited,
     )
 
 
@@ -123,7 +130,7 @@ def rescoring_of(
     """Return what scores the last requests with a version of choice: for a rollback's gate."""
     return Rescoring(
         recent,
-        lambda version: process_of(settings, version_uri(settings, version)),
+        lambda version: process_of(settings, version_uri(settings, version), awaited=True),
         live,
         confidence=settings.detectors.confidence,
         tolerance=settings.shadow.tolerance,

@@ -21,6 +21,7 @@ from detectors.cause import Comparison
 from detectors.paired_comparison import PairedSummary, unknown_summary
 from monitor.shadow_gate import comparison_of
 from monitor.shadow_recent import RecentRequests
+from monitor.shadow_rescoring import Gathered, at_once
 from rollback.better import ShadowComparison, about_answers
 from rollback.observation import RuleReport
 
@@ -46,7 +47,12 @@ class Scores(Protocol):
     """Scores the last requests; :class:`monitor.shadow_rescoring.Rescoring` does."""
 
     async def score_recent(  # noqa: D102 - as there
-        self, version: str, *, live: str | None = None, since: float = -math.inf
+        self,
+        version: str,
+        *,
+        live: str | None = None,
+        since: float = -math.inf,
+        gathered: Gathered = at_once,
     ) -> PairedSummary: ...
 
 
@@ -76,6 +82,11 @@ class TargetComparisons:
         How long what was found counts.
     configured
         Asked first.
+
+    Attributes
+    ----------
+    on_end
+        Told when a comparison has ended, whatever it found.
     """
 
     def __init__(
@@ -99,6 +110,7 @@ class TargetComparisons:
         self._task: asyncio.Task[None] | None = None
         self._about: tuple[str, str | None] = "", None
         self._next_suspicion = -math.inf
+        self.on_end: Callable[[], None] = lambda: None
 
     def judged(self, version: str) -> Comparison | None:
         """Return whether the target answers a version's requests alike; None if not known."""
@@ -175,10 +187,12 @@ class TargetComparisons:
             await self._compare(live, to, self._since.get(live, -math.inf))
 
     async def _compare(self, live: str, to: str, since: float) -> None:
-        await self._gathered(live, since)
         log.info("version %s is asked the last requests of version %s", to, live)
-        found = await self._rescoring.score_recent(to, live=live, since=since)
-        log.info("%s: %s", found.verdict, found.why)
+        began = self._monotonic()
+        found = await self._rescoring.score_recent(
+            to, live=live, since=since, gathered=lambda: self._gathered(live, since)
+        )
+        log.info("%s, after %.1f s: %s", found.verdict, self._monotonic() - began, found.why)
         self._keep(live, to, found)
 
     async def _gathered(self, live: str, since: float) -> None:
@@ -209,6 +223,8 @@ class TargetComparisons:
             log.error("comparing with a rollback's target failed", exc_info=error)
             live, to = self._about
             self._keep(live, to or "", unknown_summary(live, to or "", f"a fault: {error!r}"))
+        if not task.cancelled():
+            self.on_end()
 
     def _cancel(self) -> None:
         if self._task is not None:

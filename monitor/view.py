@@ -8,6 +8,7 @@ from typing import Any
 
 from monitor.deciding import Deciding
 from monitor.engine import Engine
+from monitor.last_windows import Held
 from monitor.queries import rfc3339
 from monitor.rule_standings import RuleStanding
 from monitor.settings import Settings
@@ -54,8 +55,8 @@ class DaemonView:
         """Tell the decision what a person says."""
         await self._deciding.say(word)
 
-    def last_windows(self) -> Mapping[str, bytes]:
-        """Return the last window of each version, as :mod:`monitor.last_windows` keeps it."""
+    def last_windows(self) -> Mapping[str, Held]:
+        """Return the last window of each version, as :mod:`monitor.last_windows` holds it."""
         return self._engine.committed.last_windows
 
     def status(self) -> Mapping[str, Any]:

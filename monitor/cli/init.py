@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from monitor.cli.options import CONFIGURATION, force_option
-from monitor.cli.output import refuse_existing, write_whole
+from monitor.cli.output import refuse_existing
+from monitor.whole_file import write_whole
 
 #: Where the log is said to be when none was shown.
 PLACEHOLDER = "logs/predictions*.jsonl"
