@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ import numpy as np
 from collectors.batch import ColumnKind, PredictionBatch
 from collectors.format import Holding
 from collectors.formats.auto import FALLBACK, AutoFormat
+from collectors.formats.options import FormatOptions
 from collectors.kinds import FORMATS
 from monitor.quantities import render_duration
 
@@ -53,6 +54,8 @@ class Seen:
         NaN where no event has a latency.
     span_s
         Time from the first to the last event.
+    timezone
+        What was taken for the zone of times that have none; empty where none was missing.
     """
 
     model: str = ""
@@ -64,6 +67,7 @@ class Seen:
     rejected: Counter[str] = field(default_factory=Counter)
     latency_p99_ms: float = math.nan
     span_s: float = 0.0
+    timezone: str = ""
 
 
 def look_at(path: Path, log_format: str) -> Seen:
@@ -79,8 +83,23 @@ def look_at(path: Path, log_format: str) -> Seen:
             lines = [line for _, line in zip(range(LINES_MAX), file, strict=False)]
     except OSError as error:
         raise LogError(f"cannot read {path}: {error.strerror}") from error
+    seen = _seen(lines, log_format)
+    if not seen.events and seen.rejected["bad_time"]:
+        zoned = _seen(lines, log_format, timezone="UTC")
+        seen = zoned if zoned.events else seen
+    if not seen.events:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in seen.rejected.most_common())
+        raise LogError(
+            f'found no "{seen.log_format}" event in the first {seen.lines} lines of {path}'
+            f"{f' ({reasons})' if reasons else ''}; name another --format, or write events as "
+            '{"ts": 1772618400.1, "features": {"age": 41}, "prediction": 0.8}'
+        )
+    return seen
+
+
+def _seen(lines: Sequence[bytes], log_format: str, *, timezone: str = "") -> Seen:
     model = _model(lines)
-    decoder = FORMATS[log_format](model)
+    decoder = FORMATS[log_format](model, options=FormatOptions(timezone=timezone))
     decoded = [decoder.decode(b"".join(lines))]
     if isinstance(decoder, Holding):
         decoded.append(decoder.expire(math.inf, math.inf))  # nothing more will come
@@ -91,17 +110,11 @@ def look_at(path: Path, log_format: str) -> Seen:
         log_format=log_format,
         lines=len(lines),
         columns=dict(decoder.schema.columns),
+        timezone=timezone,
     )
     seen.rejected.update(one.reason for part in decoded for one in part.rejections)
     live = [batch for part in decoded for batch in part.batches if batch.role == "live"]
     _measure(seen, live)
-    if not seen.events:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in seen.rejected.most_common())
-        raise LogError(
-            f'found no "{log_format}" event in the first {seen.lines} lines of {path}'
-            f"{f' ({reasons})' if reasons else ''}; name another --format, or write events as "
-            '{"ts": 1772618400.1, "features": {"age": 41}, "prediction": 0.8}'
-        )
     return seen
 
 
@@ -125,7 +138,7 @@ def render(seen: Seen | None, *, log: str, log_format: str) -> str:
     )
 
 
-def _model(lines: list[bytes]) -> str:
+def _model(lines: Sequence[bytes]) -> str:
     names: Counter[str] = Counter()
     decode = msgspec.json.Decoder(dict[str, Any]).decode
     for line in lines:
@@ -166,6 +179,8 @@ def _head(seen: Seen | None, log: str, log_format: str) -> Iterator[str]:
     yield 'type = "tail"'
     yield f"path = {_toml(log)}"
     yield f"format = {_toml(log_format)}"
+    if seen is not None and seen.timezone:
+        yield f"timezone = {_toml(seen.timezone)}   # the log's times have no zone: say theirs"
     if seen is not None:
         yield ""
         yield from _found(seen)
