@@ -43,7 +43,7 @@ from scoring.metrics import LOG_SOURCE, ScoringMetrics
 from scoring.model import ModelLoadError
 from scoring.place import Place
 from scoring.prediction_log import PredictionLog
-from scoring.serve import ServeError
+from scoring.serve_error import ServeError
 from scoring.server import ScoringServer
 from scoring.settings import LOG_CLOSE_S, ServeSettings
 from scoring.swap import AliasFollower, OwnSwaps
