@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.metrics import Metrics
 from monitor.rollback_parts import comparisons_of
 from monitor.settings import load
 
@@ -34,7 +35,8 @@ path = "p.jsonl"
 {more}
 """
     )
-    return comparisons_of(load(path, {}), None) is not None
+    metrics = Metrics(columns_max=1, versions_max=1)
+    return comparisons_of(load(path, {}), None, metrics) is not None
 
 
 def test_targets_are_compared_where_a_rule_on_answers_may_roll_back(tmp_path: Path) -> None:
