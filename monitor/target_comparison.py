@@ -55,6 +55,8 @@ class Scores(Protocol):
         gathered: Gathered = at_once,
     ) -> PairedSummary: ...
 
+    async def close(self) -> None: ...  # noqa: D102 - as there
+
 
 def no_configured(_live: str, _to: str, _since: float) -> PairedSummary | None:
     """Know of no shadow that runs anyway."""
@@ -164,6 +166,7 @@ class TargetComparisons:
         if task is not None:
             with suppress(asyncio.CancelledError):
                 await task
+        await self._rescoring.close()
 
     @property
     def _running(self) -> bool:

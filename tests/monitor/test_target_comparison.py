@@ -52,6 +52,9 @@ class Target:
             raise self.fault
         return found(live or "", version, self.verdict)
 
+    async def close(self) -> None:
+        """Nothing is left."""
+
 
 @dataclass
 class Scene:
