@@ -104,7 +104,7 @@ def measured(stream: Stream, start: int, reference: Reference) -> DriftWindow:
     rows = slice(start, start + stream.window)
     pane.add(batch_of({name: column.take(rows) for name, column in stream.rows.items()}))
     found = measure(pane, reference, seconds=None, confidence=CONFIDENCE, psi_bins=PSI_BINS)
-    together = correlations_of(pane, reference)
+    together = correlations_of(pane.joint, reference)
     return DriftWindow(pane.columns, pane.events, float(start), found, correlations=together)
 
 

@@ -15,15 +15,13 @@ from detectors.vector_counts import VectorCounts, VectorState
 if TYPE_CHECKING:
     from collectors.batch import Column, Floats
     from detectors.profile import Profile
-    from detectors.reference import Reference
 
 ColumnCounts: TypeAlias = NumberCounts | CategoryCounts | VectorCounts | RowCounts
 ColumnState: TypeAlias = NumberState | CategoryState | VectorState | RowState
 
 
-def counts_of(reference: Reference | None, name: str) -> ColumnCounts:
-    """Empty counts for column `name`: of the kind that the reference states, or of rows only."""
-    profile = reference.columns.get(name) if reference else None
+def counts_of(profile: Profile | None) -> ColumnCounts:
+    """Empty counts of a column: of the kind that its profile states, or of rows only."""
     if isinstance(profile, NumberProfile):
         return NumberCounts(profile.points, profile.grid)
     if isinstance(profile, CategoryProfile):
@@ -33,15 +31,14 @@ def counts_of(reference: Reference | None, name: str) -> ColumnCounts:
     return RowCounts()
 
 
-def counts_of_state(state: ColumnState, reference: Reference | None, name: str) -> ColumnCounts:
+def counts_of_state(state: ColumnState, profile: Profile | None) -> ColumnCounts:
     """Restore counts from their state.
 
     Raises
     ------
     PackingError
-        If the state does not fit the reference.
+        If the state does not fit the profile.
     """
-    profile = reference.columns.get(name) if reference else None
     if isinstance(state, RowState):
         return RowCounts.of_state(state)
     if isinstance(state, NumberState) and isinstance(profile, NumberProfile):
@@ -50,7 +47,7 @@ def counts_of_state(state: ColumnState, reference: Reference | None, name: str) 
         return CategoryCounts.of_state(state, profile.values)
     if isinstance(state, VectorState) and isinstance(profile, VectorProfile):
         return VectorCounts.of_state(state, profile.axes)
-    raise PackingError(f"column {name!r} is of another kind than the reference's")
+    raise PackingError("its counts are of another kind than the reference's")
 
 
 def counts_over(counts: ColumnCounts, profile: Profile | None) -> ColumnCounts:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collectors.batch import Floats, Ints
     from detectors.joint_counts import JointCounts
     from detectors.joint_profile import JointProfile
-    from detectors.pane import Pane
     from detectors.reference import Reference
 
 #: What a rule over all columns calls the correlations.
@@ -205,11 +204,11 @@ class Correlations:
         return most
 
 
-def correlations_of(pane: Pane, reference: Reference | None) -> Correlations | None:
+def correlations_of(window: JointCounts | None, reference: Reference | None) -> Correlations | None:
     """Compare the correlations of a window; None where either side does not have them."""
-    if reference is None or reference.joint is None or pane.joint is None:
+    if reference is None or reference.joint is None or window is None:
         return None
-    return Correlations.of(reference.joint, pane.joint)
+    return Correlations.of(reference.joint, window)
 
 
 def _change(before: Floats, z: Floats) -> Floats:

@@ -166,7 +166,7 @@ def measure(
 
 def _of_several(pane: Pane, reference: Reference | None, asked: Asked) -> Iterator[Measurement]:
     """Measure what columns have in common, where the reference and the window tell it."""
-    found = correlations_of(pane, reference)
+    found = correlations_of(pane.joint, reference)
     if found is None:
         return
     shift = _measurement("correlation_shift", None, found.shift(confidence=asked.confidence))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from collectors.batch import Ints, PredictionBatch
+    from detectors.profile import Profile
     from detectors.reference import Reference
 
 #: Weights are summed as whole multiples of a millionth part or so of a request, because sums
@@ -132,7 +133,7 @@ class Pane:
         self.latency: dict[LatencyKind, LatencyHistogram] = {}
         self.reference = reference
         self.columns: dict[str, ColumnCounts] = {
-            name: counts_of(reference, name) for name in columns.columns
+            name: counts_of(_profile(reference, name)) for name in columns.columns
         }
         common = reference.joint if reference and joint else None
         self.joint = JointCounts(common.tables) if common else None
@@ -294,7 +295,7 @@ class Pane:
         pane._restore(state)
         try:
             for name, kept in state.columns.items():
-                pane.columns[name] = counts_of_state(kept, reference, name)
+                pane.columns[name] = _restored(kept, reference, name)
             if pane.joint is not None and state.joint is not None:
                 pane.joint = pane.joint.restored(state.joint)
         except PackingError as error:
@@ -334,7 +335,7 @@ class Pane:
     def _counts(self, name: str) -> ColumnCounts:
         """Return the counts of a column; in the rows before it first came, it was missing."""
         if name not in self.columns:
-            self.columns[name] = counts_of(self.reference, name)
+            self.columns[name] = counts_of(_profile(self.reference, name))
             self.columns[name].miss(self.answered)
         return self.columns[name]
 
@@ -364,3 +365,14 @@ def _state(data: bytes) -> _PaneState:
             "let the program that wrote it close its windows first, or drop its panes"
         )
     return state
+
+
+def _profile(reference: Reference | None, name: str) -> Profile | None:
+    return reference.columns.get(name) if reference else None
+
+
+def _restored(state: ColumnState, reference: Reference | None, name: str) -> ColumnCounts:
+    try:
+        return counts_of_state(state, _profile(reference, name))
+    except PackingError as error:
+        raise PackingError(f"column {name!r}: {error}") from error

@@ -82,8 +82,9 @@ class SeasonBuilder:
         for slot, rows in _by_slot(slots):
             counts = self._counts.get(slot)
             if counts is None:
-                names = self._grid.columns
-                counts = self._counts[slot] = {name: counts_of(self._grid, name) for name in names}
+                counts = self._counts[slot] = {
+                    name: counts_of(profile) for name, profile in self._grid.columns.items()
+                }
             for name, one in counts.items():
                 column = columns.get(name)
                 if column is None:

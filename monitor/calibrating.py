@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from detectors.kinds import COLUMN_METRICS, COUNT_METRICS, SAMPLED_METRICS, WIND
 from detectors.measurement import Measurement
 from detectors.performance import PERFORMANCE_METRICS
 from monitor.composition import rule_specs, window_spec
-from monitor.quantities import parse_duration, render_duration
+from monitor.quantities import FalseAlarms, render_duration
 from monitor.queries import rfc3339
 from monitor.settings import RuleSettings, Settings
 
@@ -27,53 +26,12 @@ if TYPE_CHECKING:
 
 #: Digits of a proposed threshold; rounded to the quiet side.
 DIGITS: Final = 3
-_RATE = re.compile(r"\s*(\d+)\s+per\s+(.+?)\s*", re.IGNORECASE)
-_WINDOWS = re.compile(r"(\d+)\s+windows?", re.IGNORECASE)
 #: The same blocks are drawn for the same logs.
 _SEED: Final = 20_260_304
 
 
 class CalibrationError(Exception):
     """No threshold can be proposed; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class FalseAlarms:
-    """How many false alarms may be: `alarms` in so many seconds, or in so many windows."""
-
-    alarms: int
-    text: str
-    seconds: float | None = None
-    windows: int | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> FalseAlarms:
-        """Read "1 per 30d" or "2 per 1000 windows".
-
-        Raises
-        ------
-        ValueError
-            It is neither.
-        """
-        match = _RATE.fullmatch(text)
-        if match is None or int(match[1]) < 1:
-            raise ValueError
-        alarms = int(match[1])
-        windows = _WINDOWS.fullmatch(match[2])
-        if windows is not None:
-            if int(windows[1]) < 1:
-                raise ValueError
-            return cls(alarms, text.strip(), windows=int(windows[1]))
-        seconds = parse_duration(match[2])
-        if seconds <= 0:
-            raise ValueError
-        return cls(alarms, text.strip(), seconds=seconds)
-
-    def per_window(self, step_s: float) -> float:
-        """Return the rate per window, of windows that follow each other by `step_s` seconds."""
-        if self.windows is not None:
-            return self.alarms / self.windows
-        return self.alarms * step_s / (self.seconds or math.inf)
 
 
 @dataclass(slots=True)
@@ -191,7 +149,7 @@ def toml(
 ) -> Iterator[str]:
     """Write the rules with their proposed thresholds, and what these rest on, line by line."""
     begins, ends = healthy.span(until)
-    yield f"# Thresholds for at most {asked.text} of each rule while all is well,"
+    yield f"# Thresholds for at most {asked} of each rule while all is well,"
     yield f"# from logs that must have been healthy: {_day(begins)} to {_day(ends)}"
     yield f"# ({render_duration(round(ends - begins))})."
     if healthy.fired:
@@ -208,7 +166,7 @@ def as_data(
     """Return the same as JSON: a threshold that is null has no proposal, and `why` says why."""
     begins, ends = healthy.span(until)
     return {
-        "false_alarms": asked.text,
+        "false_alarms": str(asked),
         "begins": rfc3339(begins),
         "ends": rfc3339(ends),
         "fired": healthy.fired,
@@ -276,7 +234,7 @@ def _rests_on(
     if proposal.basis == "counted":
         yield f"With {sure} confidence there is at most {proven}."
     else:
-        yield f"TOO SHORT to prove {asked.text}: these logs prove {proven} with {sure} confidence."
+        yield f"TOO SHORT to prove {asked}: these logs prove {proven} with {sure} confidence."
         needed = 3 * proposal.clustering / asked.per_window(step_s)
         yield f"It takes about {_length(needed, step_s, asked)} of healthy logs to prove it."
     if proposal.basis == "tail":
@@ -338,7 +296,7 @@ def _rate(per_window: float, step_s: float, asked: FalseAlarms) -> str:
 
 
 def _length(windows: float, step_s: float, asked: FalseAlarms) -> str:
-    if asked.windows is not None:
+    if isinstance(asked.per, int):
         return f"{math.floor(windows):,} windows"
     seconds = windows * step_s
     for unit, size in (("d", 86_400.0), ("h", 3_600.0), ("m", 60.0)):

@@ -89,7 +89,7 @@ class Look:
             window.begins,
             found,
             None if part is None else (part, pane.over(part).columns),
-            correlations_of(pane, pane.reference),
+            correlations_of(pane.joint, pane.reference),
         )
         return self._rule.judge(seen, pane.reference, None).columns
 

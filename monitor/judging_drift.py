@@ -84,7 +84,7 @@ class DriftJudging:
             window.begins,
             found,
             counted,
-            correlations_of(pane, reference),
+            correlations_of(pane.joint, reference),
         )
         drifts = {}
         for name, rule in self._rules.items():

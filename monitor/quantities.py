@@ -100,6 +100,12 @@ class FalseAlarms:
         per = f"{self.per} windows" if isinstance(self.per, int) else str(self.per)
         return f"{self.alarms:g} per {per}"
 
+    def per_window(self, step_s: float) -> float:
+        """Return the rate per window, of windows that follow each other by `step_s` seconds."""
+        if isinstance(self.per, int):
+            return self.alarms / self.per
+        return self.alarms * step_s / self.per.seconds
+
 
 def parse_duration(value: object) -> float:
     """Read a duration such as ``"500ms"``, ``"30s"`` or ``"1h30m"``.

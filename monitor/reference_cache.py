@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from monitor.cli.output import write_whole
+from monitor.whole_file import write_whole
 
 log = logging.getLogger("kedge.references")
 

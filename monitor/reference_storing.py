@@ -6,7 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from collectors.registry import MlflowRegistry, ModelUri
+from collectors.model_uri import ModelUri
+from collectors.registry import MlflowRegistry
 from collectors.registry_artifacts import RegistryArtifacts, artifact_place
 from monitor.reference_fetching import TAG
 

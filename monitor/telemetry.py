@@ -1,7 +1,8 @@
 """Sending metrics and traces to an OpenTelemetry collector, from threads of its own.
 
 Nothing waits for it: what cannot be sent is let go of, and said once in the log. Metrics are
-totals, so that the next export makes up for a lost one; spans wait in a queue of `SPANS_MAX`.
+totals, so that the next export makes up for a lost one; spans wait in a queue of `SPANS_MAX`, and
+those that are lost are counted.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -39,13 +40,24 @@ SPANS_INTERVAL_S: Final = 2.0
 class Telemetry:
     """What is sent, and the threads that send it.
 
+    Parameters
+    ----------
+    lost
+        Is told how many spans were let go of, from any thread.
+
     Attributes
     ----------
     traces
         To be told of every transition.
     """
 
-    def __init__(self, settings: OtelSettings, model: str, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        settings: OtelSettings,
+        model: str,
+        registry: CollectorRegistry,
+        lost: Callable[[int], None],
+    ) -> None:
         # Its complaints are ours to make, once and in our log's format.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)
         base = settings.endpoint.rstrip("/")
@@ -59,13 +71,9 @@ class Telemetry:
         self._told = _Told("metrics", base)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._send_metrics, name="otel", daemon=True)
-        spans = _Spans(OTLPSpanExporter(f"{base}/v1/traces", timeout=TIMEOUT_S), base)
+        spans = _Spans(OTLPSpanExporter(f"{base}/v1/traces", timeout=TIMEOUT_S), base, lost)
         self._provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
-        self._provider.add_span_processor(
-            BatchSpanProcessor(
-                spans, max_queue_size=SPANS_MAX, schedule_delay_millis=SPANS_INTERVAL_S * 1000
-            )
-        )
+        self._provider.add_span_processor(_Queue(spans))
         self.traces = RollbackTraces(self._provider.get_tracer("kedge", VERSION))
 
     def start(self) -> None:
@@ -113,17 +121,44 @@ class _Told:
 
 
 class _Spans(SpanExporter):
-    """The exporter of spans, with its failures in our log."""
+    """The exporter of spans: its failures are in our log, and what is lost is counted."""
 
-    def __init__(self, inner: SpanExporter, where: str) -> None:
-        self._inner, self._told = inner, _Told("traces", where)
+    def __init__(self, inner: SpanExporter, where: str, lost: Callable[[int], None]) -> None:
+        self._inner, self._told, self._lost = inner, _Told("traces", where), lost
+        self._waiting, self._counting = 0, threading.Lock()
+
+    def ended(self) -> None:
+        """Count a span that goes into the queue, or pushes another one out of it."""
+        with self._counting:
+            full = self._waiting == SPANS_MAX
+            self._waiting += not full
+        if full:
+            self._lost(1)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        with self._counting:
+            self._waiting -= len(spans)
         result = SpanExportResult.FAILURE
         with contextlib.suppress(Exception):
             result = self._inner.export(spans)
         self._told.heard(result is SpanExportResult.SUCCESS)
+        if result is not SpanExportResult.SUCCESS:
+            self._lost(len(spans))
         return result
 
     def shutdown(self) -> None:
         self._inner.shutdown()
+
+
+class _Queue(BatchSpanProcessor):
+    """The SDK's queue, which lets go of spans without a word when it is full."""
+
+    def __init__(self, spans: _Spans) -> None:
+        super().__init__(
+            spans, max_queue_size=SPANS_MAX, schedule_delay_millis=SPANS_INTERVAL_S * 1000
+        )
+        self._spans = spans
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self._spans.ended()
+        super().on_end(span)

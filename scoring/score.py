@@ -35,6 +35,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
         The rows, once they fitted the signature; None for a request that did not get there.
     predictions
         In plain JSON values; None where there are none.
+    params
+        Those of the request, as they were given; None without any.
     """
 
     status: int
@@ -42,6 +44,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     table: Table | LoggedRows | None = None
     predictions: Any = None
+    params: Any = None
 
 
 def score(model: Model, media: MediaType, body: bytes) -> Answer:
@@ -57,7 +60,7 @@ def score(model: Model, media: MediaType, body: bytes) -> Answer:
         table = model.plan.table(data)
         predictions = predict(model, table, params)
         rendered = render_predictions(predictions, bare_words=model.accidents, wrapped=not talks)
-        return Answer(HTTPStatus.OK, JSON_TYPE, rendered, table, predictions)
+        return Answer(HTTPStatus.OK, JSON_TYPE, rendered, table, predictions, params or None)
     except ScoringError as error:
         if model.accidents and error.__cause__ is not None and not error.schema:
             error.stack_trace = traceback.format_exc()

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from collectors.registry import MlflowRegistry, ModelUri, ModelUriError, parse_model_uri
+from collectors.model_uri import ModelUri, ModelUriError, parse_model_uri
+from collectors.registry import MlflowRegistry
 from scoring.artifact import local_path
 
 #: The version of a model that no registry knows, as the event format has it.

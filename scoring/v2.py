@@ -105,7 +105,7 @@ def infer(model: Model, name: str, version: str, body: bytes) -> Answer:
         if request.id:
             answer["id"] = request.id
         rendered = json.dumps({**answer, "outputs": outputs}, allow_nan=False).encode()
-        return Answer(HTTPStatus.OK, JSON_TYPE, rendered, table, plain)
+        return Answer(HTTPStatus.OK, JSON_TYPE, rendered, table, plain, request.parameters or None)
     except ScoringError as error:
         told = in_v2(error)
         return Answer(told.status, JSON_TYPE, told.body(), table)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from monitor.cli.options import force_option, json_option
-from monitor.cli.output import refuse_existing, write_whole
+from monitor.cli.output import refuse_existing
 from monitor.cli.reference_shelf import shelf_of
+from monitor.whole_file import write_whole
 
 if TYPE_CHECKING:
     from detectors.reference import Reference

@@ -15,7 +15,7 @@ def shelf_of(model: str, tracking_uri: str | None, *, force: bool) -> Callable[[
     """Look whether a reference may be stored with a version; return what does so."""
     import asyncio  # noqa: PLC0415 - not to print help
 
-    from collectors.registry import parse_model_uri  # noqa: PLC0415 - not to print help
+    from collectors.model_uri import parse_model_uri  # noqa: PLC0415 - not to print help
     from monitor.reference_storing import place_of, store_reference  # noqa: PLC0415 - the same
     from scoring.tracking import Tracking  # noqa: PLC0415 - the same
 

@@ -121,8 +121,8 @@ def command(
 def _report(
     facts: ReplayFacts, out: Path, settings: Settings, logs: Sequence[OldLog], tally: Tally
 ) -> None:
-    from monitor.cli.output import write_whole  # noqa: PLC0415 - not to print help
     from monitor.reports.page import html  # noqa: PLC0415 - only where a report is asked for
+    from monitor.whole_file import write_whole  # noqa: PLC0415 - not to print help
 
     named = "the log" if len(logs) == 1 else f"{len(logs):,} logs, the first of them"
     notes = [f"{lines:,} lines were left out: {why}." for why, lines in tally.rejected.items()]

@@ -10,14 +10,12 @@ import aiohttp
 import pytest
 
 from collectors import registry as registry_module
+from collectors.model_uri import ModelUri, ModelUriError, parse_model_uri
 from collectors.registry import (
     MlflowRegistry,
-    ModelUri,
-    ModelUriError,
     RegisteredModel,
     RegistryNotFoundError,
     RegistryPermanentError,
-    parse_model_uri,
 )
 from tests.collectors.registered import SOURCE, post, register
 

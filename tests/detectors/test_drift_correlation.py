@@ -41,7 +41,7 @@ def judged(stream: Stream, *, columns: tuple[str, ...] = ("*",), joint: bool = T
             pane.events,
             60.0 * number,
             found,
-            correlations=correlations_of(pane, reference),
+            correlations=correlations_of(pane.joint, reference),
         )
         drifts.append(rule.judge(window, reference, memory))
         memory = drifts[-1].memory

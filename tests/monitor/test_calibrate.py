@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.calibrating import FalseAlarms
+from monitor.quantities import parse_false_alarms
 from tests.monitor.events import events, lines
 
 BEGIN = 1_772_618_400.0
@@ -140,8 +140,8 @@ def test_wrong_use_is_told_in_one_line_with_exit_2_and_no_window_with_exit_1(
 
 
 def test_rates_are_read_by_time_and_by_windows() -> None:
-    assert FalseAlarms.parse("1 per 30d").per_window(60.0) == 60 / (30 * 86_400)
-    assert FalseAlarms.parse("2 per 1000 windows").per_window(60.0) == 0.002
+    assert parse_false_alarms("1 per 30d").per_window(60.0) == 60 / (30 * 86_400)
+    assert parse_false_alarms("2 per 1000 windows").per_window(60.0) == 0.002
     for wrong in ("often", "0 per 30d", "1 per 0 windows", "1 per -3d", "per 30d"):
         with pytest.raises(ValueError):
-            FalseAlarms.parse(wrong)
+            parse_false_alarms(wrong)

@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from collectors.registry import MlflowRegistry, ModelUri, RegistryNotFoundError
+from collectors.model_uri import ModelUri
+from collectors.registry import MlflowRegistry, RegistryNotFoundError
 from scoring.artifact import CACHED_MODELS_MAX, ArtifactCache, ArtifactError
 from scoring.target import Target, TargetError, registered, resolve, unregistered
 from scoring.tracking import Tracking
