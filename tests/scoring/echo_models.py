@@ -95,8 +95,8 @@ def save(folder: Path) -> None:
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import Array, Map, Object, Property
 
-    columns = [ColSpec(kind, kind, required=kind != "string") for kind in TYPES]
-    tensors = [
+    columns: list[Any] = [ColSpec(kind, kind, required=kind != "string") for kind in TYPES]
+    tensors: list[Any] = [
         TensorSpec(np.dtype("float64"), (-1, 2), "pair"),
         TensorSpec(np.dtype("int32"), (-1,), "count"),
     ]
@@ -114,7 +114,7 @@ def save(folder: Path) -> None:
             serialization_format="cloudpickle",
             **NO_INFERENCE,
         )
-    nested = [
+    nested: list[Any] = [
         ColSpec(Array(DataType.double), "list"),
         ColSpec(Object([Property("x", DataType.long)]), "object", required=False),
         ColSpec(Map(DataType.string), "map", required=False),

@@ -102,8 +102,10 @@ texts = st.sampled_from(
     ["", "1", "1.5", " 1 ", "x", "false", "NaN", "1e3", "0x10", "é", "aGk", "=", "2026-11-21",
      "2026-11-21T10:00:00Z", "20261121", "2026-13-01"]
 )  # fmt: skip
-odd = st.sampled_from([None, True, [], [1], [1, 2], [[1]], ["a"], {}, {"x": 1}, {"x": "a"}, [None]])
-cells = numbers | texts | odd
+odd: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, [], [1], [1, 2], [[1]], ["a"], {}, {"x": 1}, {"x": "a"}, [None]]
+)
+cells: st.SearchStrategy[Any] = numbers | texts | odd
 
 
 #: The inputs of the models.
@@ -114,9 +116,9 @@ KNOWN = [list(TYPES), ["pair", "count"], ["list", "object", "map"], ["0", "1"]]
 def columns(draw: st.DrawFn) -> dict[str, list[Any]]:
     """Columns of some model here, with few things wrong; all of one length, mostly."""
     known = draw(st.sampled_from(KNOWN))
-    good = CELLS | MORE | {"0": 1.5, "1": "a"}
+    good: dict[str, Any] = CELLS | MORE | {"0": 1.5, "1": "a"}
     rows = draw(st.integers(0, 3))
-    made = {name: [good[name]] * rows for name in known}
+    made: dict[str, Any] = {name: [good[name]] * rows for name in known}
     for name in draw(st.lists(st.sampled_from(known), max_size=2)):
         if rows:
             made[name] = [*made[name][:-1], draw(cells)]
@@ -150,8 +152,12 @@ def as_rows(made: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 LABELS = st.sampled_from([["x"], ["x", "y"], [1.5], [7], "q", None, []])
-DATA = st.sampled_from([None, {}, {"long": [1]}, [{"long": 1}], [1, 2], "x", [[]], [None]])
-NAMED = st.sampled_from([None, [], "ab", [1.5], [["long"]], ["long", "long"], {"long": 1}])
+DATA: st.SearchStrategy[Any] = st.sampled_from(
+    [None, {}, {"long": [1]}, [{"long": 1}], [1, 2], "x", [[]], [None]]
+)
+NAMED: st.SearchStrategy[Any] = st.sampled_from(
+    [None, [], "ab", [1.5], [["long"]], ["long", "long"], {"long": 1}]
+)
 PARAMS = st.sampled_from(
     [*({"factor": value} for value in (3, "x", None)), *({"tags": v} for v in ([], [1], None)), "x"]
 )
