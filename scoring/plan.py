@@ -24,6 +24,7 @@ from scoring.frame import (
 )
 from scoring.protocol import Csv, Language, Parquet, Records, RequestData, Split
 from scoring.signature import ColumnSpec, Signature, TensorSpec
+from scoring.size import COLUMNS_MAX
 from scoring.table import Block, Frame, Table
 from scoring.tensor_plan import OpenPlan, TensorPlan
 
@@ -120,21 +121,20 @@ class ColumnPlan:
         return Frame(frame)
 
     def _block_of_split(self, data: Split) -> Block | None:
-        if not isinstance(data.rows, list) or data.index is not None:
+        rows, names = data.rows, data.columns
+        if not isinstance(rows, list) or not isinstance(names, list) or data.index is not None:
             return None
-        if not isinstance(data.columns, list) or len(data.columns) != len(self._names):
+        if names == self._names:
+            return self._block(rows)
+        if len(names) > COLUMNS_MAX or not all(isinstance(name, str) for name in names):
             return None
-        block = self._block(data.rows)
-        if block is None or data.columns == self._names:
-            return block
-        if not all(isinstance(name, str) for name in data.columns):
+        places = {name: place for place, name in enumerate(names)}
+        if len(places) < len(names) or not places.keys() >= set(self._names):
             return None
-        places = {name: place for place, name in enumerate(data.columns)}
-        if places.keys() != set(self._names):
+        if not all(isinstance(row, list) and len(row) == len(names) for row in rows):
             return None
-        order = [places[name] for name in self._names]
-        values = block.values[:, order]  # noqa: PD011 - a block's, no frame's
-        return Block(self._log_names, values, self.frame_columns)
+        order = [places[name] for name in self._log_names]
+        return self._block([[row[place] for place in order] for row in rows])
 
     def _block_of_records(self, data: Records) -> Block | None:
         if not data.rows or not all(isinstance(row, dict) for row in data.rows):
