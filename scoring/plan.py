@@ -22,7 +22,7 @@ from scoring.frame import (
     frame_of_csv,
     frame_of_parquet,
 )
-from scoring.protocol import Csv, Language, Parquet, Records, RequestData, Split
+from scoring.protocol import Arrays, Csv, Language, Parquet, Records, RequestData, Split
 from scoring.signature import ColumnSpec, Signature, TensorSpec
 from scoring.size import COLUMNS_MAX
 from scoring.table import Block, Frame, Table
@@ -96,6 +96,8 @@ class ColumnPlan:
             return None
         if isinstance(data, Split):
             return self._block_of_split(data)
+        if isinstance(data, Arrays):
+            return self._block_of_arrays(data.value)
         return self._block_of_records(data) if isinstance(data, Records) else None
 
     def _fitted(self, data: RequestData) -> pd.DataFrame:
@@ -143,6 +145,19 @@ class ColumnPlan:
             return self._block([[row[name] for name in self._log_names] for row in data.rows])
         except KeyError:
             return None
+
+    def _block_of_arrays(self, value: Any) -> Block | None:  # noqa: ANN401 - any JSON
+        """Return columns of one length, or objects, that have the inputs and nothing else."""
+        names = set(self._names)
+        if isinstance(value, list):
+            alike = all(isinstance(row, dict) and row.keys() == names for row in value)
+            return self._block_of_records(Records(value)) if alike else None
+        if not isinstance(value, dict) or value.keys() != names:
+            return None
+        cells = [value[name] for name in self._log_names]
+        if not all(isinstance(column, list) and len(column) == len(cells[0]) for column in cells):
+            return None
+        return self._block(list(zip(*cells, strict=True)))
 
     def _block(self, rows: Sequence[Any]) -> Block | None:
         """Return rows of doubles in one go; None to have them looked at one by one."""
