@@ -47,7 +47,7 @@ REST_S = 60.0
 class TailSettings:
     """A log that is written on this machine, by any process."""
 
-    path: str
+    path: str = field(metadata={"pattern": True})
     """Path of the log; a glob pattern (``*``, ``?``, ``[…]``, ``**``) for several. Files that
     rotation leaves beside it (``<path>.1``, ``<path>-20260304``, ``<path>.2.gz``) are found by
     themselves. Nothing matching is no error: Kedge waits for the file."""

@@ -109,7 +109,7 @@ class MirrorSettings:
     listen: str
     """Where copies are sent: ``HOST:PORT``; without a host, on every interface. Plain HTTP."""
 
-    access_log_path: str = field(default="", metadata={"key": "access_log"})
+    access_log_path: str = field(default="", metadata={"key": "access_log", "pattern": True})
     """Access log of what mirrors (NGINX or Envoy, as JSON, with ``request_id``): a mirror copies
     requests only, and the log says how each ended. Path or pattern, followed as of type "tail",
     from its end on. Without it status and latency are unknown."""

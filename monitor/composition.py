@@ -139,11 +139,13 @@ async def compose(
     limits = settings.limits
     metrics = Metrics(columns_max=limits.columns_max, versions_max=limits.versions_max)
     metrics.build.labels(VERSION).set(1)
+    if office is not None:
+        metrics.lease.follow(settings.model.name, office)
     registry = registry_of(settings, None if office is None else office.permit)
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
     shadow = _shadow(settings)
-    comparisons = comparisons_of(settings, shadow)
+    comparisons = comparisons_of(settings, shadow, metrics)
     engine = engine_of(
         *(settings, store, metrics, sampling),
         references=references,

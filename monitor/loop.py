@@ -88,7 +88,7 @@ async def _run(settings: Settings) -> int:
     office = office_of(settings)
     if office is None:
         return await _work(settings, stop, None, None)
-    store = await stand_by(settings.http.address, office, stop)
+    store = await stand_by(settings.http.address, settings.model.name, office, stop)
     if store is None:
         log.info("stopped: it waited for its place, and has not had it")
         return 0

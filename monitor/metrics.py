@@ -6,15 +6,13 @@ past a limit they fold into ``other``, and ``kedge_folded_labels_total`` says so
 
 from __future__ import annotations
 
-import math
-import threading
-import time
-
 import prometheus_client as prometheus
 
 from monitor.bulk_gauge import BulkGauge
 from monitor.bulk_histogram import BulkHistogram
 from monitor.label_budget import LabelBudget
+from monitor.lease_metrics import LeaseMetrics
+from monitor.metrics_page import MetricsPage
 
 # Half as many series again, for times that nobody asks for.
 prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]  # the client's own gap
@@ -26,17 +24,13 @@ LATENCY_BUCKETS_S = (
 )
 ROLLBACK_BUCKETS_S = (0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 900.0)
 
-#: A page is rendered at most this often, whoever asks.
-RENDER_INTERVAL_S = 1.0
-
 
 class Metrics:
     """Every metric of the daemon. The names are INTERFACE §5's, and a contract."""
 
     def __init__(self, *, columns_max: int, versions_max: int) -> None:
         self.registry = prometheus.CollectorRegistry()
-        self._page: tuple[float, bytes, str] = (-math.inf, b"", "")
-        self._rendering = threading.Lock()
+        self.page = MetricsPage(self.registry)
         self._by_version: list[prometheus.Counter | prometheus.Gauge] = []
         self._make_traffic()
         self._make_drift()
@@ -232,6 +226,14 @@ class Metrics:
         self.refusals = self._counter(
             "kedge_gate_refusals", "Rollbacks refused, by gate.", "model", "gate"
         )
+        self.target_comparisons = self._counter(
+            "kedge_target_comparisons",
+            "Comparisons with a rollback's target that have ended, by verdict (better, alike, "
+            "apart, worse, unknown).",
+            *("model", "verdict"),
+        )
+        self.lease = LeaseMetrics()
+        self.registry.register(self.lease)
 
     def _make_ingest(self) -> None:
         self.lag = self._gauge(
@@ -366,20 +368,6 @@ class Metrics:
             "What was measured of the last window of pairs of a segment of the traffic.",
             *(*versions, "segment", "metric"),
         )
-
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """Return the page and its content type, at most a second old.
-
-        One page is kept; a storm of scrapes costs one rendering a second.
-        """
-        with self._rendering:
-            encoder, content_type = prometheus.exposition.choose_encoder(accept)
-            made, page, kind = self._page
-            now = time.monotonic()
-            if now - made >= RENDER_INTERVAL_S or kind != content_type:
-                page = encoder(self.registry)
-                self._page = (now, page, content_type)
-            return page, content_type
 
     def _counter(self, name: str, text: str, *labels: str) -> prometheus.Counter:
         counter = prometheus.Counter(name, text, labels, registry=self.registry)

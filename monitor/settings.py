@@ -184,8 +184,8 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
 
 def _parsed(path: Path) -> Mapping[str, Any]:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        # Editors of Windows begin a text with a mark that is no TOML.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
         hint = "; `kedge init` writes one" if isinstance(error, FileNotFoundError) else ""

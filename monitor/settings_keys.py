@@ -11,6 +11,7 @@
 * a :class:`monitor.secret.Secret` called ``x`` may be given as ``x_file``;
 * ``field(metadata={"key": …})`` names a key that is no Python name, or carries no unit;
 * ``field(metadata={"no_key": True})`` is no key at all;
+* ``field(metadata={"pattern": True})`` is a path in which ``*`` and the like mean something;
 * ``field(metadata={"flat": True})`` is a dataclass whose keys stand among those of its parent.
 """
 
@@ -147,6 +148,11 @@ def is_path(name: str, hint: object) -> bool:
     """Whether a field holds a path."""
     last = name.rpartition("_")[2]
     return bare(hint) is Path or (bare(hint) is str and last in ("path", "file"))
+
+
+def is_pattern(field: dataclasses.Field[Any]) -> bool:
+    """Whether a field's path may have ``*`` and the like in it."""
+    return bool(field.metadata.get("pattern"))
 
 
 def bare(hint: object) -> object:

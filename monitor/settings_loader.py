@@ -10,6 +10,7 @@ Faults are collected, never raised one by one: whoever writes a configuration se
 from __future__ import annotations
 
 import dataclasses
+import glob
 import math
 import os
 import typing
@@ -28,6 +29,7 @@ from monitor.settings_keys import (
     hints_of,
     is_flat,
     is_path,
+    is_pattern,
     is_required,
     is_union,
     key_fields,
@@ -88,7 +90,8 @@ class Loader:
             keys = keys_of(field, hint)
             present = [key for key in keys if key in table]
             if present:
-                given[field.name] = self._field(field.name, hint, table, present, at)
+                read = self._field(field.name, hint, table, present, at)
+                given[field.name] = self._placed(field, hint, read)
             elif is_required(field):
                 given[field.name] = self.fault(dotted(at, keys[0]), "is required")
         known = known_keys(kind)
@@ -145,11 +148,17 @@ class Loader:
         if bare(hint) is Secret and key.endswith("_file"):
             file = self.value(Path, table[key], there)
             return file if file is UNUSABLE else Secret(file=self._relative(file))
-        read = self.value(by_name(name, hint), table[key], there)
-        return self._relative(read) if is_path(name, hint) and read is not UNUSABLE else read
+        return self.value(by_name(name, hint), table[key], there)
 
-    def _relative(self, path: Any) -> Any:  # noqa: ANN401 - a text or a Path, as it came
-        return type(path)(os.path.normpath(self.folder / path)) if str(path) else path
+    def _placed(self, field: dataclasses.Field[Any], hint: object, read: Any) -> Any:  # noqa: ANN401
+        """Put a relative path into the folder, whose own name is no part of a pattern."""
+        if read is UNUSABLE or not is_path(field.name, hint):
+            return read
+        return self._relative(read, pattern=is_pattern(field))
+
+    def _relative(self, path: Any, *, pattern: bool = False) -> Any:  # noqa: ANN401 - a text or a Path, as it came
+        folder = glob.escape(str(self.folder)) if pattern else self.folder
+        return type(path)(os.path.normpath(os.path.join(folder, path))) if str(path) else path  # noqa: PTH118 - a pattern is no Path
 
     def _annotated(self, hint: Any, value: object, at: str) -> Any:  # noqa: ANN401
         base, *marks = typing.get_args(hint)

@@ -113,14 +113,23 @@ def shadow_of(settings: Settings, spec: WindowSpec, rules: tuple[RuleSpec, ...])
     return ShadowParts(watch, running)
 
 
-def target_comparisons(settings: Settings, shadow: ShadowParts | None) -> TargetComparisons:
-    """Return what compares a rollback's target with the version that serves."""
+def target_comparisons(
+    settings: Settings, shadow: ShadowParts | None, told: Callable[[str], None]
+) -> TargetComparisons:
+    """Return what compares a rollback's target with the version that serves.
+
+    Parameters
+    ----------
+    told
+        Told the verdict of each comparison.
+    """
     recent = RecentRequests(settings.shadow.recent_max)
     return TargetComparisons(
         recent,
         rescoring_of(settings, recent),
         kept_s=settings.rollback.policy.evidence_age_max_s,
         configured=no_configured if shadow is None else shadow.watch.compared,
+        told=told,
     )
 
 

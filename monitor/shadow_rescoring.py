@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final, TypeAlias
 
 from detectors.paired_answers import PairedAnswer, PairedAnswers
@@ -66,6 +67,22 @@ class Rescoring:
         self._tolerance = tolerance
         self._timeout_s = timeout_s
         self._deadline_s = deadline_s
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Wait until the processes have ended."""
+        await asyncio.gather(*self._ending)
+
+    @asynccontextmanager
+    async def _process_of(self, version: str) -> AsyncIterator[ShadowProcess]:
+        """Have a process of a version. Nobody waits for its end: a busy machine takes seconds."""
+        process = await self._make(version).__aenter__()
+        try:
+            yield process
+        finally:
+            ending = asyncio.create_task(process.__aexit__(None, None, None))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
 
     async def score_recent(
         self,
@@ -101,7 +118,7 @@ class Rescoring:
                     if not self._recent.of(live, since):
                         none = f"no requests of version {live} are kept"
                         return unknown_summary(live, version, none)
-                async with self._make(version) as process:
+                async with self._process_of(version) as process:
                     scorer = Scorer(process, timeout_s=self._timeout_s)
                     await scorer.prepare()
                     await gathering

@@ -55,6 +55,8 @@ class Scores(Protocol):
         gathered: Gathered = at_once,
     ) -> PairedSummary: ...
 
+    async def close(self) -> None: ...  # noqa: D102 - as there
+
 
 def no_configured(_live: str, _to: str, _since: float) -> PairedSummary | None:
     """Know of no shadow that runs anyway."""
@@ -82,6 +84,8 @@ class TargetComparisons:
         How long what was found counts.
     configured
         Asked first.
+    told
+        Told the verdict of each comparison that has ended.
 
     Attributes
     ----------
@@ -98,6 +102,7 @@ class TargetComparisons:
         configured: Configured = no_configured,
         monotonic: Callable[[], float] = time.monotonic,
         gather_s: float = GATHER_S,
+        told: Callable[[str], None] = lambda _verdict: None,
     ) -> None:
         self.recent = recent
         self._rescoring = rescoring
@@ -105,6 +110,7 @@ class TargetComparisons:
         self._configured = configured
         self._monotonic = monotonic
         self._gather_s = gather_s
+        self._told = told
         self._kept: dict[str, _Kept] = {}
         self._since: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
@@ -160,6 +166,7 @@ class TargetComparisons:
         if task is not None:
             with suppress(asyncio.CancelledError):
                 await task
+        await self._rescoring.close()
 
     @property
     def _running(self) -> bool:
@@ -209,6 +216,7 @@ class TargetComparisons:
         until = self._monotonic() + (self._kept_s if told else min(self._kept_s, UNTOLD_KEPT_S))
         # One version serves at a time.
         self._kept = {live: _Kept(to, found, comparison, until)}
+        self._told(comparison.verdict)
         return comparison
 
     def _begin(self, live: str, to: str | None, work: Awaitable[None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from pathlib import Path
 
@@ -71,6 +72,6 @@ def command(*, log: Path | None, log_format: str, out: Path, force: bool) -> Non
 def _beside(log: Path, out: Path) -> str:
     """Write the log's path as it is seen from the configuration, or whole if it is elsewhere."""
     folder = out.absolute().parent
-    if log.is_absolute() and not log.is_relative_to(folder):
-        return str(log)
-    return os.path.relpath(log.absolute(), folder)
+    elsewhere = log.is_absolute() and not log.is_relative_to(folder)
+    # In the configuration it is a pattern.
+    return glob.escape(str(log) if elsewhere else os.path.relpath(log.absolute(), folder))

@@ -37,12 +37,20 @@ def write(path: Path, events: list[dict[str, Any]]) -> None:
         log.writelines(json.dumps(event) + "\n" for event in events)
 
 
-def configuration(folder: Path, uri: str, shadow: str, more: str = "") -> Path:
+def configuration(
+    folder: Path,
+    uri: str,
+    shadow: str,
+    more: str = "",
+    *,
+    model: str = MODEL,
+    store: str = "sqlite:///kedge.db",
+) -> Path:
     path = folder / "kedge.toml"
     path.write_text(
         f"""
 [model]
-name = "{MODEL}"
+name = "{model}"
 tracking_uri = "{uri}"
 
 [[collect]]
@@ -58,6 +66,7 @@ length = "20 events"
 min_events = 20
 
 [store]
+url = "{store}"
 commit_interval = "20ms"
 
 [http]

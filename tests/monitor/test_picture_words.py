@@ -25,8 +25,10 @@ AGES = Bars("ranges", (10.0, 20.0), (1, 98, 1), 0)
         (
             PLANS,
             Counted((30, 20, 0), 0, 50, {"zinc": 40}),
-            "the new value “zinc” has 40.0% of the rows; "
-            "50.0% are categories that the reference does not have.",
+            (
+                "the new value “zinc” has 40.0% of the rows; "
+                "50.0% are categories that the reference does not have."
+            ),
         ),
         (
             AGES,
@@ -36,8 +38,10 @@ AGES = Bars("ranges", (10.0, 20.0), (1, 98, 1), 0)
         (
             AGES,
             Counted((0, 40, 60), 5, 55),
-            "“above 20” went from 1.0% of the rows to 60.0%; 55.0% are outside of the "
-            "reference's range; missing values went from 0.0% to 4.8%.",
+            (
+                "“above 20” went from 1.0% of the rows to 60.0%; 55.0% are outside of the "
+                "reference's range; missing values went from 0.0% to 4.8%."
+            ),
         ),
     ],
     ids=["alike", "empty", "shifted", "one new", "some new", "mostly missing", "all at once"],

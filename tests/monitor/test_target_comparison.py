@@ -52,6 +52,9 @@ class Target:
             raise self.fault
         return found(live or "", version, self.verdict)
 
+    async def close(self) -> None:
+        """Nothing is left."""
+
 
 @dataclass
 class Scene:
@@ -60,6 +63,7 @@ class Scene:
     target: Target = field(default_factory=Target)
     now: float = 0.0
     likely: str | None = "1"
+    told: list[str] = field(default_factory=list)
     comparisons: TargetComparisons = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,7 +75,7 @@ class Scene:
             PredictionBatch(*("m", "2", "live", "model"), times, ones, status, ones, columns)
         )
         self.comparisons = TargetComparisons(
-            recent, self.target, kept_s=KEPT_S, monotonic=lambda: self.now
+            recent, self.target, kept_s=KEPT_S, monotonic=lambda: self.now, told=self.told.append
         )
 
     def closes(self, state: RuleState, begins: float = 90.0, metric: str = "psi") -> None:
@@ -102,6 +106,7 @@ async def test_suspicion_begins_it_and_the_gate_finds_it_ready() -> None:
     assert (await scene.comparisons.compare("2", "1")).verdict == "alike"
     assert scene.comparisons.judged("2") == "alike"
     assert scene.comparisons.judged("1") is None
+    assert scene.told == ["alike"]
 
 
 async def test_slow_answers_are_no_reason_to_compare_answers() -> None:

@@ -17,9 +17,17 @@ from rollback.kubernetes_client import Resource
 from rollback.kubernetes_deployment import DEPLOYMENTS
 from rollback.seldon import EXPERIMENTS
 from tests.collectors.registered import point, register
-from tests.rollback.cluster import SERVICES, Cluster, complete, template
+from tests.rollback.cluster import SERVICES, Cluster, complete, kubeconfig_of, template
 from tests.rollback.killing_proxy import KillingProxy
-from tests.rollback.test_delegated_steps import READY, REVISIONS, make, predictor, rollout, say
+from tests.rollback.test_delegated_steps import (
+    CANDIDATES,
+    READY,
+    REVISIONS,
+    make,
+    predictor,
+    rollout,
+    say,
+)
 from tests.rollback.test_kubernetes_service import blue_and_green
 from tests.rollback.test_traffic_routes import (
     ROUTES,
@@ -79,13 +87,7 @@ class World:
 
     async def prepare(self) -> None:
         await register(self.uri, self.model, 3, champion="2")
-        kubeconfig = {
-            "current-context": "it",
-            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
-            "clusters": [{"name": "it", "cluster": {"server": self.proxy.uri}}],
-            "users": [{"name": "it", "user": {"token": self.cluster.config.token}}],
-        }
-        (self.folder / "kubeconfig").write_text(json.dumps(kubeconfig))
+        (self.folder / "kubeconfig").write_text(kubeconfig_of(self.proxy.uri))
 
     def configure(self, scene: Scene) -> Path:
         """Write the configuration of the actuator; its store is `kedge.db` beside it.
@@ -242,8 +244,7 @@ async def kserve(world: World) -> Scene:
 
 
 async def seldon(world: World) -> Scene:
-    candidates = [{"name": "flight-1", "weight": 50}, {"name": "flight-2", "weight": 50}]
-    spec = {"default": "flight-2", "candidates": candidates}
+    spec = {"default": "flight-2", "candidates": CANDIDATES}
     await make(world.cluster, EXPERIMENTS, "Experiment", spec, conditions=_DONE)
     ends = {"from_candidate": "flight-{version}", "to_candidate": "flight-{version}"}
     step = world.step("seldon", **ends)
