@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from monitor.http_guard import Guard, listen
+from monitor.http_guard import CannotListenError, Guard, listen
 from monitor.leadership import Office
 from monitor.store import Store
 
@@ -35,12 +35,12 @@ async def _probed(address: tuple[str, int]) -> AsyncIterator[None]:
     app.router.add_route("*", "/{path:.*}", _waiting)
     try:
         listening = await listen(app, *address, Guard(lambda _reason: None))
-    except OSError as error:
+    except CannotListenError as error:
         # The one who works may be on this very machine.
-        log.info("waiting without probes, for %s:%d is taken: %s", *address, error)
+        log.info("waiting without probes: %s", error)
         yield
         return
-    log.info("waiting; probes are answered on port %d", listening.addresses[0][1])
+    log.info("waiting; probes are answered on %s", listening.addresses[0])
     try:
         yield
     finally:
