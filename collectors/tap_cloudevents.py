@@ -20,6 +20,7 @@ from collectors.posted_lines import UnreadableBodyError
 from collectors.spool import Batch, Spool
 from collectors.spool_files import SpoolError
 from collectors.tap_settings import CloudEventsSettings
+from collectors.tap_standing import CUT_OFF
 
 log = logging.getLogger("kedge.tap")
 
@@ -45,7 +46,7 @@ class Keeper:
 
     def __init__(self, spool: Spool, tell: Callable[[Mapping[str, int]], None]) -> None:
         self._spool, self._tell = spool, tell
-        self._refused = dict.fromkeys(("tap_connections", "tap_slow_reader"), 0)
+        self._refused = dict.fromkeys(CUT_OFF, 0)
         self._kept = self._waiting_bytes = 0
         self._lock = threading.Condition()
         self._waiting: list[tuple[Sequence[bytes], asyncio.Future[None]]] = []

@@ -41,6 +41,8 @@ from collectors.tap_standing import Errand, Standing, digest, write_standing
 
 log = logging.getLogger("kedge.tap")
 
+#: How long the head of a request may take to come; at most half the time of an idle connection.
+HEAD_TIMEOUT_S = 20.0
 #: How long a caller may leave its answer unread.
 WRITE_TIMEOUT_S = 30.0
 #: How long requests under way have when the tap stops.
@@ -54,8 +56,9 @@ GARBAGE_OBJECTS = 10_000
 @dataclass(frozen=True, slots=True)
 class _Limits:
     refused: Callable[[str], None]
-    write_timeout_s: float
+    head_timeout_s: float
     connections_max: int
+    write_timeout_s: float = WRITE_TIMEOUT_S
 
 
 async def serve(errand: Errand) -> None:
@@ -126,7 +129,8 @@ async def _listen(
         "read_bufsize": 64 << 10,
     }
     manager = web.Server(handle, handler_cancellation=True, **options)
-    limits = _Limits(refused, WRITE_TIMEOUT_S, settings.connections_max)
+    head_timeout_s = min(HEAD_TIMEOUT_S, settings.idle_s / 2)
+    limits = _Limits(refused, head_timeout_s, settings.connections_max)
     host, port = split_address(settings.listen)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from collectors.spool import Batch, Spool
 from collectors.spool_files import SpoolError
 from collectors.tap_lines import Seen, line_of
+from collectors.tap_standing import CUT_OFF
 
 log = logging.getLogger("kedge.tap")
 
@@ -46,7 +47,7 @@ class Recorder:
         self._offered = self._offered_bytes = self._taken_bytes = 0
         self._shed = self._told = 0
         # All keys at once, so that one thread may read while the other adds.
-        self._refused = dict.fromkeys(("tap_connections", "tap_slow_reader"), 0)
+        self._refused = dict.fromkeys(CUT_OFF, 0)
         self._costs: Counter[str] = Counter()
         self._next_tell = 0.0
         self._troubled = False

@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -21,6 +22,8 @@ from collectors.tap_settings import (
 #: Changes with what the process does, so that one of an earlier Kedge is not taken over.
 PROTOCOL = 1
 FILE = "tap.json"
+#: The limits that cut a caller off, as its counts name them.
+CUT_OFF: Final = ("tap_connections", "tap_slow_head", "tap_slow_reader")
 
 
 class Errand(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,12 +21,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-from detectors.profile import ReferenceError  # noqa: A004 - the builtin is about weak references
-
-if TYPE_CHECKING:
-    from detectors.profile import Profile
+from detectors.reference_error import ReferenceError  # noqa: A004 - the builtin is about weak references
 
 #: Chance that a column of independent rows is taken for one of dependent rows. Dependence that
 #: is not proven leaves the effects at exactly 1: to multiply them with what is mostly the error
@@ -187,11 +183,6 @@ class Dispersion:
             if effect is not None
         ]
         return _at(rows, known) if len(known) == len(effects) else None
-
-
-def design_effect(profile: Profile, rows: int) -> DesignEffect:
-    """Effects on a window of `rows` rows of a profile's column; 1 where nothing is known of it."""
-    return NONE if profile.dispersion is None else profile.dispersion.design_effect(rows)
 
 
 def _at(rows: int, effects: list[tuple[int, float]]) -> float:

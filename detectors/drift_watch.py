@@ -12,7 +12,7 @@ import numpy as np
 from detectors.bins import category_shares, number_shares
 from detectors.category_counts import CategoryCounts
 from detectors.coarse_bins import CoarseBins, coarse_bins
-from detectors.dispersion import DesignEffect, design_effect
+from detectors.dispersion import DesignEffect
 from detectors.drift import Comparison, Distance
 from detectors.drift_looks import CATEGORIES, category_looks, number_looks
 from detectors.e_detector import MEMORIES, Null, radius
@@ -24,6 +24,7 @@ from detectors.profile import (
     Profile,
     ScalarProfile,
     VectorProfile,
+    design_effect,
 )
 
 if TYPE_CHECKING:

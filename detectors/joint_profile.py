@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectors.profile import ReferenceError  # noqa: A004 - the builtin is about weak references
+from detectors.reference_error import ReferenceError  # noqa: A004 - the builtin is about weak references
 
 if TYPE_CHECKING:
     from collectors.batch import Floats, Ints

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from collectors.batch import NumberColumn
 from detectors.ascending import distinct, distinct_counts
-from detectors.profile import ReferenceError  # noqa: A004 - the builtin is about weak references
+from detectors.reference_error import ReferenceError  # noqa: A004 - the builtin is about weak references
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -26,7 +26,7 @@ OTHER = "\x00other"
 ROUNDING = 1e-6
 #: Further from 0, a number's square is no number.
 _LARGEST = 1e150
-_FORMAT = 1
+_FORMAT = 2
 
 
 class PairedStateError(ValueError):
@@ -75,6 +75,7 @@ class _State(msgspec.Struct, array_like=True, frozen=True):
     labelled: int
     only_live: int
     only_shadow: int
+    right_live: int
     live_classes: list[tuple[str, int]]
     shadow_classes: list[tuple[str, int]]
     live_numbers: list[tuple[int, int]]
@@ -82,6 +83,8 @@ class _State(msgspec.Struct, array_like=True, frozen=True):
     sizes: list[tuple[int, int]]
     differences: DifferenceState
     errors: DifferenceState
+    live_errors: DifferenceState
+    shadow_errors: DifferenceState
     live_latency: LatencyState
     shadow_latency: LatencyState
 
@@ -102,12 +105,16 @@ class PairedAnswers:
         Pairs of whole numbers: classes by their number, perhaps.
     labelled, only_live, only_shadow
         Pairs whose right answer is known, and those of them where only one of both is right.
+    right_live
+        Those of them where the live version is right.
     live_classes, shadow_classes
         Rows per answer, where one of the two is no number.
     live_numbers, shadow_numbers, sizes
         Answers, and differences (shadow less live), where both are numbers.
     differences, errors
         Their sums: of ``shadow - live``, and of ``|shadow - label| - |live - label|``.
+    live_errors, shadow_errors
+        Sums of ``|live - label|`` and of ``|shadow - label|``.
     live_latency, shadow_latency
         Of requests, each once.
     """
@@ -116,7 +123,7 @@ class PairedAnswers:
         self.first = math.inf
         self.last = -math.inf
         self.n = self.disagreements = self.whole = 0
-        self.labelled = self.only_live = self.only_shadow = 0
+        self.labelled = self.only_live = self.only_shadow = self.right_live = 0
         self.live_classes: dict[str, int] = {}
         self.shadow_classes: dict[str, int] = {}
         self.live_numbers = AnswerBuckets()
@@ -124,8 +131,15 @@ class PairedAnswers:
         self.sizes = AnswerBuckets()
         self.differences = Differences()
         self.errors = Differences()
+        self.live_errors = Differences()
+        self.shadow_errors = Differences()
         self.live_latency = LatencyHistogram()
         self.shadow_latency = LatencyHistogram()
+
+    @property
+    def right_shadow(self) -> int:
+        """Labelled pairs where the other version is right."""
+        return self.right_live - self.only_live + self.only_shadow
 
     @property
     def numbers(self) -> int:
@@ -163,11 +177,17 @@ class PairedAnswers:
         self.labelled += 1
         right = class_name(label)
         is_live, is_shadow = class_name(live) == right, class_name(shadow) == right
+        self.right_live += is_live
         self.only_live += is_live and not is_shadow
         self.only_shadow += is_shadow and not is_live
         if not (isinstance(live, str) or isinstance(shadow, str) or isinstance(label, str)):
-            apart = abs(shadow - label) - abs(live - label)
-            self.errors.add(max(-_LARGEST, min(_LARGEST, apart)))
+            live_error, shadow_error = abs(live - label), abs(shadow - label)
+            for sums, error in (
+                (self.errors, shadow_error - live_error),
+                (self.live_errors, live_error),
+                (self.shadow_errors, shadow_error),
+            ):
+                sums.add(max(-_LARGEST, min(_LARGEST, error)))
 
     def merge(self, other: PairedAnswers) -> None:
         """Add what `other` holds; it stays as it is."""
@@ -178,6 +198,7 @@ class PairedAnswers:
         self.labelled += other.labelled
         self.only_live += other.only_live
         self.only_shadow += other.only_shadow
+        self.right_live += other.right_live
         for mine, theirs in (
             (self.live_classes, other.live_classes),
             (self.shadow_classes, other.shadow_classes),
@@ -189,6 +210,8 @@ class PairedAnswers:
         self.sizes.merge(other.sizes)
         self.differences.merge(other.differences)
         self.errors.merge(other.errors)
+        self.live_errors.merge(other.live_errors)
+        self.shadow_errors.merge(other.shadow_errors)
         self.live_latency.merge(other.live_latency)
         self.shadow_latency.merge(other.shadow_latency)
 
@@ -205,6 +228,7 @@ class PairedAnswers:
                 labelled=self.labelled,
                 only_live=self.only_live,
                 only_shadow=self.only_shadow,
+                right_live=self.right_live,
                 live_classes=sorted(self.live_classes.items()),
                 shadow_classes=sorted(self.shadow_classes.items()),
                 live_numbers=self.live_numbers.state(),
@@ -212,6 +236,8 @@ class PairedAnswers:
                 sizes=self.sizes.state(),
                 differences=self.differences.state(),
                 errors=self.errors.state(),
+                live_errors=self.live_errors.state(),
+                shadow_errors=self.shadow_errors.state(),
                 live_latency=self.live_latency.state(),
                 shadow_latency=self.shadow_latency.state(),
             )
@@ -242,7 +268,7 @@ class PairedAnswers:
             )
         self.first, self.last = state.first, state.last
         self.n, self.disagreements, self.whole = state.n, state.disagreements, state.whole
-        self.labelled = state.labelled
+        self.labelled, self.right_live = state.labelled, state.right_live
         self.only_live, self.only_shadow = state.only_live, state.only_shadow
         self.live_classes = dict(state.live_classes)
         self.shadow_classes = dict(state.shadow_classes)
@@ -251,6 +277,8 @@ class PairedAnswers:
         self.sizes = AnswerBuckets.of_state(state.sizes)
         self.differences = Differences.of_state(state.differences)
         self.errors = Differences.of_state(state.errors)
+        self.live_errors = Differences.of_state(state.live_errors)
+        self.shadow_errors = Differences.of_state(state.shadow_errors)
         return self
 
 

@@ -6,7 +6,7 @@ more often, or errs by more.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from collectors.batch import Ints
     from detectors.paired_answers import PairedAnswers
+    from detectors.paired_difference import Differences
 
 #: What is measured of a window of pairs.
 SHADOW_METRICS = frozenset(
@@ -31,8 +32,12 @@ SHADOW_METRICS = frozenset(
         "shadow_disagreement",  # share of pairs
         "shadow_difference",  # mean, in the answers' unit, signed
         "shadow_signed_rank",  # -1 to 1
-        "shadow_accuracy_difference",  # -1 to 1; needs labels
-        "shadow_error_difference",  # mean of absolute errors, signed; needs labels
+        "shadow_accuracy",  # share of right answers; needs labels, as those below
+        "shadow_live_accuracy",
+        "shadow_accuracy_difference",  # -1 to 1
+        "shadow_error",  # mean absolute error, in the answers' unit
+        "shadow_live_error",
+        "shadow_error_difference",  # mean of absolute errors, signed
         "shadow_psi",
         "shadow_ks",  # 0 to 1
         "shadow_latency_p50",  # milliseconds
@@ -191,6 +196,11 @@ def _estimates(
         yield "shadow_difference", counts.differences.mean(confidence=confidence)
         yield "shadow_signed_rank", signed_rank(counts.sizes)
     if counts.labelled and _are_classes(counts):
+        yield "shadow_accuracy", ratio(counts.right_shadow, counts.labelled, confidence=confidence)
+        yield (
+            "shadow_live_accuracy",
+            ratio(counts.right_live, counts.labelled, confidence=confidence),
+        )
         yield (
             "shadow_accuracy_difference",
             accuracy_difference(
@@ -198,6 +208,8 @@ def _estimates(
             ),
         )
     if counts.errors.n:
+        yield "shadow_error", _size(counts.shadow_errors, confidence)
+        yield "shadow_live_error", _size(counts.live_errors, confidence)
         yield "shadow_error_difference", counts.errors.mean(confidence=confidence)
     yield "shadow_psi", _psi(counts, confidence, psi_bins)
     if counts.numbers:
@@ -212,6 +224,11 @@ def _estimates(
         if latency.n:
             yield f"{name}_p50", latency.quantile(0.50, confidence=confidence)
             yield f"{name}_p99", latency.quantile(0.99, confidence=confidence)
+
+
+def _size(errors: Differences, confidence: float) -> Estimate:
+    """Estimate a mean absolute error; that it is not 0 needs no test."""
+    return replace(errors.mean(confidence=confidence), p_value=None)
 
 
 def _psi(counts: PairedAnswers, confidence: float, bins: int) -> Estimate:

@@ -2,6 +2,9 @@
 
 Pairs come later than the events they are of, because the other answer takes its time. So whoever
 adds them says how far they are complete (`advance`), and nothing is late.
+
+Pairs of a segment of the traffic have windows of their own: the name of the other version is then
+that of a population (:mod:`detectors.population`), and stands beside the version's own.
 """
 
 from __future__ import annotations
@@ -13,13 +16,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from detectors.paired_answers import PairedAnswers, PairedStateError
+from detectors.population import is_segment, split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from detectors.window_spec import WindowSpec
 
-#: Two versions that are compared: the live one, and the other.
+#: What is compared: the live version, and the population of the other.
 Versions: TypeAlias = tuple[str, str]
 _Key: TypeAlias = tuple[str, str, int]
 
@@ -37,8 +41,10 @@ class ClosedPairs:
 
     Parameters
     ----------
-    live, version
-        The version that answered, and the one that was asked the same.
+    live
+        The version that answered.
+    population
+        The one that was asked the same: all of its answers, or those of one segment.
     begins, ends
         Event time, seconds since the epoch: ``[begins, ends)``; by number of pairs, the smallest
         and the largest time.
@@ -46,17 +52,20 @@ class ClosedPairs:
 
     model: str
     live: str
-    version: str
+    population: str
     begins: float
     ends: float
     counts: PairedAnswers
-    #: Pairs are of all traffic: they are not cut into segments.
-    segment: str = ""
 
     @property
-    def population(self) -> str:
-        """Return the shadow's version."""
-        return self.version
+    def version(self) -> str:
+        """Return the version that was asked the same."""
+        return split(self.population)[0]
+
+    @property
+    def segment(self) -> str:
+        """Return of which segment the pairs are; empty for all traffic."""
+        return split(self.population)[1]
 
 
 class _Standing(msgspec.Struct, array_like=True):
@@ -88,6 +97,8 @@ class PairedWindows:
         How to cut: as traffic is cut, with pairs for events.
     tolerance
         Up to which two numbers agree.
+    segments_max
+        Segments that two versions are compared in, beside the whole.
 
     Attributes
     ----------
@@ -105,6 +116,7 @@ class PairedWindows:
         tolerance: float = 0.0,
         versions_max: int = VERSIONS_MAX,
         panes_max: int = PANES_MAX,
+        segments_max: int = 0,
     ) -> None:
         self.spec = spec
         self.model = model
@@ -112,16 +124,18 @@ class PairedWindows:
         self.watermark = -math.inf
         self.evicted = 0
         self._versions_max = versions_max
-        self._panes_max = panes_max + versions_max * spec.panes
+        self._panes_max = panes_max + versions_max * (1 + segments_max) * spec.panes
         self._standings: dict[Versions, _Standing] = {}
         self._panes: dict[_Key, PairedAnswers] = {}
+        self._encoded: dict[_Key, bytes] = {}  # of panes that have not changed since
         self._boundary = _NEVER
 
     def pane(self, live: str, other: str, ts: float) -> PairedAnswers:
         """Return the counts that a pair of that event time is to be added to.
 
-        By number, each call makes place for one pair. A pair whose windows are closed goes to the
-        oldest pane that is open.
+        `other` is a population. By number, each call makes place for one pair. A pair whose windows
+        are closed goes to the oldest pane that is open. The counts are not to be changed after the
+        next `encode`.
         """
         standing = self._standing((live, other))
         if self.spec.kind == "time":
@@ -134,8 +148,9 @@ class PairedWindows:
         if key not in self._panes:
             self._panes[key] = PairedAnswers()
             while len(self._panes) > self._panes_max:
-                del self._panes[min(self._panes, key=lambda one: (one[2], one))]
+                self._drop([min(self._panes, key=lambda one: (one[2], one))])
                 self.evicted += 1
+        self._encoded.pop(key, None)
         return self._panes.setdefault(key, PairedAnswers())
 
     def advance(self, watermark: float) -> None:
@@ -157,10 +172,13 @@ class PairedWindows:
         if not self.closable():
             return []
         closed = self._by_number() if self.spec.kind == "events" else self._by_time()
-        return sorted(closed, key=lambda one: (one.ends, one.live, one.version))
+        return sorted(closed, key=lambda one: (one.ends, one.live, one.population))
 
     def encode(self) -> bytes:
         """Everything to go on from, for the store."""
+        for key, counts in self._panes.items():
+            if key not in self._encoded:
+                self._encoded[key] = counts.encode()
         return msgspec.msgpack.encode(
             _State(
                 _FORMAT,
@@ -171,12 +189,17 @@ class PairedWindows:
                 self._boundary,
                 self.evicted,
                 [(*versions, one) for versions, one in sorted(self._standings.items())],
-                [(*key, counts.encode()) for key, counts in sorted(self._panes.items())],
+                [(*key, self._encoded[key]) for key in sorted(self._panes)],
             )
         )
 
-    def restore(self, data: bytes) -> None:
+    def restore(self, data: bytes, watches: Callable[[str], bool] = lambda _: True) -> None:
         """Go on where `encode` stood.
+
+        Parameters
+        ----------
+        watches
+            Says whether a population is still compared; the others are let go of.
 
         Raises
         ------
@@ -195,9 +218,12 @@ class PairedWindows:
         panes = {
             (live, other, index): PairedAnswers.decode(counts)
             for live, other, index, counts in state.panes
+            if watches(other)
         }
-        self._standings = {(live, other): one for live, other, one in state.standings}
-        self._panes, self._boundary = panes, state.boundary
+        self._standings = {
+            (live, other): one for live, other, one in state.standings if watches(other)
+        }
+        self._panes, self._boundary, self._encoded = panes, state.boundary, {}
         self.watermark, self.evicted = state.watermark, state.evicted
 
     def _by_time(self) -> list[ClosedPairs]:
@@ -244,15 +270,25 @@ class PairedWindows:
 
     def _standing(self, versions: Versions) -> _Standing:
         if versions not in self._standings:
-            if len(self._standings) >= self._versions_max:
-                silent = min(self._standings, key=lambda one: self._standings[one].last)
-                del self._standings[silent]
-                gone = [key for key in self._panes if key[:2] == silent]
-                self.evicted += len(gone)
-                self._drop(gone)
+            whole = [one for one in self._standings if not is_segment(one[1])]
+            if len(whole) >= self._versions_max and not is_segment(versions[1]):
+                self._let_go(min(whole, key=lambda one: self._standings[one].last))
             self._standings[versions] = _Standing()
         return self._standings[versions]
+
+    def _let_go(self, versions: Versions) -> None:
+        """Forget two versions, with their segments."""
+
+        def is_theirs(live: str, other: str) -> bool:
+            return (live, split(other)[0]) == versions
+
+        for one in [one for one in self._standings if is_theirs(*one)]:
+            del self._standings[one]
+        gone = [key for key in self._panes if is_theirs(*key[:2])]
+        self.evicted += len(gone)
+        self._drop(gone)
 
     def _drop(self, keys: Iterable[_Key]) -> None:
         for key in keys:
             del self._panes[key]
+            self._encoded.pop(key, None)

@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 import numpy as np
 
 from collectors.batch import VECTOR_DIMENSIONS_MAX
+from detectors.dispersion import NONE, DesignEffect, Dispersion
 from detectors.grid import Grid
+from detectors.reference_error import ReferenceError  # noqa: A004 - the builtin is about weak references
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from collectors.batch import ColumnKind, Floats, Ints
-    from detectors.dispersion import Dispersion
     from detectors.vector_axes import VectorAxes
-
-
-class ReferenceError(ValueError):  # noqa: A001 - the builtin is about weak references
-    """A reference, or a file of one, that cannot be used; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -248,3 +245,8 @@ class VectorProfile:
 #: Of a column whose values can be counted one by one.
 ScalarProfile: TypeAlias = NumberProfile | CategoryProfile
 Profile: TypeAlias = ScalarProfile | VectorProfile
+
+
+def design_effect(profile: Profile, rows: int) -> DesignEffect:
+    """Effects on a window of `rows` rows of a profile's column; 1 where nothing is known of it."""
+    return NONE if profile.dispersion is None else profile.dispersion.design_effect(rows)

@@ -12,19 +12,14 @@ from collectors.batch import CategoryColumn, NumberColumn, Schema
 from detectors.estimators import LABEL, Estimators, labels_column, learn
 from detectors.joint_builder import JointBuilder, JointBuilderState
 from detectors.packing import PackingError
-from detectors.profile import (
-    CategoryProfile,
-    NumberProfile,
-    Profile,
-    ReferenceError,  # noqa: A004 - the builtin is about weak references
-    VectorProfile,
-)
+from detectors.profile import CategoryProfile, NumberProfile, Profile, VectorProfile
 from detectors.profile_builder import (
     CategoryBuilder,
     CategoryBuilderState,
     NumberBuilder,
     NumberBuilderState,
 )
+from detectors.reference_error import ReferenceError  # noqa: A004 - the builtin is about weak references
 from detectors.row_sample import RowSample, RowSampleState
 from detectors.vector_builder import VectorBuilder, VectorBuilderState
 

@@ -24,14 +24,9 @@ from detectors.packing import (
     unpack_counts,
     unpack_floats,
 )
-from detectors.profile import (
-    CategoryProfile,
-    NumberProfile,
-    Profile,
-    ReferenceError,  # noqa: A004 - the builtin is about weak references
-    VectorProfile,
-)
+from detectors.profile import CategoryProfile, NumberProfile, Profile, VectorProfile
 from detectors.reference import Reference
+from detectors.reference_error import ReferenceError  # noqa: A004 - the builtin is about weak references
 from detectors.season_file import PackedSeason, pack_season, unpack_season
 from detectors.vector_axes import VectorAxes
 from detectors.vector_builder import unpacked_sums

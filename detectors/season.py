@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from detectors.profile import ReferenceError  # noqa: A004 - the builtin is about weak references
+from detectors.reference_error import ReferenceError  # noqa: A004 - the builtin is about weak references
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

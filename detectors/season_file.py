@@ -9,15 +9,9 @@ import numpy as np
 
 from detectors.dispersion import Dispersion
 from detectors.packing import PackedArray, pack_counts, unpack_counts
-from detectors.profile import (
-    CategoryProfile,
-    NumberProfile,
-    Profile,
-    ReferenceError,  # noqa: A004 - the builtin is about weak references
-    ScalarProfile,
-    VectorProfile,
-)
+from detectors.profile import CategoryProfile, NumberProfile, Profile, ScalarProfile, VectorProfile
 from detectors.reference import Reference
+from detectors.reference_error import ReferenceError  # noqa: A004 - the builtin is about weak references
 from detectors.season import Season, SeasonKind
 
 if TYPE_CHECKING:

@@ -1,159 +1,271 @@
-"""Pictures as static SVG, drawn by pygal and left to a style sheet.
+"""Pictures as static SVG, of the page and of reports: pygal places, a style sheet colours.
 
-pygal places bars, lines, axes and labels. What it would bring besides them (a script, style
-elements, its own colours, ids) is taken out, so a picture can stand within a page whose policy
-allows no inline style and no inline script, follows that page's light and dark, and prints. Series
-are told apart by their form in the style sheet (hollow or filled, dashed or whole), not by colour
-alone: the first has the class ``serie-0``, and so on.
-
-A picture is one thing to a screen reader, with the sentence that it is given. The figures belong
-into a table beside it.
+Of what pygal writes only form, place and text are kept: no script, no style, no ids. So a picture
+can stand within a page whose policy forbids both, follows that page's light and dark, and prints.
+What is drawn is told apart by its form in :file:`monitor/pages/charts.css` (hollow or filled,
+dashed or whole), not by colour alone. To a screen reader a picture is one thing, with the sentence
+that it is given; the figures stand in a table beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from itertools import groupby
+from typing import Any, Final, NamedTuple, Protocol
 
-from detectors.side_by_side import Bin, SideBySide
+from detectors.side_by_side import SideBySide
 from monitor.drawing import pygal, spare, written
 
-#: Units of a picture's own coordinates; a page scales it to its width.
-WIDTH, HEIGHT = 360, 170
-WIDTH_OVER_TIME: Final = 420
-#: Bars of a picture that have their label written below, about: more would touch one another.
-_LABELS_MAX: Final = 5
-_NAME_CHARACTERS: Final = 14
-_FONT: Final = 11
+#: Units of a picture's own coordinates, as wide as it is shown at most; a page scales it.
+WIDTH, HEIGHT = 440, 220
+_FONT: Final = 12
 _DAY_S: Final = 86_400.0
-#: Room above the highest point.
-_HEADROOM: Final = 1.08
-#: Layers for the pointer, which its script would fill.
-_LEFT_OUT_CLASSES: Final = frozenset({"background", "overlay", "tooltip-overlay", "titles"})
-_KEPT_ATTRIBUTES: Final = frozenset(
-    {"class", "viewBox", "transform", "x", "y", "width", "height", "d", "r", "cx", "cy", "rx", "ry"}
+#: Steps of time between the moments below a picture, in seconds, and how many there are at most.
+_STEPS_S: Final = (
+    *(1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_200.0, 1_800.0, 3_600.0),
+    *(7_200.0, 10_800.0, 21_600.0, 43_200.0, _DAY_S, 2 * _DAY_S),
 )
+_TICKS_MAX: Final = 4.5
+#: Room of one label below bars, in units; more labels than there is room for are left out.
+_LABEL_WIDTH: Final = 66
+#: Height of a bar that lies, and what axis and margins take besides.
+_BAR, _AROUND = 24, 40
+_NAME_CHARACTERS: Final = 18
+_LEFT_OUT_CLASSES: Final = frozenset(
+    {"background", "overlay", "text-overlay", "tooltip-overlay", "titles"}
+)
+#: What the style sheet knows; pygal has more, on every bar.
+_KEPT_CLASSES: Final = frozenset(
+    {"axis", "x", "y", "line", "guide", "guides", "series", "horizontalbar-graph"}
+)
+_KEPT_ATTRIBUTES: Final = frozenset(
+    {"class", "viewBox", "transform", "x", "y", "width", "height", "d", "r", "cx", "cy"}
+)
+_DECIMALS: Final = re.compile(r"-?\d+\.\d+")
 
 
-def histogram(column: SideBySide, said: str) -> str:
-    """Draw a column of a window (``serie-1``) beside its reference (``serie-0``), as shares.
+class Share(NamedTuple):
+    """A bar of a column: the share of the rows with a value that it holds, on both sides."""
+
+    label: str
+    reference: float
+    current: float
+    new: bool = False
+
+
+def shares_of(column: SideBySide) -> list[Share]:
+    """Return the bars that are worth showing: not those at the ends that both sides lack.
+
+    Examples
+    --------
+    >>> from detectors.side_by_side import Bars, Counted, beside
+    >>> bars = Bars("categories", ("a", "b"), (1, 3, 0), 0)
+    >>> [tuple(one) for one in shares_of(beside(bars, Counted((3, 0, 0), 0, 1, {"c": 1})))]
+    [('a', 0.25, 0.75, False), ('b', 0.75, 0.0, False), ('c', 0.0, 0.25, True)]
+    """
+    before, now = max(1, column.reference_rows), max(1, column.current_rows)
+    bins = list(column.bins)
+    if column.kind == "category":
+        # The bars for all others are there whether or not anything falls in them.
+        bins = [one for one in bins if one.value is not None or one.reference or one.current]
+    for end in (-1, 0):
+        while bins and not bins[end].reference and not bins[end].current:
+            bins.pop(end)
+    return [Share(one.label, one.reference / before, one.current / now, one.new) for one in bins]
+
+
+def bars(column: SideBySide, said: str, *, width: int = WIDTH, height: int = HEIGHT) -> str:
+    """Draw a column of a window beside its reference; empty where no row has a value.
+
+    Bars of categories lie, a row each, as names need; those of numbers stand.
 
     Parameters
     ----------
     said
         What a screen reader says of the picture.
     """
-    shares = before, now = shares_of(column)
-    labels = [bin_label(one) for one in column.bins]
-    options = _options(value_formatter=_percent)
+    shares = shares_of(column)
+    if not shares:
+        return ""
     if column.kind == "category":
-        height = max(HEIGHT, 24 * len(labels) + 40)
-        chart = pygal().HorizontalBar(**options | {"height": height})
-        # The first value on top.
-        labels, shares = [_cut(label) for label in labels[::-1]], (before[::-1], now[::-1])
+        shares = shares[::-1]  # pygal begins below
+        chart = pygal().HorizontalBar(**_options(width, _BAR * len(shares) + _AROUND))
+        chart.x_labels = [_cut(one.label) for one in shares]
     else:
-        every = max(1, -(-len(labels) // _LABELS_MAX))
-        chart = pygal().Bar(**options, x_labels_major=labels[::every], show_minor_x_labels=False)
-    chart.x_labels = labels
-    for name, values in zip(("reference", "current"), shares, strict=True):
-        chart.add(name, values)
-    return _drawn(chart, said)
+        chart = pygal().Bar(**_options(width, height))
+        chart.x_labels = _thinned([one.label for one in shares], width)
+    chart.add(None, [one.reference for one in shares])
+    chart.add(None, [one.current for one in shares])
+    chart.value_formatter = _percent
+    most = max(max(one.reference, one.current) for one in shares)
+    chart.range = (0, max(most, 0.01) * 1.06)
+    return _drawn(chart, said, ("reference", "current"))
+
+
+class Point(Protocol):
+    """A value at a moment, seconds since the epoch, with bounds where it has any."""
+
+    @property
+    def ends(self) -> float: ...  # noqa: D102 - see above
+
+    @property
+    def value(self) -> float | None: ...  # noqa: D102
+
+    @property
+    def low(self) -> float | None: ...  # noqa: D102
+
+    @property
+    def high(self) -> float | None: ...  # noqa: D102
+
+
+class Bare(NamedTuple):
+    """A value without bounds."""
+
+    ends: float
+    value: float | None
+    low: None = None
+    high: None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line over time.
+
+    Parameters
+    ----------
+    name
+        Class of the line in the style sheet, as ``v0``.
+    points
+        In the order of time; the line is broken where there is no value, and its bounds are a
+        band where there are two.
+    """
+
+    name: str
+    points: Sequence[Point]
+
+
+def over_time(
+    lines: Sequence[Line],
+    said: str,
+    *,
+    threshold: float | None = None,
+    figure: Callable[[float], str] = "{:.3g}".format,
+    width: int = WIDTH,
+    height: int = HEIGHT,
+) -> str:
+    """Draw lines with their bounds, and a threshold across; empty where there is no point.
+
+    Parameters
+    ----------
+    said
+        What a screen reader says of the picture.
+    figure
+        Writes a figure of the vertical axis.
+    """
+    every = [point for line in lines for point in line.points]
+    if not every:
+        return ""
+    first, last = min(one.ends for one in every), max(one.ends for one in every)
+    chart = pygal().XY(
+        **_options(width, height),
+        show_dots=False,
+        include_x_axis=False,
+        value_formatter=figure,
+        x_value_formatter=lambda at: clock(at, last - first),
+        allow_interruptions=True,
+        range=(min(0.0, *(one.value or 0.0 for one in every)), _highest(every, threshold)),
+        xrange=(first, last) if last > first else (first - 60, last + 60),
+    )
+    chart.x_labels = _ticks(first, last)
+    roles = []
+    for line in lines:
+        for band in _bands(line):
+            chart.add(None, band, fill=True)
+            roles.append(f"band {line.name}")
+        alone = len(line.points) == 1
+        chart.add(None, [(one.ends, one.value) for one in line.points], show_dots=alone)
+        roles.append(f"line {line.name}")
+    if threshold is not None:
+        chart.add(None, [(first, threshold), (last, threshold)])
+        roles.append("threshold")
+    return _drawn(chart, said, roles)
+
+
+def clock(at: float, span_s: float = 0.0) -> str:
+    """Write a moment below a picture of so many seconds: a time of the day, or a day; UTC.
+
+    Examples
+    --------
+    >>> clock(1772618400.0, 3_600.0), clock(1772618405.0, 60.0), clock(1772618400.0, 1e6)
+    ('10:00', '10:00:05', '4 Mar')
+    """
+    moment = datetime.fromtimestamp(at, UTC)
+    if span_s > 2 * _DAY_S:
+        return f"{moment.day} {moment:%b}"
+    # Nothing is that short but a demonstration.
+    return f"{moment:%H:%M:%S}" if 0 < span_s < 60 * _TICKS_MAX else f"{moment:%H:%M}"
+
+
+def _ticks(first: float, last: float) -> list[float]:
+    """Moments to write below a picture: full minutes, hours or days, at most about five.
+
+    Examples
+    --------
+    >>> _ticks(1772618395.0, 1772619300.0)  # 09:59:55 to 10:15
+    [1772618400.0, 1772618700.0, 1772619000.0, 1772619300.0]
+    """
+    step = next((one for one in _STEPS_S if (last - first) / one <= _TICKS_MAX), 0.0)
+    step = step or _DAY_S * math.ceil((last - first) / _DAY_S / _TICKS_MAX)
+    begins = math.ceil(first / step)
+    return [number * step for number in range(begins, math.floor(last / step) + 1)] or [first]
+
+
+def _highest(points: Sequence[Point], threshold: float | None) -> float:
+    figures = [threshold or 0.0]
+    for one in points:
+        figures += [one.value or 0.0, one.high or 0.0]
+    return max(figures) * 1.08 or 1.0
+
+
+def _bands(line: Line) -> Iterator[list[tuple[float, float]]]:
+    """Yield outlines: there along the upper bounds, back along the lower ones."""
+    runs = groupby(line.points, lambda one: one.low is not None and one.high is not None)
+    for bounded, run in runs:
+        points = list(run)
+        if bounded and len(points) > 1:
+            there = [(one.ends, one.high or 0.0) for one in points]
+            yield [*there, *((one.ends, one.low or 0.0) for one in points[::-1])]
+
+
+def _thinned(labels: Sequence[str], width: int) -> list[str]:
+    """Leave labels out until the others have room; those of ranges say where they begin."""
+    shown = [label.partition(" to ")[0] if label[:3] != "up " else label for label in labels]
+    characters = max(len(label) for label in shown)
+    room = max(_LABEL_WIDTH / 2, characters * _FONT * 0.62 + 6)
+    every = max(1, math.ceil(len(shown) * room / (width - 60)))
+    return [label if index % every == 0 else "" for index, label in enumerate(shown)]
 
 
 def _cut(label: str) -> str:
     return label if len(label) <= _NAME_CHARACTERS else f"{label[: _NAME_CHARACTERS - 1]}…"
 
 
-def shares_of(column: SideBySide) -> tuple[list[float], list[float]]:
-    """Return the share of the rows in each bar: of the reference, and of the window.
-
-    Examples
-    --------
-    >>> shares_of(SideBySide("category", (Bin(None, None, "a", 1, 3), Bin(None, None, None, 3, 0)),
-    ...                      reference_missing=0, current_missing=0))
-    ([0.25, 0.75], [1.0, 0.0])
-    """
-    before, now = max(1, column.reference_rows), max(1, column.current_rows)
-    return (
-        [one.reference / before for one in column.bins],
-        [one.current / now for one in column.bins],
-    )
+def _percent(share: float) -> str:
+    return f"{share:.0%}"
 
 
-def bin_label(one: Bin) -> str:
-    """Say what a bar holds.
-
-    Examples
-    --------
-    >>> [bin_label(Bin(*ends, 0, 0)) for ends in
-    ...     ((None, 5.0, None), (5.0, 10.0, None), (10.0, None, None), (None, None, "gold"),
-    ...      (None, None, None))]
-    ['up to 5', '5 to 10', 'above 10', 'gold', 'other']
-    """
-    if one.value is not None:
-        return one.value if isinstance(one.value, str) else f"{one.value:g}"
-    if one.low is None and one.high is None:
-        return "other"
-    if one.low is None:
-        return f"up to {one.high:g}"
-    return f"above {one.low:g}" if one.high is None else f"{one.low:g} to {one.high:g}"
-
-
-def lines(
-    series: Mapping[str, Sequence[tuple[float, float | None]]],
-    said: str,
-    *,
-    unit: Callable[[float], str] = "{:g}".format,
-) -> str:
-    """Draw values over time, a line each; a line is broken where there is none.
-
-    Parameters
-    ----------
-    series
-        By name, seconds since the epoch and values, in the order of time.
-    unit
-        Writes a value of the vertical axis.
-    """
-    points = [at for values in series.values() for at, _ in values]
-    first, last = min(points, default=0.0), max(points, default=0.0)
-    chart = pygal().XY(
-        **_options(value_formatter=unit, width=WIDTH_OVER_TIME),
-        show_dots=len(points) <= 2 * len(series),
-        x_value_formatter=lambda at: clock(at, days=last - first > _DAY_S),
-        include_x_axis=False,
-    )
-    if points:
-        chart.x_labels = sorted({first, (first + last) / 2, last})
-        chart.range = 0, _HEADROOM * max(_values(series), default=1.0)
-    for name, values in series.items():
-        chart.add(name, list(values), allow_interruptions=True)
-    return _drawn(chart, said)
-
-
-def _values(series: Mapping[str, Sequence[tuple[float, float | None]]]) -> list[float]:
-    return [value for one in series.values() for _, value in one if value]
-
-
-def clock(at: float, *, days: bool) -> str:
-    """Write a moment below a picture: a time of the day, or a day; UTC.
-
-    Examples
-    --------
-    >>> clock(1772618400.0, days=False), clock(1772618400.0, days=True)
-    ('10:00', '4 Mar')
-    """
-    moment = datetime.fromtimestamp(at, UTC)
-    return f"{moment.day} {moment:%b}" if days else f"{moment:%H:%M}"
-
-
-def _options(**more: object) -> dict[str, Any]:
+def _options(width: int, height: int) -> dict[str, Any]:
     # Sizes only: pygal leaves room for labels by them.
     style = pygal().style.Style(label_font_size=_FONT, major_label_font_size=_FONT)
     return {
-        "width": WIDTH,
-        "height": HEIGHT,
+        "width": width,
+        "height": height,
         "margin": 4,
+        "margin_right": 14,
         "style": style,
         "js": (),
         "css": (),
@@ -163,15 +275,36 @@ def _options(**more: object) -> dict[str, Any]:
         "spacing": 6,
         "truncate_label": -1,
         "no_data_text": "",
-        **more,
     }
 
 
-def _drawn(chart: Any, said: str) -> str:  # noqa: ANN401 - pygal has no types
+def _drawn(chart: Any, said: str, roles: Sequence[str]) -> str:  # noqa: ANN401 - pygal has no types
     root = chart.render_tree()
     spare(root, _LEFT_OUT_CLASSES, _KEPT_ATTRIBUTES)
+    by_class = {f"serie-{at}": role for at, role in enumerate(roles)}
+    for element in root.iter():
+        _shorten(element, by_class)
     return written(root, said)
 
 
-def _percent(share: float) -> str:
-    return f"{share:.0%}"
+def _shorten(element: Any, roles: dict[str, str]) -> None:  # noqa: ANN401 - pygal has no types
+    classes = element.get("class", "").split()
+    kept = [roles.get(one, one) for one in classes if one in _KEPT_CLASSES or one in roles]
+    if kept:
+        element.set("class", " ".join(kept))
+    else:
+        element.attrib.pop("class", None)
+    for name, value in element.attrib.items():
+        if name not in ("class", "viewBox"):
+            element.set(name, _short(value))
+
+
+def _short(value: str) -> str:
+    """Write coordinates to a tenth of a unit.
+
+    Examples
+    --------
+    >>> _short("M7.307692 184.384615 L-7.000000 12")
+    'M7.3 184.4 L-7 12'
+    """
+    return _DECIMALS.sub(lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), value)

@@ -9,7 +9,6 @@ from detectors.population import population
 from detectors.reference import Reference
 from detectors.window import ClosedWindow
 from monitor.judging import Judged
-from monitor.last_windows import LastWindows
 from monitor.publishing import Publisher
 from monitor.references import Learning, References, standing_of
 from monitor.seasonal import Seasonal
@@ -28,21 +27,14 @@ class Comparing:
         self._publisher = publisher
         self._segments = segments
         self._seasonal = Seasonal()
-        self._last_windows = LastWindows()
-
-    @property
-    def last_windows(self) -> Mapping[str, bytes]:
-        """The last window of each version beside its reference (:mod:`monitor.last_windows`)."""
-        return self._last_windows.encoded
 
     def restore(self, states: Mapping[str, bytes]) -> None:
-        """Take up what references, and the pictures of the last windows, have in the store."""
+        """Take up what references have in the store."""
         self._references.restore(states)
-        self._last_windows.restore(states)
 
     def changed(self) -> Mapping[str, bytes | None]:
         """Return what to write to the store since the last call."""
-        return {**self._references.changed(), **self._last_windows.changed()}
+        return self._references.changed()
 
     @property
     def evicted(self) -> int:
@@ -54,7 +46,6 @@ class Comparing:
         """Return the part of its reference that a window is compared with; None for the whole."""
         part, basis = self._seasonal.pick(window)
         self._publisher.count_basis(basis)
-        self._last_windows.note(window, part)
         return part
 
     def learn(self, window: ClosedWindow, judged: Judged) -> None:

@@ -43,8 +43,8 @@ from monitor.references import References
 from monitor.remembering import remembered
 from monitor.rollback_parts import comparisons_of, deciding_of, registry_of
 from monitor.sampling import Sampling, Target
-from monitor.segment_settings import looked_at, segment_of
-from monitor.segments import Segments
+from monitor.segment_settings import looked_at, segment_of, segments_max_of
+from monitor.segments import segments_of
 from monitor.settings import EventSpan, RuleSettings, Settings, SourceSettings, TimeSpan
 from monitor.settings_rules import DRIFT
 from monitor.store import Store, sqlite_path
@@ -139,11 +139,13 @@ async def compose(
     limits = settings.limits
     metrics = Metrics(columns_max=limits.columns_max, versions_max=limits.versions_max)
     metrics.build.labels(VERSION).set(1)
+    if office is not None:
+        metrics.lease.follow(settings.model.name, office)
     registry = registry_of(settings, None if office is None else office.permit)
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
     shadow = _shadow(settings)
-    comparisons = comparisons_of(settings, shadow)
+    comparisons = comparisons_of(settings, shadow, metrics)
     engine = engine_of(
         *(settings, store, metrics, sampling),
         references=references,
@@ -282,7 +284,7 @@ def engine_of(
     monotonic = time.monotonic if past is None else past.monotonic
     streams = [past.stream] if past is not None else _streams(settings, references)
     labels = _labels(settings, monotonic)
-    segments = Segments(settings.segments.keys, limits.segments_max)
+    segments = shadow.watch.segments if shadow is not None else segments_of(settings)
     for stream in streams:
         # Requests that are asked for come with the labels that stand in their events.
         asked = comparisons is not None and settings.shadow.recent is not None
@@ -302,7 +304,7 @@ def engine_of(
             settings.model.name,
             joint=settings.detectors.joint,
             versions_max=limits.versions_max,
-            segments_max=len(settings.segments.keys) * (limits.segments_max + 1),
+            segments_max=segments_max_of(settings.segments, limits.segments_max),
         ),
         references=references,
         segments=segments,

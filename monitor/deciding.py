@@ -14,7 +14,7 @@ from monitor.notices import Notice, notice_of, notice_of_word
 from monitor.remembering import ACTIONS, incident_of
 from monitor.store_errors import StoreUnavailable
 from rollback.controller import Controller
-from rollback.observation import Alerted, WindowsClosed, Word
+from rollback.observation import Alerted, ComparisonEnded, WindowsClosed, Word
 from rollback.record import GATES, OUTCOMES, PHASES, RollbackRecord, Transition
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ class Deciding(Protocol):
     async def tick(self) -> None:
         """Look at deadlines."""
 
+    async def compared(self) -> None:
+        """Take into account that a comparison with the target has ended."""
+
     async def request(
         self, to_version: str | None, reason: str, *, dry_run: bool, by: str = ""
     ) -> str:
@@ -78,6 +81,9 @@ class Bystander:
         """Do nothing."""
 
     async def tick(self) -> None:
+        """Do nothing."""
+
+    async def compared(self) -> None:
         """Do nothing."""
 
     async def request(
@@ -238,6 +244,11 @@ class Decision:
     async def tick(self) -> None:
         """Look at deadlines."""
         await self._controller.tick()
+        self._show()
+
+    async def compared(self) -> None:
+        """Take into account that a comparison with the target has ended."""
+        await self._controller.observe(ComparisonEnded())
         self._show()
 
     async def request(

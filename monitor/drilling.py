@@ -11,8 +11,9 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ from rollback.target import Target, check_target
 HISTORY_MAX: Final = 500
 #: Lines of what a model that does not load said at its end.
 _SAID_LINES: Final = 3
+_SAID_BYTES: Final = 10_000
 #: Variables that begin so are Kedge's own, and no business of a model's code.
 _OWN: Final = "KEDGE_"
 #: Gates that limit automatic action, and say nothing of the path.
@@ -189,30 +191,60 @@ async def _loads(settings: Settings, version: str, timeout_s: float) -> Finding:
     model = settings.model
     what = f"loads version {version}"
     environment = {k: v for k, v in os.environ.items() if not k.startswith(_OWN)}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "scoring.rehearse", f"models:/{model.name}/{version}"),
-        env=environment | _signed_in(settings),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+    rehearse = (sys.executable, "-m", "scoring.rehearse", f"models:/{model.name}/{version}")
     try:
-        async with asyncio.timeout(timeout_s):
-            out, err = await process.communicate()
+        told = await ask_program(rehearse, environment | _signed_in(settings), timeout_s=timeout_s)
     except TimeoutError:
         return Finding(what, ok=False, detail=f"not within {timeout_s:.0f} s")
-    finally:
-        if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
     try:
-        said: Mapping[str, Any] = json.loads(out)
+        said: Mapping[str, Any] = json.loads(told.line)
         return Finding(what, bool(said["ok"]), str(said["detail"]))
     except (ValueError, KeyError, TypeError):
-        last = " ".join(err.decode(errors="replace").splitlines()[-_SAID_LINES:])
-        detail = f"the process that loads it ended with {process.returncode}: {last}"
+        last = " ".join(told.last_words)
+        detail = f"the process that loads it ended with {told.status}: {last}"
         return Finding(what, ok=False, detail=detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a program said: its first line, the last lines of its errors, its exit status."""
+
+    line: bytes
+    last_words: Sequence[str]
+    status: int
+
+
+async def ask_program(
+    arguments: Sequence[str], environment: Mapping[str, str], *, timeout_s: float
+) -> Told:
+    """Run a program to its end; processes that it leaves behind are not waited for.
+
+    Raises
+    ------
+    TimeoutError
+        It took longer; it was ended, with all that it had started.
+    """
+    # Not to pipes: they would be open for as long as anything that inherited them.
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = await asyncio.create_subprocess_exec(
+            *arguments,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(timeout_s):
+                status = await process.wait()
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+        output.seek(0)
+        errors.seek(max(0, errors.seek(0, os.SEEK_END) - _SAID_BYTES))
+        lines = errors.read().decode(errors="replace").splitlines()
+        return Told(output.readline(), lines[-_SAID_LINES:], status)
 
 
 def _signed_in(settings: Settings) -> dict[str, str]:

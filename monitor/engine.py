@@ -24,6 +24,7 @@ from monitor.judging import Judge, Judged
 from monitor.judging_shadow import other_rules
 from monitor.keeping import Keeper, Rejected
 from monitor.labels import LabelJoin
+from monitor.last_windows import LastWindows
 from monitor.metrics import Metrics
 from monitor.publishing import Publisher
 from monitor.recent_traffic import RecentTraffic
@@ -152,6 +153,7 @@ class Engine:
             wall=self._wall,
         )
         self._comparing = Comparing(references, self._publisher, self._segments)
+        self._last_windows = LastWindows()
         self._trouble: str | None = None
         self._last_turn = monotonic()
         self._committed = self._standing()
@@ -183,6 +185,7 @@ class Engine:
     def restore(self, snapshot: Snapshot) -> None:
         """Take up where the last commit left off."""
         self._comparing.restore(snapshot.states)
+        self._last_windows.restore(snapshot.last_windows.get(self._model, ()))
         self._judge.restore(snapshot.rules)
         self._changes.restore(snapshot.states)
         self._intake.totals |= snapshot.totals
@@ -301,6 +304,8 @@ class Engine:
         self._metrics.commit_duration.observe(took)
         self._next_commit = began + max(self._commit_interval_s, took / COMMIT_SHARE)
         self._pending = Pending()
+        for judged in pending.judged:
+            self._last_windows.take(judged.row.window, judged.row.distribution)
         self._committed = self._standing()
         self._streams.committed()
         for judged in pending.judged:
@@ -369,7 +374,7 @@ class Engine:
             labels=self._labels.standing() if self._labels is not None else None,
             references=self._comparing.standings(seen),
             shadow=shadow.standing() if shadow else None,
-            last_windows=self._comparing.last_windows,
+            last_windows=self._last_windows.held,
         )
 
     def replace_rules(self, rules: Sequence[RuleSpec]) -> None:

@@ -3,7 +3,7 @@
 What bounds a client, besides the limits on bodies (:mod:`monitor.request_body`):
 
 * a connection that has sent no whole request head for `IDLE_TIMEOUT_S` is closed, whether it is
-  idle, sends nothing, or drips a header byte by byte;
+  idle, sends nothing, or drips a header byte by byte, and one that drips after `HEAD_TIMEOUT_S`;
 * a client that does not read its answer for `WRITE_TIMEOUT_S` is cut off;
 * past `CONNECTIONS_MAX` connections new ones are refused at once.
 
@@ -23,6 +23,7 @@ from aiohttp import web
 from collectors.guarded_connection import GuardedConnection
 
 IDLE_TIMEOUT_S: Final = 10.0
+HEAD_TIMEOUT_S: Final = 5.0
 WRITE_TIMEOUT_S: Final = 30.0
 CONNECTIONS_MAX: Final = 200
 #: How long a body that was refused is still read, so that its sender gets to read the answer.
@@ -37,6 +38,7 @@ class Guard:
 
     refused: Callable[[str], None]
     idle_timeout_s: float = IDLE_TIMEOUT_S
+    head_timeout_s: float = HEAD_TIMEOUT_S
     write_timeout_s: float = WRITE_TIMEOUT_S
     connections_max: int = CONNECTIONS_MAX
 

@@ -10,7 +10,7 @@ from detectors.measurement import Measurement
 from detectors.rule import Judgement, RuleEvent, RuleSpec
 
 if TYPE_CHECKING:
-    from monitor.judging import Frame
+    from monitor.frame import Frame
 
 
 def told(incident: Mapping[str, Any]) -> str:

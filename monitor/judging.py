@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from detectors.cause import Cause
 from detectors.change_kinds import LOSS_METRICS
@@ -20,6 +20,7 @@ from detectors.rule import Judgement, RuleSpec, RuleState, Verdict, advance, jud
 from detectors.window import ClosedWindow
 from monitor.circumstances import Look, Scene, Shadow, no_shadow
 from monitor.distributions import Distributions
+from monitor.frame import Frame
 from monitor.incidents import incident_of, pair_measured, pair_of
 from monitor.judging_cause import CauseJudging
 from monitor.judging_drift import GRAVITY, MEMORY, DriftJudging, drift_rows
@@ -57,28 +58,6 @@ class Judged:
     events_by_version: Mapping[str, int]
     labelled: bool = False
     live: str | None = None
-
-
-class Frame(Protocol):
-    """What a window of traffic and one of labels have in common."""
-
-    @property
-    def model(self) -> str: ...  # noqa: D102 - as in the windows themselves
-
-    @property
-    def version(self) -> str: ...  # noqa: D102
-
-    @property
-    def segment(self) -> str: ...  # noqa: D102
-
-    @property
-    def population(self) -> str: ...  # noqa: D102
-
-    @property
-    def begins(self) -> float: ...  # noqa: D102
-
-    @property
-    def ends(self) -> float: ...  # noqa: D102
 
 
 class Judge:
@@ -193,13 +172,18 @@ class Judge:
         scene = Scene(self._look, window, found, drifts, part)
         self._causes.arrive(window.version, self._rules)
         reports, incidents, states = self._move(window, found, pane.events, scene, shares)
+        measured = [
+            *(self._measurement_row(window, one, pane.events) for one in found),
+            *(_frame_row(window) | one for one in drift_rows(drifts)),
+        ]
+        # Segments are as many as one likes: of each, only what is worth a look.
+        bad = {one["column"] for one in measured if one["column"] and one["verdict"] == "breach"}
         row = WindowRow(
             window=_window_row(window, rejected=rejected, late=late),
-            measurements=[
-                *(self._measurement_row(window, one, pane.events) for one in found),
-                *(_frame_row(window) | one for one in drift_rows(drifts)),
-            ],
-            distribution=self._distributions.of(window, reference, part),
+            measurements=measured,
+            distribution=self._distributions.of(
+                window, reference, part, bad if window.segment else None
+            ),
         )
         return Judged(row, reports, incidents, states, shares)
 

@@ -13,7 +13,7 @@ from typing import Any
 from detectors.measurement import Measurement
 from detectors.paired_comparison import SHADOW_METRICS
 from detectors.paired_windows import ClosedPairs
-from detectors.rule import RuleSpec
+from detectors.rule import Judgement, RuleSpec
 from monitor.judging import Judge, Judged
 from monitor.rule_standings import RuleStanding
 
@@ -55,6 +55,10 @@ class ShadowJudging:
     def standings(self, version: str) -> list[RuleStanding]:
         """Say where each rule stands with a version as a shadow."""
         return self._judge.standings(version)
+
+    def judgements(self, population: str) -> Mapping[str, Judgement]:
+        """Return what each rule made of the last window of a population that it looked at."""
+        return self._judge.judgements(population)
 
     def conclude(self, window: ClosedPairs, found: Sequence[Measurement]) -> Judged:
         """Move the rules on by a window of pairs.

@@ -13,9 +13,10 @@ import contextlib
 import logging
 import secrets
 import socket
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Final, Literal, Protocol, TypeAlias, get_args
 
 from monitor.ownership import Standing, standing
 from monitor.settings import Settings
@@ -32,6 +33,11 @@ from rollback.steady_clock import steady_clock
 
 log = logging.getLogger("kedge.lease")
 
+#: What may become of a lease, for who watches: a renewal without success; ours was lost; that of
+#: one who stood still was taken over.
+LeaseEvent: TypeAlias = Literal["unrenewed", "lost", "taken_over"]
+LEASE_EVENTS: Final[tuple[LeaseEvent, ...]] = get_args(LeaseEvent)
+
 #: For one call that is about the Lease; several of them fit before the renewal is overdue.
 CALL_TIMEOUT_S = 3.0
 
@@ -42,6 +48,10 @@ class LeaseLostError(RuntimeError):
 
 class Office(Protocol):
     """The place of the one who works."""
+
+    @property
+    def events(self) -> Counter[LeaseEvent]:
+        """How often what has become of the lease."""
 
     @property
     def writer(self) -> Writer:
@@ -85,6 +95,7 @@ class Door:
         self.times = times
         self.clock = clock
         self.writer = Writer()
+        self.took_over = False
         self._url = url
         self._config = config
         self._waiting = Waiting()
@@ -122,6 +133,7 @@ class Door:
         except StoreUnavailable as error:
             self.tell(f"waiting: {error}")
             return None
+        self.took_over = True
         log.warning(
             "took the store over from %s, which has not written for %g s",
             self._seen.holder,
@@ -146,6 +158,7 @@ class StoreOffice:
     def __init__(self, door: Door) -> None:
         self._door = door
         self._store: Store | None = None
+        self.events: Counter[LeaseEvent] = Counter()
 
     @property
     def writer(self) -> Writer:
@@ -157,13 +170,14 @@ class StoreOffice:
         while not stop.is_set():
             self._store = await self._door.enter()
             if self._store is not None:
+                self.events["taken_over"] += self._door.took_over
                 return self._store
             await _pause(stop, self._door.times.retry_s)
         return None
 
     def permit(self, call_s: float) -> bool:
         """Go by the last transaction that took effect."""
-        return self._tenure().allows(call_s, self._door.clock())
+        return self._store is not None and self._tenure().allows(call_s, self._door.clock())
 
     async def keep(self) -> None:
         """Write when nothing else was written for a while."""
@@ -173,13 +187,16 @@ class StoreOffice:
         while True:
             await asyncio.sleep(times.retry_s)
             if self._tenure().over(clock()):
+                self.events["lost"] += 1
                 raise LeaseLostError(_lost("the store", times))
             if renewing is None and clock() - self._store.confirmed >= times.retry_s:
                 # Not waited for: the database may be silent, and this has to end in time.
                 renewing = asyncio.ensure_future(self._door.writer.run(self._store.renew))
             if renewing is not None and renewing.done():
-                with contextlib.suppress(StoreUnavailable):
+                try:
                     renewing.result()
+                except StoreUnavailable:
+                    self.events["unrenewed"] += 1
                 renewing = None
 
     async def leave(self) -> None:
@@ -196,6 +213,7 @@ class KubernetesOffice:
     def __init__(self, door: Door, settings: LeaseSettings) -> None:
         self._door = door
         self._settings = settings
+        self.events: Counter[LeaseEvent] = Counter()
         self._me = f"{socket.gethostname()}_{secrets.token_hex(4)}"
         self._waiting = Waiting()
         self._held: LeaseRead | None = None
@@ -276,6 +294,7 @@ class KubernetesOffice:
             self._door.tell(f"waiting for {self._lease}: {error}")
             return
         if taken is not None:
+            self.events["taken_over"] += bool(read.claim.holder) and not ours
             log.info("holds %s, tenure %d", self._lease, taken.transitions)
             self._held, self._tenure = taken, Tenure(self._door.times, began)
             self._renewing = asyncio.create_task(self._renew(), name="renewing the lease")
@@ -290,9 +309,10 @@ class KubernetesOffice:
                 async with asyncio.timeout(max(left_s, 0.0)):
                     await self._renew_once()
             except (KubernetesError, KubernetesConfigError, TimeoutError) as error:
+                self.events["unrenewed"] += 1
                 log.warning("%s was not renewed: %s", self._lease, error or "no answer in time")
             if self._tenure.over(clock()):
-                self._tenure = None
+                self._lose()
                 raise LeaseLostError(_lost(str(self._lease), times))
 
     async def _renew_once(self) -> None:
@@ -305,7 +325,7 @@ class KubernetesOffice:
             # Written since it was read: by ourselves, if an answer was lost.
             found = await self._lease.read()
             if found.claim.holder != self._me or found.transitions != self._held.transitions:
-                self._tenure = None
+                self._lose()
                 holder = found.claim.holder or "nobody"
                 raise LeaseLostError(f"{holder} holds {self._lease} now; this process ends")
             self._held, began = found, self._door.clock()
@@ -313,6 +333,10 @@ class KubernetesOffice:
         if renewed is not None:
             self._held = renewed
             self._tenure = self._tenure.renewed(began)
+
+    def _lose(self) -> None:
+        self._tenure = None
+        self.events["lost"] += 1
 
 
 def _lost(what: str, times: LeaseTimes) -> str:

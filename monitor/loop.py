@@ -25,6 +25,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from collectors import log_output
@@ -87,7 +88,7 @@ async def _run(settings: Settings) -> int:
     office = office_of(settings)
     if office is None:
         return await _work(settings, stop, None, None)
-    store = await stand_by(settings.http.address, office, stop)
+    store = await stand_by(settings.http.address, settings.model.name, office, stop)
     if store is None:
         log.info("stopped: it waited for its place, and has not had it")
         return 0
@@ -147,7 +148,10 @@ class Daemon:
         self._settings = settings
         self._parts = parts
         self._stop = stop
-        self._undecided: asyncio.Queue[Judged] = asyncio.Queue(UNDECIDED_MAX)
+        # None: a comparison that may be waited for has ended.
+        self._undecided: asyncio.Queue[Judged | None] = asyncio.Queue(UNDECIDED_MAX)
+        if parts.comparisons is not None:
+            parts.comparisons.on_end = self._compared
         self._main: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -257,7 +261,15 @@ class Daemon:
             except TimeoutError:
                 await self._patiently(deciding.tick)
             else:
-                await self._patiently(lambda: deciding.observe(judged))  # noqa: B023 - run at once
+                if judged is None:
+                    await self._patiently(deciding.compared)
+                else:
+                    await self._patiently(partial(deciding.observe, judged))
+
+    def _compared(self) -> None:
+        # Where many windows wait, the next of them leads to the same questions.
+        with contextlib.suppress(asyncio.QueueFull):
+            self._undecided.put_nowait(None)
 
     async def _patiently(self, act: Callable[[], Awaitable[object]]) -> None:
         """Do something that writes the journal; when it cannot be written, nothing was done."""

@@ -6,15 +6,13 @@ past a limit they fold into ``other``, and ``kedge_folded_labels_total`` says so
 
 from __future__ import annotations
 
-import math
-import threading
-import time
-
 import prometheus_client as prometheus
 
 from monitor.bulk_gauge import BulkGauge
 from monitor.bulk_histogram import BulkHistogram
 from monitor.label_budget import LabelBudget
+from monitor.lease_metrics import LeaseMetrics
+from monitor.metrics_page import MetricsPage
 
 # Half as many series again, for times that nobody asks for.
 prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]  # the client's own gap
@@ -26,17 +24,13 @@ LATENCY_BUCKETS_S = (
 )
 ROLLBACK_BUCKETS_S = (0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 900.0)
 
-#: A page is rendered at most this often, whoever asks.
-RENDER_INTERVAL_S = 1.0
-
 
 class Metrics:
     """Every metric of the daemon. The names are INTERFACE §5's, and a contract."""
 
     def __init__(self, *, columns_max: int, versions_max: int) -> None:
         self.registry = prometheus.CollectorRegistry()
-        self._page: tuple[float, bytes, str] = (-math.inf, b"", "")
-        self._rendering = threading.Lock()
+        self.page = MetricsPage(self.registry)
         self._by_version: list[prometheus.Counter | prometheus.Gauge] = []
         self._make_traffic()
         self._make_drift()
@@ -96,11 +90,9 @@ class Metrics:
 
     def _make_drift(self) -> None:
         series = ("model", "version", "column", "metric")
-        self.statistic = self._gauge(
+        self.statistic, self.low, self.high = self._bounded(
             "kedge_drift_statistic", "Statistic of a column in the last closed window.", *series
         )
-        self.low = self._gauge("kedge_drift_low", "Lower confidence bound of it.", *series)
-        self.high = self._gauge("kedge_drift_high", "Upper confidence bound of it.", *series)
         self.threshold = self._gauge(
             "kedge_drift_threshold",
             "What a rule compares the bound with.",
@@ -165,16 +157,10 @@ class Metrics:
 
     def _make_performance(self) -> None:
         series = ("model", "version", "metric")
-        self.performance = self._gauge(
+        self.performance, self.performance_low, self.performance_high = self._bounded(
             "kedge_performance",
             "Figure of predictions and their labels in the last closed window.",
             *series,
-        )
-        self.performance_low = self._gauge(
-            "kedge_performance_low", "Lower confidence bound of it.", *series
-        )
-        self.performance_high = self._gauge(
-            "kedge_performance_high", "Upper confidence bound of it.", *series
         )
         self.labels = self._counter(
             "kedge_labels", "Labels that met their prediction.", "model", "version"
@@ -240,6 +226,14 @@ class Metrics:
         self.refusals = self._counter(
             "kedge_gate_refusals", "Rollbacks refused, by gate.", "model", "gate"
         )
+        self.target_comparisons = self._counter(
+            "kedge_target_comparisons",
+            "Comparisons with a rollback's target that have ended, by verdict (better, alike, "
+            "apart, worse, unknown).",
+            *("model", "verdict"),
+        )
+        self.lease = LeaseMetrics()
+        self.registry.register(self.lease)
 
     def _make_ingest(self) -> None:
         self.lag = self._gauge(
@@ -274,7 +268,7 @@ class Metrics:
         self.refused_clients = self._counter(
             "kedge_http_refused",
             "Requests or connections ended by a limit (large_body, slow_body, bodies_held, "
-            "slow_reader, connections, listeners).",
+            "slow_head, slow_reader, connections, listeners).",
             "reason",
         )
         self.unknown_keys = self._counter(
@@ -298,7 +292,8 @@ class Metrics:
             "overflowing_columns, unkept_rejections, forgotten_versions, torn_spool_bytes, "
             "damaged_spool_segments, evicted_change_versions, evicted_shadow_panes, "
             "undrawn_columns, lost_spans; of taps: "
-            "large_tapped_bodies, unreadable_tapped_bodies, tap_connections, tap_slow_reader).",
+            "large_tapped_bodies, unreadable_tapped_bodies, tap_connections, tap_slow_head, "
+            "tap_slow_reader).",
             "limit",
         )
         self.commits = self._counter(
@@ -363,37 +358,31 @@ class Metrics:
             "Share of the last window's pairs on which live version and shadow differ.",
             *versions,
         )
-        self.shadow_statistic = self._gauge(
+        self.shadow_statistic, self.shadow_low, self.shadow_high = self._bounded(
             "kedge_shadow_statistic",
             "What was measured of the last window of pairs; latencies in milliseconds.",
             *(*versions, "metric"),
         )
-        self.shadow_low = self._gauge(
-            "kedge_shadow_low", "Lower confidence bound of it.", *versions, "metric"
+        self.shadow_segment, self.shadow_segment_low, self.shadow_segment_high = self._bounded(
+            "kedge_shadow_segment_statistic",
+            "What was measured of the last window of pairs of a segment of the traffic.",
+            *(*versions, "segment", "metric"),
         )
-        self.shadow_high = self._gauge(
-            "kedge_shadow_high", "Upper confidence bound of it.", *versions, "metric"
-        )
-
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """Return the page and its content type, at most a second old.
-
-        One page is kept; a storm of scrapes costs one rendering a second.
-        """
-        with self._rendering:
-            encoder, content_type = prometheus.exposition.choose_encoder(accept)
-            made, page, kind = self._page
-            now = time.monotonic()
-            if now - made >= RENDER_INTERVAL_S or kind != content_type:
-                page = encoder(self.registry)
-                self._page = (now, page, content_type)
-            return page, content_type
 
     def _counter(self, name: str, text: str, *labels: str) -> prometheus.Counter:
         counter = prometheus.Counter(name, text, labels, registry=self.registry)
         if "version" in labels:
             self._by_version.append(counter)
         return counter
+
+    def _bounded(
+        self, name: str, text: str, *labels: str
+    ) -> tuple[prometheus.Gauge, prometheus.Gauge, prometheus.Gauge]:
+        """Return the gauge of a figure, and those of its bounds."""
+        stem, bound = name.removesuffix("_statistic"), "confidence bound of it."
+        low = self._gauge(f"{stem}_low", f"Lower {bound}", *labels)
+        high = self._gauge(f"{stem}_high", f"Upper {bound}", *labels)
+        return self._gauge(name, text, *labels), low, high
 
     def _gauge(self, name: str, text: str, *labels: str) -> prometheus.Gauge:
         gauge = prometheus.Gauge(name, text, labels, registry=self.registry)

@@ -198,19 +198,24 @@ _BIN = {
     **dict.fromkeys(("from", "to"), _NUMBER),
     "value": {"type": ["number", "string", "null"]},
     **dict.fromkeys(("reference", "current"), _COUNT),
+    "label": _TEXT,
+    # Whether it holds categories that the reference does not know.
+    "new": {"type": "boolean"},
 }
 _OF_LAST_WINDOW = {
     "model": _TEXT,
     "version": _OPTIONAL,
+    "segment": _TEXT,
     **dict.fromkeys(("window_start", "window_end"), _OPTIONAL),
 }
-_VERSION = {"name": "version", "in": "query", "schema": _TEXT}
+_OF_WHICH = [{"name": key, "in": "query", "schema": _TEXT} for key in ("version", "segment")]
 
 
 def _pictured() -> dict[str, Any]:
-    rows = _object({"rows": _COUNT, "missing": _COUNT})
-    # Rows with a value, and without one: of the reference, and of the last window.
-    sides = {"reference": rows, "current": rows}
+    # Rows with a value, and without one: of the reference, and of the last window; and those with
+    # a value that the reference has none like.
+    rows = {"rows": _COUNT, "missing": _COUNT}
+    sides = {"reference": _object(rows), "current": _object({**rows, "new": _COUNT})}
     return {"column": _TEXT, "kind": {"enum": ["number", "category"]}, **sides}
 
 
@@ -220,7 +225,7 @@ def _columns() -> dict[str, Any]:
     return {
         "get": {
             "summary": "The columns of a version's last window that have a reference",
-            "parameters": [_VERSION],
+            "parameters": _OF_WHICH,
             "responses": _ok("application/json", body) | _problems("400"),
         }
     }
@@ -233,7 +238,7 @@ def _column() -> dict[str, Any]:
         "parameters": [{"name": "column", "in": "path", "required": True, "schema": _TEXT}],
         "get": {
             "summary": "A column of a version's last window beside its reference, in few bins",
-            "parameters": [_VERSION],
+            "parameters": _OF_WHICH,
             "responses": _ok("application/json", body) | _problems("400", "404"),
         },
     }

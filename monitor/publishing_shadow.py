@@ -1,24 +1,34 @@
-"""What is exported of a shadow: what became of requests, and how the last window compared."""
+"""What is exported of a shadow: what became of requests, and how the last windows compared."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from monitor.metrics import Metrics
 
+if TYPE_CHECKING:
+    from prometheus_client import Gauge
+
+_PREFIX: Final = "shadow_"
 _DISAGREEMENT: Final = "shadow_disagreement"
+#: Model, live version, shadow.
+_Versions: TypeAlias = tuple[str, str, str]
 
 
 class ShadowPublisher:
-    """Exports the shadow of one model. Of two versions each, only the last pair has gauges."""
+    """Exports the shadow of one model.
+
+    Of two versions each, and of each segment of them, only the last pair has gauges.
+    """
 
     def __init__(self, model: str, metrics: Metrics) -> None:
         self._model = model
         self._metrics = metrics
         self._counted: dict[tuple[str, str], int] = {}
-        self._shown: set[tuple[str, ...]] = set()
+        # By segment, the empty one for all traffic: the versions, and what was measured.
+        self._shown: dict[str, tuple[_Versions, frozenset[str]]] = {}
 
     def follow(self, by_version: Mapping[str, Mapping[str, int]], *, count: bool) -> None:
         """Bring the counters up to where the requests stand; at a start, only note where."""
@@ -32,29 +42,54 @@ class ShadowPublisher:
 
     def show(self, row: Mapping[str, Any], live: str, found: Sequence[Mapping[str, Any]]) -> None:
         """Export a closed window of pairs, in the place of the one before."""
-        metrics = self._metrics
+        metrics, segment = self._metrics, row["segment"]
         versions = (self._model, metrics.version(live), metrics.version(row["version"]))
-        names = [one["metric"].removeprefix("shadow_") for one in found]
-        now: set[tuple[str, ...]] = {(*versions, name) for name in names}
-        gauges = (
-            (metrics.shadow_statistic, "value"),
-            (metrics.shadow_low, "low"),
-            (metrics.shadow_high, "high"),
-        )
-        for gone in self._shown - now:
-            for gauge, _ in gauges:
-                gauge.remove(*gone)
-        for gone_versions in {one[:3] for one in self._shown} - {versions}:
-            metrics.shadow_disagreement.remove(*gone_versions)
-        self._shown = now
-        for one in found:
-            for gauge, key in gauges:
-                name = one["metric"].removeprefix("shadow_")
-                gauge.labels(*versions, name).set(_number(one[key]))
+        now = {one["metric"].removeprefix(_PREFIX): one for one in found}
+        self._make_room(segment, versions, frozenset(now))
+        self._shown[segment] = versions, frozenset(now)
+        for name, one in now.items():
+            for gauge, key in self._gauges(segment):
+                gauge.labels(*_labels(versions, segment, name)).set(_number(one[key]))
+            if segment:
+                continue
             if one["metric"] == _DISAGREEMENT:
                 metrics.shadow_disagreement.labels(*versions).set(_number(one["value"]))
             if one["threshold"] is not None:
                 metrics.threshold.labels(self._model, "", one["metric"]).set(one["threshold"])
+
+    def _make_room(self, segment: str, versions: _Versions, names: frozenset[str]) -> None:
+        """Remove what the window before had, and this one has not.
+
+        With other versions of the whole, what was said of the segments of the ones before goes.
+        """
+        for other, (before, had) in list(self._shown.items()):
+            kept = names if (other, before) == (segment, versions) else frozenset[str]()
+            if other != segment and (segment or before == versions):
+                continue
+            for name in had - kept:
+                for gauge, _ in self._gauges(other):
+                    gauge.remove(*_labels(before, other, name))
+            if not other and before != versions:
+                self._metrics.shadow_disagreement.remove(*before)
+            del self._shown[other]
+
+    def _gauges(self, segment: str) -> tuple[tuple[Gauge, str], ...]:
+        metrics = self._metrics
+        if segment:
+            return (
+                (metrics.shadow_segment, "value"),
+                (metrics.shadow_segment_low, "low"),
+                (metrics.shadow_segment_high, "high"),
+            )
+        return (
+            (metrics.shadow_statistic, "value"),
+            (metrics.shadow_low, "low"),
+            (metrics.shadow_high, "high"),
+        )
+
+
+def _labels(versions: _Versions, segment: str, name: str) -> tuple[str, ...]:
+    return (*versions, segment, name) if segment else (*versions, name)
 
 
 def _number(value: float | None) -> float:

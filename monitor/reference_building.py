@@ -16,8 +16,9 @@ from collectors.batch import Ints
 from detectors.reference import Reference, ReferenceBuilder
 from detectors.season import SeasonKind
 from detectors.season_builder import SeasonBuilder, SeasonResiduals
+from monitor.reference_pieces import pieces
 from monitor.reference_segments import SegmentReferences
-from monitor.reference_tables import Notes, Piece, TableError, pieces
+from monitor.reference_tables import Notes, Piece, TableError
 from monitor.season_clock import SeasonClock
 from monitor.segments import FEATURE
 

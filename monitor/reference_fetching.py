@@ -26,7 +26,7 @@ from collectors.registry_artifacts import (
     ArtifactAddressError,
     parse_artifact_address,
 )
-from detectors.reference_file import ReferenceError as BadReference
+from detectors.reference_error import ReferenceError as BadReference
 from detectors.reference_file import load
 from monitor.metrics import Metrics
 from monitor.reference_cache import ALIAS, ReferenceCache

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from collectors.batch import ColumnKind, PredictionBatch, Schema
 from detectors.reference import Reference
-from detectors.reference_file import ReferenceError as BadReference
+from detectors.reference_error import ReferenceError as BadReference
 from detectors.reference_file import load
 
 log = logging.getLogger("kedge.references")

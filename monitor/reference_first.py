@@ -20,7 +20,7 @@ import numpy as np
 
 from collectors.batch import ERROR_STATUS_MIN, PredictionBatch
 from detectors.reference import Reference, ReferenceBuilder
-from detectors.reference_file import ReferenceError as BadReference
+from detectors.reference_error import ReferenceError as BadReference
 from detectors.reference_file import dump, load
 
 log = logging.getLogger("kedge.references")

@@ -16,7 +16,7 @@ from typing import Final
 
 from collectors.batch import UNKNOWN_VERSION, ColumnKind, PredictionBatch, Schema
 from detectors.reference import Reference
-from detectors.reference_file import ReferenceError as BadReference
+from detectors.reference_error import ReferenceError as BadReference
 from detectors.reference_file import load
 from monitor.reference_cache import ReferenceCache
 

@@ -22,7 +22,7 @@ from collectors.batch import PredictionBatch
 from detectors.packing import PackingError
 from detectors.profile import Profile, VectorProfile
 from detectors.reference import Reference, ReferenceBuilder
-from detectors.reference_file import ReferenceError as BadReference
+from detectors.reference_error import ReferenceError as BadReference
 from detectors.reference_file import dump, load
 from detectors.season import Season, SeasonKind
 from detectors.season_builder import SeasonBuilder, SeasonResiduals

@@ -18,7 +18,7 @@ from collectors.batch import PredictionBatch
 from collectors.registry import MlflowRegistry
 from collectors.registry_artifacts import RegistryArtifacts
 from detectors.reference import Reference
-from detectors.reference_file import ReferenceError as BadReference
+from detectors.reference_error import ReferenceError as BadReference
 from detectors.reference_file import load
 from monitor.metrics import Metrics
 from monitor.reference_cache import ALIAS, ReferenceCache

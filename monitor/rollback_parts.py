@@ -98,7 +98,9 @@ def compares_targets(settings: Settings) -> bool:
     return how == "require" or any(find_spec(name) is not None for name in LOADERS)
 
 
-def comparisons_of(settings: Settings, shadow: ShadowParts | None) -> TargetComparisons | None:
+def comparisons_of(
+    settings: Settings, shadow: ShadowParts | None, metrics: Metrics
+) -> TargetComparisons | None:
     """Return what compares targets; None where none are compared."""
     if not compares_targets(settings):
         return None
@@ -106,7 +108,10 @@ def comparisons_of(settings: Settings, shadow: ShadowParts | None) -> TargetComp
         target_comparisons,
     )
 
-    return target_comparisons(settings, shadow)
+    def count(verdict: str) -> None:
+        metrics.target_comparisons.labels(settings.model.name, verdict).inc()
+
+    return target_comparisons(settings, shadow, count)
 
 
 def deciding_of(

@@ -43,9 +43,14 @@ def segment_of(rule: RuleSettings) -> str:
     return EACH_SEGMENT if rule.segments else rule.segment
 
 
+def segments_max_of(segments: SegmentSettings, segments_max: int) -> int:
+    """Return how many segments a version may have: those of each key, and ``other``."""
+    return len(segments.keys) * (segments_max + 1)
+
+
 def looked_at(rule: RuleSettings, segments: SegmentSettings, segments_max: int) -> int:
     """Return how many populations of a version a rule may look at, for it to share its budget."""
-    return len(segments.keys) * (segments_max + 1) if rule.segments else 1
+    return segments_max_of(segments, segments_max) if rule.segments else 1
 
 
 def segment_faults(rules: Mapping[int, RuleSettings], segments: Any) -> Iterator[Fault]:  # noqa: ANN401 - may be unusable

@@ -10,13 +10,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
 
 from collectors.batch import CategoryColumn, Column, Ints, PredictionBatch
 from detectors.population import population, split
+
+if TYPE_CHECKING:
+    from monitor.settings import Settings
 
 log = logging.getLogger("kedge.segments")
 
@@ -87,6 +90,19 @@ class Segments:
                 # Several values of one segment: in the order of the log again.
                 yield segment, np.array(sorted(at))
 
+    def of_rows(self, batch: PredictionBatch, place: slice) -> list[list[str]]:
+        """Return in which segments each row of a part of a batch is.
+
+        For rows that were counted already: what folds into ``other`` is not counted again.
+        """
+        found: list[list[str]] = [[] for _ in range(*place.indices(batch.rows))]
+        for key, known in self._values.items():
+            values = _values(batch.columns, batch.segments, key)[place]
+            for names, value in zip(found, values, strict=False):
+                if value is not None:
+                    names.append(known.get(value) or self._named(key, value, 0))
+        return found
+
     def restore(self, states: Mapping[str, bytes]) -> None:
         """Go on with the values that had segments of their own."""
         if SEGMENTS not in states:
@@ -120,6 +136,11 @@ class Segments:
             log.warning("more than %d values of %s: others are one", self._segments_max, key)
         self.folded += rows
         return known[OTHER]
+
+
+def segments_of(settings: Settings) -> Segments:
+    """Return what cuts the traffic as the settings say."""
+    return Segments(settings.segments.keys, settings.limits.segments_max)
 
 
 def _segment(key: str, value: str) -> str:

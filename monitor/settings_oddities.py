@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from detectors.reference_error import ReferenceError  # noqa: A004 - the builtin is about weak references
 from monitor.quantities import EventSpan
 from monitor.settings_faults import nearest
 from monitor.settings_kinds import (
@@ -94,10 +95,7 @@ def _reference_oddities(settings: Settings) -> Iterator[str]:
 
 
 def _file_of_reference(path: Path, rules: tuple[RuleSettings, ...]) -> Iterator[str]:
-    from detectors.reference_file import (  # noqa: PLC0415 - it brings in numpy
-        ReferenceError,  # noqa: A004 - the builtin is about weak references
-        load,
-    )
+    from detectors.reference_file import load  # noqa: PLC0415 - it brings in numpy
 
     try:
         columns = load(path.read_bytes()).columns

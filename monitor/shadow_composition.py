@@ -9,6 +9,8 @@ from detectors.paired_windows import PairedWindows
 from detectors.rule import RuleSpec
 from detectors.window_spec import WindowSpec
 from monitor.judging_shadow import ShadowJudging
+from monitor.segment_settings import segments_max_of
+from monitor.segments import segments_of
 from monitor.settings import Settings
 from monitor.shadow_queue import ShadowQueue
 from monitor.shadow_recent import RecentRequests
@@ -42,8 +44,14 @@ class ShadowParts:
     running: ShadowRunning
 
 
-def process_of(settings: Settings, uri: str) -> ShadowProcess:
-    """Return a process of a model of the configured registry, not started yet."""
+def process_of(settings: Settings, uri: str, *, awaited: bool = False) -> ShadowProcess:
+    """Return a process of a model of the configured registry, not started yet.
+
+    Parameters
+    ----------
+    awaited
+        As of :class:`scoring.shadow_process.ShadowProcess`.
+    """
     model, shadow = settings.model, settings.shadow
     tracking = Tracking(
         model.tracking_uri,
@@ -63,6 +71,7 @@ def process_of(settings: Settings, uri: str) -> ShadowProcess:
         ),
         tracking.environment() if model.tracking_uri else {},
         start_timeout_s=shadow.start_timeout_s,
+        awaited=awaited,
     )
 
 
@@ -76,7 +85,12 @@ def shadow_of(settings: Settings, spec: WindowSpec, rules: tuple[RuleSpec, ...])
     own, detectors = settings.shadow, settings.detectors
     standing, queue = ShadowStanding(version=own.version), ShadowQueue(own.queue_max)
     watch = ShadowWatch(
-        PairedWindows(spec, settings.model.name, tolerance=own.tolerance),
+        PairedWindows(
+            spec,
+            settings.model.name,
+            tolerance=own.tolerance,
+            segments_max=segments_max_of(settings.segments, settings.limits.segments_max),
+        ),
         queue,
         standing,
         ShadowJudging(rules, confidence=detectors.confidence, psi_bins=detectors.psi_bins),
@@ -84,6 +98,7 @@ def shadow_of(settings: Settings, spec: WindowSpec, rules: tuple[RuleSpec, ...])
         queue_max=own.queue_max,
         confidence=detectors.confidence,
         psi_bins=detectors.psi_bins,
+        segments=segments_of(settings),
     )
     name = settings.model.name
     uri = f"models:/{name}@{own.alias}" if own.alias else version_uri(settings, own.version)
@@ -98,14 +113,23 @@ def shadow_of(settings: Settings, spec: WindowSpec, rules: tuple[RuleSpec, ...])
     return ShadowParts(watch, running)
 
 
-def target_comparisons(settings: Settings, shadow: ShadowParts | None) -> TargetComparisons:
-    """Return what compares a rollback's target with the version that serves."""
+def target_comparisons(
+    settings: Settings, shadow: ShadowParts | None, told: Callable[[str], None]
+) -> TargetComparisons:
+    """Return what compares a rollback's target with the version that serves.
+
+    Parameters
+    ----------
+    told
+        Told the verdict of each comparison.
+    """
     recent = RecentRequests(settings.shadow.recent_max)
     return TargetComparisons(
         recent,
         rescoring_of(settings, recent),
         kept_s=settings.rollback.policy.evidence_age_max_s,
         configured=no_configured if shadow is None else shadow.watch.compared,
+        told=told,
     )
 
 
@@ -115,7 +139,7 @@ def rescoring_of(
     """Return what scores the last requests with a version of choice: for a rollback's gate."""
     return Rescoring(
         recent,
-        lambda version: process_of(settings, version_uri(settings, version)),
+        lambda version: process_of(settings, version_uri(settings, version), awaited=True),
         live,
         confidence=settings.detectors.confidence,
         tolerance=settings.shadow.tolerance,

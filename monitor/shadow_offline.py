@@ -20,11 +20,14 @@ from detectors.measurement import Measurement
 from detectors.paired_answers import PairedAnswer, PairedAnswers
 from detectors.paired_comparison import PairedSummary, measure_paired, summarise
 from detectors.paired_windows import PairedWindows
+from detectors.population import population
 from detectors.rule import Verdict
 from monitor.composition import rule_specs, window_spec
 from monitor.judging import Judged
 from monitor.judging_shadow import ShadowJudging
 from monitor.old_logs import OldLog, Reading, UnreadableLogError, lines_of
+from monitor.segment_settings import segments_max_of
+from monitor.segments import segments_of
 from monitor.settings import Settings
 from monitor.shadow_composition import process_of, version_uri
 from monitor.shadow_queue import Answered, LiveRequest, sampled_rows
@@ -53,6 +56,15 @@ class ComparedWindow:
     verdicts: Sequence[tuple[str, Verdict]]
 
 
+@dataclass(frozen=True, slots=True)
+class ComparedSegment:
+    """A segment of the traffic, over the whole log."""
+
+    segment: str
+    measurements: Sequence[Measurement]
+    summary: PairedSummary
+
+
 @dataclass(slots=True)
 class Compared:
     """What came of a comparison.
@@ -63,6 +75,8 @@ class Compared:
         Versions that were scored again; empty where the log holds both answers.
     rows
         Rows by what became of them.
+    segments
+        Those of ``[segments] keys`` that have pairs, by name.
     """
 
     live: str
@@ -72,6 +86,7 @@ class Compared:
     rows: Counter[str]
     measurements: Sequence[Measurement]
     summary: PairedSummary
+    segments: Sequence[ComparedSegment]
     windows: Sequence[ComparedWindow]
     faults: Sequence[str]
 
@@ -85,6 +100,7 @@ class _Half:
     label: Scalar | None
     latency_ms: float
     is_live: bool
+    segments: Sequence[str]
 
 
 @dataclass(slots=True)
@@ -157,12 +173,15 @@ class Comparing:
         self._log = _Log(logs, reading)
         self._live, self._shadow = live, shadow
         self._sampling = sampling
+        self._segments = segments_of(settings)
         self._whole = PairedAnswers()
+        self._parts: dict[str, PairedAnswers] = {}  # by segment
         self._windows = PairedWindows(
             window_spec(settings),
             settings.model.name,
             tolerance=settings.shadow.tolerance,
             panes_max=PANES_MAX,
+            segments_max=segments_max_of(settings.segments, settings.limits.segments_max),
         )
         self._fates: Counter[str] = Counter()
 
@@ -226,12 +245,15 @@ class Comparing:
                 self._fates[answered.outcome] += len(rows.ts)
                 return
             answers[version] = answered.answers
-        pairs = zip(rows.ts, answers[self._live], answers[self._shadow], rows.labels, strict=True)
-        for ts, live, shadow, label in pairs:
+        segments = self._segments.of_rows(rows.batch, rows.place)
+        both = (answers[self._live], answers[self._shadow])
+        for ts, live, shadow, label, names in zip(
+            rows.ts, *both, rows.labels, segments, strict=True
+        ):
             if live is None or shadow is None:
                 self._fates["incomparable"] += 1
             else:
-                self._count(PairedAnswer(live, shadow, label), ts)
+                self._count(PairedAnswer(live, shadow, label), ts, names)
 
     async def _asked(self, scorer: Scorer, rows: LiveRequest) -> Answered:
         # The logged answer may be none, or a third version's: what is asked for is its own.
@@ -255,11 +277,12 @@ class Comparing:
             return
         is_live = batch.version == self._live
         columns = (joins.ids, joins.predictions, joins.labels, batch.latency_ms, batch.ts)
-        for id_, answer, label, latency_ms, ts in zip(*columns, strict=True):
+        segments = self._segments.of_rows(batch, slice(None))
+        for id_, answer, label, latency_ms, ts, names in zip(*columns, segments, strict=True):
             if id_ is None or answer is None:
                 self._fates["without id or answer"] += 1
                 continue
-            half = _Half(float(ts), answer, label, float(latency_ms), is_live)
+            half = _Half(float(ts), answer, label, float(latency_ms), is_live, names)
             other = waiting.pop(id_, None)
             if other is None or other.is_live == is_live:
                 self._fates["repeated"] += other is not None
@@ -269,6 +292,7 @@ class Comparing:
             self._count(
                 PairedAnswer(live.answer, shadow.answer, self._label(id_, live, shadow)),
                 live.ts,
+                live.segments or shadow.segments,
                 (live.latency_ms, shadow.latency_ms),
             )
 
@@ -277,14 +301,21 @@ class Comparing:
         return self._log.labels.get(id_) if stated is None else stated
 
     def _count(
-        self, pair: PairedAnswer, ts: float, latencies_ms: tuple[float, float] | None = None
+        self,
+        pair: PairedAnswer,
+        ts: float,
+        segments: Sequence[str],
+        latencies_ms: tuple[float, float] | None = None,
     ) -> None:
         self._fates["compared"] += 1
         tolerance = self._windows.tolerance
-        for counts in (self._whole, self._windows.pane(self._live, self._shadow, ts)):
-            counts.add(pair, ts, tolerance=tolerance)
-            if latencies_ms is not None:
-                counts.add_latency(*latencies_ms)
+        for name in ("", *segments):
+            all_of = self._parts.setdefault(name, PairedAnswers()) if name else self._whole
+            pane = self._windows.pane(self._live, population(self._shadow, name), ts)
+            for counts in (all_of, pane):
+                counts.add(pair, ts, tolerance=tolerance)
+                if latencies_ms is not None:
+                    counts.add_latency(*latencies_ms)
 
     def _compared(self, scored: Sequence[str]) -> Compared:
         detectors, spec = self._settings.detectors, self._windows.spec
@@ -296,11 +327,8 @@ class Comparing:
         windows = []
         for window in self._windows.close():
             judged = judging.conclude(window, measure_paired(window.counts, **how))  # type: ignore[arg-type] # as named
-            verdicts = [
-                (one.rule.name, one.last.verdict)
-                for one in judging.standings(self._shadow)
-                if one.last is not None
-            ]
+            judgements = judging.judgements(window.population)
+            verdicts = [(rule, last.verdict) for rule, last in judgements.items()]
             windows.append(ComparedWindow(judged, verdicts))
         return Compared(
             self._live,
@@ -309,15 +337,22 @@ class Comparing:
             self._whole,
             self._fates,
             measure_paired(self._whole, **how),  # type: ignore[arg-type] # as named
-            summarise(
-                self._whole,
-                live=self._live,
-                other=self._shadow,
-                confidence=detectors.confidence,
-                tolerance=self._windows.tolerance,
-            ),
+            self._summary(self._whole),
+            [
+                ComparedSegment(name, measure_paired(counts, **how), self._summary(counts))  # type: ignore[arg-type] # as named
+                for name, counts in sorted(self._parts.items())
+            ],
             windows,
             self._log.faults,
+        )
+
+    def _summary(self, counts: PairedAnswers) -> PairedSummary:
+        return summarise(
+            counts,
+            live=self._live,
+            other=self._shadow,
+            confidence=self._settings.detectors.confidence,
+            tolerance=self._windows.tolerance,
         )
 
 

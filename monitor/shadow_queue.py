@@ -76,8 +76,13 @@ class LiveRequest:
         return {
             name: column.take(self.place)
             for name, column in self.batch.columns.items()
-            if name != PREDICTION
+            if name.partition(".")[0] != PREDICTION  # nor a part of one
         }
+
+    @property
+    def params(self) -> str | None:
+        """Parameters of the request, as JSON text; None without any."""
+        return self.batch.params[self.place.start] if self.batch.params else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +142,19 @@ def sampled_requests(
 def sampled_rows(batch: PredictionBatch, *, sampling: float, rows_max: int) -> list[LiveRequest]:
     """Return the rows of the same requests, so many together as one: to be scored quickly.
 
-    How long one request takes is not to be learned from them.
+    Those of other parameters are apart. How long one request takes is not to be learned from them.
     """
     joins = batch.joins
     if joins is None:
         return []
-    rows = [row for part in _sampled(batch, joins, sampling) for row in part]
-    parts = [rows[begins : begins + rows_max] for begins in range(0, len(rows), rows_max)]
+    alike: dict[str | None, list[int]] = {}
+    for part in _sampled(batch, joins, sampling):
+        alike.setdefault(batch.params[part[0]] if batch.params else None, []).extend(part)
+    parts = [
+        rows[begins : begins + rows_max]
+        for rows in alike.values()
+        for begins in range(0, len(rows), rows_max)
+    ]
     return _requests(batch, joins, parts)
 
 

@@ -26,15 +26,17 @@ from monitor.shadow_queue import LiveRequest
 VERSIONS_MAX: Final = 3
 #: Rows taken of one batch, spread over it, so that what is kept is not of one instant.
 PORTION_MAX: Final = 250
-#: Once enough are kept of a version, some are taken so often, by event time: seconds.
-PACE_S: Final = 1.0
+#: Once enough are kept of a version, they are renewed in no less than this, by event time: what is
+#: kept is not of one instant, and yet soon of what began to go wrong.
+RENEWAL_S: Final = 5.0
 
 
 class RecentRequests:
     """Rings of requests, a row each, by live version. The counting adds, anybody looks.
 
-    What it costs does not grow with the traffic: of each second at most `PORTION_MAX` rows are
-    copied, and of a version `requests_max` are held.
+    What it costs does not grow with the traffic: of a version `requests_max` are held, at most
+    `PORTION_MAX` rows of a batch are copied, and once it is full as many as renew it in
+    `RENEWAL_S`.
 
     Parameters
     ----------
@@ -53,11 +55,7 @@ class RecentRequests:
         if not batch.rows or batch.requests_only:
             return
         version, newest = batch.version, float(batch.ts.max())
-        last = self._newest.get(version, -math.inf)
-        # Whoever is ahead of its time must not keep the others out until then.
-        if len(self._rings.get(version, ())) >= self._requests_max and 0 <= newest - last < PACE_S:
-            return
-        requests = _rows_of(batch, PORTION_MAX)
+        requests = _rows_of(batch, self._rows_due(version, newest))
         if not requests:
             return
         self._newest[version] = newest
@@ -69,6 +67,15 @@ class RecentRequests:
                 gone, _ = self._rings.popitem(last=False)
                 del self._newest[gone]
 
+    def _rows_due(self, version: str, newest: float) -> int:
+        if len(self._rings.get(version, ())) < self._requests_max:
+            return PORTION_MAX
+        passed_s = newest - self._newest[version]
+        if passed_s < 0:
+            # Whoever is ahead of its time must not keep the others out until then.
+            return PORTION_MAX
+        return round(min(PORTION_MAX, self._requests_max * passed_s / RENEWAL_S))
+
     def of(self, version: str, since: float = -math.inf) -> list[LiveRequest]:
         """Return what is kept of a version, oldest first; no requests of before `since`."""
         with self._lock:
@@ -77,6 +84,8 @@ class RecentRequests:
 
 def _rows_of(batch: PredictionBatch, rows_max: int) -> list[LiveRequest]:
     """Return rows that were answered, as requests of their own; copied, so that the rest can go."""
+    if not rows_max:
+        return []
     answered = np.flatnonzero(batch.status < ERROR_STATUS_MIN)
     rows = answered[:: -(-answered.size // rows_max) or 1]
     answers = _answers(batch, rows)

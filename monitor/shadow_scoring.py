@@ -56,7 +56,7 @@ class Scorer:
         if request.live == self.version:
             return Answered(request, "same_version", self.version)
         try:
-            body = body_of(self._inputs or Inputs({}), request.features)
+            body = body_of(self._inputs or Inputs({}), request.features, request.params)
         except MissingInputsError as error:
             return self._without(request, "missing_inputs", str(error))
         try:

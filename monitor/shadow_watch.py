@@ -20,10 +20,12 @@ from detectors.measurement import Measurement
 from detectors.paired_answers import PairedAnswer, PairedStateError
 from detectors.paired_comparison import PairedSummary, measure_paired, summarise
 from detectors.paired_windows import ClosedPairs, PairedWindows
+from detectors.population import population
 from detectors.rule import RuleSpec
 from monitor.judging import Judged
 from monitor.judging_shadow import ShadowJudging
 from monitor.rule_standings import RuleStanding
+from monitor.segments import Segments
 from monitor.shadow_queue import OUTCOMES, Answered, ShadowQueue, sampled_requests
 from monitor.turn import Pending
 
@@ -59,10 +61,15 @@ class ShadowStanding:
 
 @dataclass(slots=True)
 class _Last:
-    """The last window of pairs."""
+    """The last window of pairs of all traffic, or of a segment."""
 
     window: ClosedPairs
     found: Sequence[Measurement] = field(default_factory=tuple)
+
+    def is_of(self, other: _Last) -> bool:
+        """Say whether both compare the same versions."""
+        mine, theirs = self.window, other.window
+        return (mine.live, mine.version) == (theirs.live, theirs.version)
 
 
 class ShadowWatch:
@@ -80,6 +87,14 @@ class ShadowWatch:
         The rules about the shadow.
     sampling
         Share of the requests that are scored.
+    segments
+        Parts of the traffic that are compared by themselves, beside the whole; by default none.
+        The counting takes the same object, so that both know the same ones.
+
+    Attributes
+    ----------
+    segments
+        As given.
     """
 
     def __init__(
@@ -93,6 +108,7 @@ class ShadowWatch:
         queue_max: int,
         confidence: float,
         psi_bins: int,
+        segments: Segments | None = None,
     ) -> None:
         self._windows = windows
         self._queue = queue
@@ -104,7 +120,8 @@ class ShadowWatch:
         self._psi_bins = psi_bins
         self._outcomes: dict[str, Counter[str]] = {}
         self._version = ""
-        self._last: _Last | None = None
+        self.segments = segments or Segments((), 0)
+        self._last: dict[str, _Last] = {}  # by segment; the empty one is all traffic
         self._lost = 0
         self._dirty = False
 
@@ -129,7 +146,7 @@ class ShadowWatch:
         self._version = state.version
         self._lost = state.unsettled
         try:
-            self._windows.restore(state.windows)
+            self._windows.restore(state.windows, self.segments.watches)
         except PairedStateError as error:
             log.warning("open windows of the shadow are dropped, closed ones stay: %s", error)
 
@@ -186,7 +203,7 @@ class ShadowWatch:
             found = measure_paired(
                 window.counts, confidence=self._confidence, psi_bins=self._psi_bins
             )
-            self._last = _Last(window, found)
+            self._last[window.segment] = _Last(window, found)
             judged.append(self._judging.conclude(window, found))
         return judged
 
@@ -195,7 +212,7 @@ class ShadowWatch:
 
         Anybody may ask: a closed window changes no more.
         """
-        last = self._last
+        last = self._last.get("")
         if last is None or (last.window.live, last.window.version) != (live, version):
             return None
         if last.window.begins < since:
@@ -231,26 +248,20 @@ class ShadowWatch:
 
         ``process`` goes on changing: a shadow that fails is no reason to commit anything.
         """
-        last = self._last
+        last = self._last.get("")
         total = sum(self._outcomes.values(), Counter[str]())
         return {
-            "live": last.window.live if last else None,
             "version": self._version or None,
             "process": self._process,
             "waiting": self._queue.waiting,
             "requests": {outcome: total[outcome] for outcome in OUTCOMES},
             "by_version": {name: dict(counts) for name, counts in self._outcomes.items()},
-            "window_end": last.window.ends if last else None,
-            "measurements": {
-                one.metric.removeprefix("shadow_"): {
-                    "value": one.value,
-                    "low": one.low,
-                    "high": one.high,
-                    "p_value": one.p_value,
-                    "n": one.n,
-                }
-                for one in (last.found if last else ())
-            },
+            **_compared_json(last),
+            "segments": [
+                {"segment": segment} | _compared_json(one)
+                for segment, one in sorted(self._last.items())
+                if segment and last is not None and one.is_of(last)
+            ],
         }
 
     def _count(self, version: str, outcome: str, requests: int = 1) -> None:
@@ -258,14 +269,38 @@ class ShadowWatch:
         self._dirty = True
 
     def _pair(self, one: Answered) -> None:
-        request = one.request
+        request, asked = one.request, {}
         self._version = one.version
-        pane = None
-        rows = zip(request.ts, request.answers, one.answers, request.labels, strict=True)
-        for ts, live, shadow, label in rows:
+        segments = self.segments.of_rows(request.batch, request.place)
+        rows = zip(
+            *(request.ts, request.answers, one.answers, request.labels, segments), strict=True
+        )
+        for ts, live, shadow, label, names in rows:
             if live is None or shadow is None:
                 continue
-            pane = self._windows.pane(request.live, one.version, ts)
-            pane.add(PairedAnswer(live, shadow, label), ts, tolerance=self._windows.tolerance)
-        if pane is not None:
+            pair = PairedAnswer(live, shadow, label)
+            for name in ("", *names):
+                pane = self._windows.pane(request.live, population(one.version, name), ts)
+                pane.add(pair, ts, tolerance=self._windows.tolerance)
+                asked[name] = pane
+        # Of each segment that it has rows of, it was one request.
+        for pane in asked.values():
             pane.add_latency(request.latency_ms, one.latency_ms)
+
+
+def _compared_json(last: _Last | None) -> dict[str, Any]:
+    """Return a window of pairs as the API answers it; of none, what there is to say of that."""
+    return {
+        "live": last.window.live if last else None,
+        "window_end": last.window.ends if last else None,
+        "measurements": {
+            one.metric.removeprefix("shadow_"): {
+                "value": one.value,
+                "low": one.low,
+                "high": one.high,
+                "p_value": one.p_value,
+                "n": one.n,
+            }
+            for one in (last.found if last else ())
+        },
+    }

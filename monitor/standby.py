@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from monitor.http_guard import CannotListenError, Guard, listen
 from monitor.leadership import Office
+from monitor.lease_metrics import waiting_page
 from monitor.store import Store
 
 log = logging.getLogger("kedge.lease")
@@ -19,19 +21,25 @@ log = logging.getLogger("kedge.lease")
 _REASON = "another Kedge works; this one waits for its place"
 
 
-async def stand_by(address: tuple[str, int], office: Office, stop: asyncio.Event) -> Store | None:
+async def stand_by(
+    address: tuple[str, int], model: str, office: Office, stop: asyncio.Event
+) -> Store | None:
     """Wait for the place and take it; None if a signal came before."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with _probed(address):
+    async with _probed(address, lambda: waiting_page(model, office)):
         return await office.enter(stop)
 
 
 @contextlib.asynccontextmanager
-async def _probed(address: tuple[str, int]) -> AsyncIterator[None]:
+async def _probed(address: tuple[str, int], page: Callable[[], bytes]) -> AsyncIterator[None]:
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=page(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
     app = web.Application()
     app.router.add_get("/healthz", _alive)
+    app.router.add_get("/metrics", metrics)
     app.router.add_route("*", "/{path:.*}", _waiting)
     try:
         listening = await listen(app, *address, Guard(lambda _reason: None))

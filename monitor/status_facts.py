@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
-from monitor.last_windows import LastWindow, last_window
+from monitor.last_windows import Held, LastWindow, last_window
 from monitor.queries import Filter, Queries
-from monitor.verdict import STORY_S, seconds_of
+from monitor.verdict import STORY_S, columns_in_breach, left_for, seconds_of
 
 Json: TypeAlias = Mapping[str, Any]
+#: A version, and a segment of it; empty for all its traffic.
+Place: TypeAlias = tuple[str, str]
 
 #: Windows that are drawn, over all versions.
 WINDOWS_MAX: Final = 120
 HAPPENINGS_MAX: Final = 40
 ROLLBACKS_MAX: Final = 20
+#: Versions and segments that are asked for, at most.
+PLACES_MAX: Final = 12
 #: Figures of a version's last window: some of each of a thousand columns.
 FIGURES_MAX: Final = 5_000
 #: The API writes times in milliseconds.
@@ -34,10 +38,10 @@ class Facts:
     windows, incidents, rollbacks
         As the API answers them, newest first.
     measured
-        What was measured in the last window, by version: of the live one, and of the one that was
-        rolled back last.
+        What was measured in the last window, by version and segment: of the live one, of the one
+        that was rolled back last, and of segments in which a rule is in breach.
     pictured
-        The last window beside its reference, by version, of the same.
+        The last window beside its reference, of the same.
     now
         Seconds since the epoch.
     """
@@ -47,8 +51,8 @@ class Facts:
     windows: Sequence[Json] = ()
     incidents: Sequence[Json] = ()
     rollbacks: Sequence[Json] = ()
-    measured: Mapping[str, Sequence[Json]] = field(default_factory=dict)
-    pictured: Mapping[str, LastWindow] = field(default_factory=dict)
+    measured: Mapping[Place, Sequence[Json]] = field(default_factory=dict)
+    pictured: Mapping[Place, LastWindow] = field(default_factory=dict)
 
     @property
     def left(self) -> str | None:
@@ -61,7 +65,7 @@ class Facts:
 
 
 def gather(
-    status: Json, queries: Queries, last_windows: Mapping[str, bytes], now: float | None = None
+    status: Json, queries: Queries, last_windows: Mapping[str, Held], now: float | None = None
 ) -> Facts:
     """Ask the store for what the page shows beside the status.
 
@@ -80,18 +84,16 @@ def gather(
         rollbacks=queries.rollbacks(Filter(model=model, limit=ROLLBACKS_MAX)),
     )
     ends = {one["version"]: one["last_window_end"] for one in status["versions"]}
-    versions = dict.fromkeys(one for one in (status["model"]["live_version"], facts.left) if one)
     measured, pictured = {}, {}
-    for version in versions:
-        if ends.get(version):
-            since = seconds_of(ends[version]) - _ROUNDED_S
-            wanted = Filter(
-                model=model, version=version, segment="", since=since, limit=FIGURES_MAX
-            )
-            measured[version] = queries.measurements(wanted)
-        window = last_window(last_windows, version)
+    for place in _places(facts):
+        version, segment = place
+        window = last_window(last_windows, version, segment)
         if window is not None:
-            pictured[version] = window
+            pictured[place] = window
+        end = window.ends if window is not None and segment else seconds_of(ends.get(version) or 0)
+        if end:
+            wanted = Filter(model=model, version=version, segment=segment, limit=FIGURES_MAX)
+            measured[place] = queries.measurements(replace(wanted, since=end - _ROUNDED_S))
     return Facts(
         status,
         now,
@@ -101,3 +103,13 @@ def gather(
         measured=measured,
         pictured=pictured,
     )
+
+
+def _places(facts: Facts) -> list[Place]:
+    live = facts.status["model"]["live_version"]
+    versions = [one for one in (live, facts.left) if one]
+    places = [(version, "") for version in versions]
+    places += [place for place, _ in columns_in_breach(facts.status, facts.incidents)]
+    if facts.left:
+        places += [(facts.left, segment) for segment, _ in left_for(facts.left, facts.incidents)]
+    return list(dict.fromkeys(places))[:PLACES_MAX]

@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from detectors.side_by_side import SideBySide
 from monitor import charts
 from monitor.last_windows import LastWindow
-from monitor.status_facts import Facts
+from monitor.picture_words import missing_of, said_of
+from monitor.shadow_segments import most_apart
+from monitor.status_facts import Facts, Place
 from monitor.timeline import timeline
-from monitor.verdict import Moment, columns_in_breach, columns_of, figure, seconds_of, verdict
+from monitor.verdict import Moment, columns_in_breach, figure, left_for, seconds_of, verdict
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 Json: TypeAlias = Mapping[str, Any]
 
 PAGES: Final = Path(__file__).with_name("pages")
+#: Of pictures of columns: units of their own coordinates, of which a card has about as many.
+WIDTH, HEIGHT = 340, 180
 #: Columns that are drawn: those in breach, the worst first.
 PICTURES_MAX: Final = 6
 #: Columns in the table of all of them.
@@ -43,11 +46,11 @@ class Picture:
     """One column of a version's last window beside its reference."""
 
     column: str
-    version: str
     window: LastWindow
+    events: int
     svg: str
     said: str
-    rows: Sequence[tuple[str, float, float]]
+    rows: Sequence[charts.Share]
     missing: tuple[float, float]
     measured: Json | None
     chosen: bool = False
@@ -77,6 +80,7 @@ def render(facts: Facts, column: str | None = None) -> str:
         "throughput": throughput,
         "recent": facts.windows[:TRAFFIC_ROWS_MAX],
         "shadow": status.get("shadow"),
+        "shadow_segments": most_apart(status.get("shadow") or {}),
         "happenings": timeline(facts.incidents),
         "targets": _targets(status),
         "svg": Markup,
@@ -110,72 +114,46 @@ def _environment() -> Environment:
 def _pictures(facts: Facts, chosen: str | None) -> list[Picture]:
     """Draw the columns that rules find in breach, and those of the version that was left."""
     live = facts.status["model"]["live_version"]
-    wanted = [(live, name) for name in columns_in_breach(facts.status, facts.incidents)]
-    if facts.left != live:
-        wanted += [(facts.left, name) for name in _left_for(facts)]
+    wanted = columns_in_breach(facts.status, facts.incidents)
+    if facts.left and facts.left != live:
+        left = left_for(facts.left, facts.incidents)
+        wanted += [((facts.left, segment), column) for segment, column in left]
     pictures = []
     if chosen is not None:
-        pictures = [_picture(facts, live, chosen, chosen=True)]
-        wanted = [one for one in wanted if one != (live, chosen)]
+        pictures = [_picture(facts, (live or "", ""), chosen, chosen=True)]
+        wanted = [one for one in wanted if one != ((live, ""), chosen)]
     pictures += [_picture(facts, *one) for one in dict.fromkeys(wanted)]
     return [one for one in pictures if one is not None][:PICTURES_MAX]
 
 
-def _left_for(facts: Facts) -> list[str]:
-    found: dict[str, None] = {}
-    for one in facts.incidents:
-        if one["rule"] and one["version"] == facts.left and one["kind"] != "cleared":
-            found.update(dict.fromkeys(columns_of(one["evidence"])))
-    return list(found)
-
-
-def _picture(
-    facts: Facts, version: str | None, name: str, *, chosen: bool = False
-) -> Picture | None:
-    window = facts.pictured.get(version or "")
+def _picture(facts: Facts, place: Place, name: str, *, chosen: bool = False) -> Picture | None:
+    window = facts.pictured.get(place)
     column = None if window is None else window.columns.get(name)
-    if version is None or window is None or column is None:
+    if window is None or column is None:
         return None
-    before, now = charts.shares_of(column)
-    labels = [charts.bin_label(one) for one in column.bins]
-    said = f"{name}: {_changes_most(labels, before, now)}"
+    said = said_of(column)
     return Picture(
         column=name,
-        version=version,
         window=window,
-        svg=charts.histogram(column, said),
+        events=column.current_rows + column.current_missing,
+        svg=charts.bars(column, f"{name}: {said}", width=WIDTH, height=HEIGHT),
         said=said,
-        rows=list(zip(labels, before, now, strict=True)),
-        missing=_missing(column),
-        measured=next((one for one in _of_columns(facts, version) if one["column"] == name), None),
+        rows=charts.shares_of(column),
+        missing=missing_of(column),
+        measured=next((one for one in _of_columns(facts, place) if one["column"] == name), None),
         chosen=chosen,
     )
 
 
-def _changes_most(labels: Sequence[str], before: Sequence[float], now: Sequence[float]) -> str:
-    """Say where a window differs most from its reference, for who does not see the picture."""
-    changes = sorted(zip(labels, before, now, strict=True), key=lambda one: -abs(one[2] - one[1]))
-    label, was, is_now = changes[0]
-    if round(was, 3) == round(is_now, 3):
-        return "the window looks like the reference."
-    return f"“{label}” went from {was:.1%} of the rows to {is_now:.1%}."
-
-
-def _missing(column: SideBySide) -> tuple[float, float]:
-    before = column.reference_rows + column.reference_missing
-    now = column.current_rows + column.current_missing
-    return column.reference_missing / max(1, before), column.current_missing / max(1, now)
-
-
 def _columns(facts: Facts) -> list[Json]:
     live = facts.status["model"]["live_version"]
-    return _of_columns(facts, live) if live else []
+    return _of_columns(facts, (live, "")) if live else []
 
 
-def _of_columns(facts: Facts, version: str) -> list[Json]:
+def _of_columns(facts: Facts, place: Place) -> list[Json]:
     """Return one measurement a column of a version's last window, the gravest first."""
     best: dict[str, Json] = {}
-    for one in facts.measured.get(version, ()):
+    for one in facts.measured.get(place, ()):
         name = one["column"]
         if name is not None and (name not in best or _rank(one) < _rank(best[name])):
             best[name] = one
@@ -202,21 +180,25 @@ def _traffic(facts: Facts) -> tuple[str, str]:
     }
     windows = [by_end[end] for end in sorted(by_end)]
 
-    def over_time(metric: str) -> list[tuple[float, float | None]]:
-        return [(seconds_of(one["window_end"]), one.get(metric)) for one in windows]
+    def line(name: str, metric: str) -> charts.Line:
+        return charts.Line(
+            name, [charts.Bare(seconds_of(one["window_end"]), one.get(metric)) for one in windows]
+        )
 
     last = windows[-1] if windows else {}
     slow = figure(last.get("latency_p99"))
-    latency = charts.lines(
-        {"p50": over_time("latency_p50"), "p99": over_time("latency_p99")},
+    latency = charts.over_time(
+        [line("v0", "latency_p99"), line("v1", "latency_p50")],
         f"Latency over the last {len(windows)} windows; 99 of 100 answers took at most {slow} ms "
         "in the last one.",
-        unit=lambda value: f"{value:g} ms",
+        figure=lambda value: f"{value:g} ms",
+        height=HEIGHT,
     )
     rate = figure(last.get("throughput"))
-    throughput = charts.lines(
-        {"requests": over_time("throughput")},
+    throughput = charts.over_time(
+        [line("v0", "throughput")],
         f"Requests a second over the last {len(windows)} windows; {rate} in the last one.",
+        height=HEIGHT,
     )
     return latency, throughput
 

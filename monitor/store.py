@@ -23,9 +23,10 @@ from detectors.population import population, split
 from monitor import pending, retention, tables
 from monitor.column_types import fit
 from monitor.database import sqlite_path
-from monitor.distribution_rows import write_distribution
+from monitor.distribution_rows import last_windows, write_distribution
 from monitor.distributions import Distribution
 from monitor.incident_rows import write_incidents
+from monitor.last_windows import Held
 from monitor.opening import opened
 from monitor.ownership import Standing
 from monitor.store_errors import (
@@ -116,6 +117,7 @@ class Snapshot:
     totals: Mapping[str, Totals]
     versions: Sequence[Json]
     performance_panes: Mapping[tuple[str, int], bytes] = field(default_factory=dict)
+    last_windows: Mapping[str, Sequence[Held]] = field(default_factory=dict)  # by model
 
 
 class Store:
@@ -196,6 +198,7 @@ class Store:
                 },
                 versions=[dict(row._mapping) for row in rows(tables.versions)],  # noqa: SLF001 - SQLAlchemy's public name
                 performance_panes=pending.panes(connection),
+                last_windows=last_windows(connection),
             )
 
     def commit(self, change: Change) -> None:
@@ -381,8 +384,7 @@ class Store:
 
 def _named(name: str) -> Json:
     """Return the columns that say which population a row is of."""
-    version, segment = split(name)
-    return {"version": version, "segment": segment}
+    return dict(zip(("version", "segment"), split(name), strict=True))
 
 
 def _series(measurement: Json) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from detectors.cause import Comparison
 from detectors.paired_comparison import PairedSummary, unknown_summary
 from monitor.shadow_gate import comparison_of
 from monitor.shadow_recent import RecentRequests
+from monitor.shadow_rescoring import Gathered, at_once
 from rollback.better import ShadowComparison, about_answers
 from rollback.observation import RuleReport
 
@@ -46,8 +47,15 @@ class Scores(Protocol):
     """Scores the last requests; :class:`monitor.shadow_rescoring.Rescoring` does."""
 
     async def score_recent(  # noqa: D102 - as there
-        self, version: str, *, live: str | None = None, since: float = -math.inf
+        self,
+        version: str,
+        *,
+        live: str | None = None,
+        since: float = -math.inf,
+        gathered: Gathered = at_once,
     ) -> PairedSummary: ...
+
+    async def close(self) -> None: ...  # noqa: D102 - as there
 
 
 def no_configured(_live: str, _to: str, _since: float) -> PairedSummary | None:
@@ -76,6 +84,13 @@ class TargetComparisons:
         How long what was found counts.
     configured
         Asked first.
+    told
+        Told the verdict of each comparison that has ended.
+
+    Attributes
+    ----------
+    on_end
+        Told when a comparison has ended, whatever it found.
     """
 
     def __init__(
@@ -87,6 +102,7 @@ class TargetComparisons:
         configured: Configured = no_configured,
         monotonic: Callable[[], float] = time.monotonic,
         gather_s: float = GATHER_S,
+        told: Callable[[str], None] = lambda _verdict: None,
     ) -> None:
         self.recent = recent
         self._rescoring = rescoring
@@ -94,11 +110,13 @@ class TargetComparisons:
         self._configured = configured
         self._monotonic = monotonic
         self._gather_s = gather_s
+        self._told = told
         self._kept: dict[str, _Kept] = {}
         self._since: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
         self._about: tuple[str, str | None] = "", None
         self._next_suspicion = -math.inf
+        self.on_end: Callable[[], None] = lambda: None
 
     def judged(self, version: str) -> Comparison | None:
         """Return whether the target answers a version's requests alike; None if not known."""
@@ -148,6 +166,7 @@ class TargetComparisons:
         if task is not None:
             with suppress(asyncio.CancelledError):
                 await task
+        await self._rescoring.close()
 
     @property
     def _running(self) -> bool:
@@ -175,10 +194,12 @@ class TargetComparisons:
             await self._compare(live, to, self._since.get(live, -math.inf))
 
     async def _compare(self, live: str, to: str, since: float) -> None:
-        await self._gathered(live, since)
         log.info("version %s is asked the last requests of version %s", to, live)
-        found = await self._rescoring.score_recent(to, live=live, since=since)
-        log.info("%s: %s", found.verdict, found.why)
+        began = self._monotonic()
+        found = await self._rescoring.score_recent(
+            to, live=live, since=since, gathered=lambda: self._gathered(live, since)
+        )
+        log.info("%s, after %.1f s: %s", found.verdict, self._monotonic() - began, found.why)
         self._keep(live, to, found)
 
     async def _gathered(self, live: str, since: float) -> None:
@@ -195,6 +216,7 @@ class TargetComparisons:
         until = self._monotonic() + (self._kept_s if told else min(self._kept_s, UNTOLD_KEPT_S))
         # One version serves at a time.
         self._kept = {live: _Kept(to, found, comparison, until)}
+        self._told(comparison.verdict)
         return comparison
 
     def _begin(self, live: str, to: str | None, work: Awaitable[None]) -> None:
@@ -209,6 +231,8 @@ class TargetComparisons:
             log.error("comparing with a rollback's target failed", exc_info=error)
             live, to = self._about
             self._keep(live, to or "", unknown_summary(live, to or "", f"a fault: {error!r}"))
+        if not task.cancelled():
+            self.on_end()
 
     def _cancel(self) -> None:
         if self._task is not None:

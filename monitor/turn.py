@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from monitor.judging import Judged
+from monitor.last_windows import Held
 from monitor.rule_standings import RuleStanding
 from monitor.store import Change, Totals
 from monitor.versions import VersionSeen
@@ -66,4 +67,4 @@ class Committed:
     labels: Mapping[str, Any] | None = None
     references: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     shadow: Mapping[str, Any] | None = None
-    last_windows: Mapping[str, bytes] = field(default_factory=dict)
+    last_windows: Mapping[str, Held] = field(default_factory=dict)

@@ -128,13 +128,28 @@ def verdict(
     return Verdict(level, title, (*sentences, *story, *_standing(status, now)))
 
 
-def columns_in_breach(status: Json, incidents: Sequence[Json]) -> list[str]:
-    """Name the columns of the live version that rules find in breach, the worst first."""
-    version = status["model"]["live_version"]
-    found: dict[str, None] = {}
+def columns_in_breach(status: Json, incidents: Sequence[Json]) -> list[tuple[tuple[str, str], str]]:
+    """Name the columns that rules find in breach in the live version, the worst first.
+
+    Each with the version and the segment; the segment is empty for all traffic.
+    """
+    version = status["model"]["live_version"] or ""
+    found: dict[tuple[tuple[str, str], str], None] = {}
     for rule in status["rules"]:
         if rule["state"] == "breach":
-            found.update(dict.fromkeys(_columns(rule, version, incidents)))
+            place = version, rule.get("segment") or ""
+            columns = _columns(rule, version, incidents)
+            found.update(dict.fromkeys((place, column) for column in columns))
+    return list(found)
+
+
+def left_for(version: str, incidents: Sequence[Json]) -> list[tuple[str, str]]:
+    """Name the segments and columns that rules found in breach in a version that was left."""
+    found: dict[tuple[str, str], None] = {}
+    for one in incidents:
+        if one["rule"] and one["version"] == version and one["kind"] != "cleared":
+            segment = one.get("segment") or ""
+            found.update(dict.fromkeys((segment, name) for name in columns_of(one["evidence"])))
     return list(found)
 
 
@@ -172,22 +187,23 @@ def _breaches(
     name: str, version: str, breached: Sequence[Json], incidents: Sequence[Json]
 ) -> list[Sentence]:
     sentences: list[Sentence] = []
-    of_kind: dict[str, list[Json]] = {}
+    of_kind: dict[tuple[str, str], list[Json]] = {}
     for rule in breached:
         kind = "drift" if rule["column"] else rule["name"]
         kind = _OF_COLUMNS.get(rule["metric"], kind) if rule["column"] else kind
-        of_kind.setdefault(kind, []).append(rule)
-    for kind, rules in of_kind.items():
+        of_kind.setdefault((kind, rule.get("segment") or ""), []).append(rule)
+    for (kind, segment), rules in of_kind.items():
+        who = f"{name}, in {segment} only," if segment else name
         since = min((rule["since"] for rule in rules if rule["since"]), default=None)
         columns = list(
             dict.fromkeys(one for rule in rules for one in _columns(rule, version, incidents))
         )
         if kind == "drift":
-            text = f"{name} has drifted: {listed(columns)}"
+            text = f"{who} has drifted: {listed(columns)}"
         elif columns:
-            text = f"{name}: {listed(columns)} {kind}"
+            text = f"{who.removesuffix(',')}: {listed(columns)} {kind}"
         else:
-            text = f"{name} is in breach: {_of_window(rules[0])}"
+            text = f"{who} is in breach: {_of_window(rules[0])}"
         when: Sentence = (", since ", Moment(seconds_of(since)), ".") if since else (".",)
         sentences.append((text, *when))
     cause = next((rule["cause"] for rule in breached if rule.get("cause")), None)
@@ -206,7 +222,8 @@ def _of_window(rule: Json) -> str:
 def _columns(rule: Json, version: str | None, incidents: Iterable[Json]) -> list[str]:
     """Name what a rule in breach found, as its latest incident says."""
     for one in incidents:
-        if (one["rule"], one["version"]) == (rule["name"], version):
+        place = one["rule"], one["version"], one.get("segment") or ""
+        if place == (rule["name"], version, rule.get("segment") or ""):
             return columns_of(one["evidence"]) or [rule["column"]]
     return [rule["column"]] if rule["column"] else []
 

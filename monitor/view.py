@@ -8,6 +8,7 @@ from typing import Any
 
 from monitor.deciding import Deciding
 from monitor.engine import Engine
+from monitor.last_windows import Held
 from monitor.queries import rfc3339
 from monitor.rule_standings import RuleStanding
 from monitor.settings import Settings
@@ -54,8 +55,8 @@ class DaemonView:
         """Tell the decision what a person says."""
         await self._deciding.say(word)
 
-    def last_windows(self) -> Mapping[str, bytes]:
-        """Return the last window of each version, as :mod:`monitor.last_windows` keeps it."""
+    def last_windows(self) -> Mapping[str, Held]:
+        """Return the last window of each version, as :mod:`monitor.last_windows` holds it."""
         return self._engine.committed.last_windows
 
     def status(self) -> Mapping[str, Any]:
@@ -112,15 +113,23 @@ class DaemonView:
 
 
 def _shadow(standing: Mapping[str, Any]) -> Mapping[str, Any]:
-    shown = {key: value for key, value in standing.items() if key not in ("by_version", "process")}
-    process, measured = standing["process"], shown["measurements"]
+    hidden = ("by_version", "process", "segments")
+    process = standing["process"]
     return {
-        **shown,
-        "version": process.version or shown["version"],
+        **_compared({key: value for key, value in standing.items() if key not in hidden}),
+        "version": process.version or standing["version"],
         "state": process.state,
         "why": process.why,
-        "window_end": rfc3339(shown["window_end"]),
-        "disagreement": measured.get("disagreement"),
+        "segments": [_compared(one) for one in standing["segments"]],
+    }
+
+
+def _compared(window: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the last window of pairs, of all traffic or of a segment."""
+    return {
+        **window,
+        "window_end": rfc3339(window["window_end"]),
+        "disagreement": window["measurements"].get("disagreement"),
     }
 
 

@@ -152,7 +152,7 @@ class Web:
 
     async def _metrics_page(self, request: web.Request) -> web.Response:
         accept = request.headers.get("Accept", "")
-        body, content_type = await self._read(lambda: self._metrics.render(accept))
+        body, content_type = await self._read(lambda: self._metrics.page.render(accept))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _healthz(self, _request: web.Request) -> web.Response:

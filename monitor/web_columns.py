@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 from aiohttp import web
 
-from detectors.side_by_side import SideBySide
-from monitor.last_windows import LastWindow, last_window
+from detectors.side_by_side import Bin, SideBySide
+from monitor.last_windows import Held, last_window
 from monitor.queries import rfc3339
 
 
@@ -19,8 +20,8 @@ class ColumnsView(Protocol):
     def status(self) -> Mapping[str, Any]:
         """Body of ``/api/v1/status``."""
 
-    def last_windows(self) -> Mapping[str, bytes]:
-        """Return the last window of each version, as :mod:`monitor.last_windows` keeps it."""
+    def last_windows(self) -> Mapping[str, Held]:
+        """Return the last window of each version, as :mod:`monitor.last_windows` holds it."""
 
 
 class Columns:
@@ -38,52 +39,41 @@ class Columns:
         ]
 
     async def _list(self, request: web.Request) -> web.Response:
-        version = self._version(request)
-        window = last_window(self._view.last_windows(), version) if version else None
-        columns = {} if window is None else window.columns
+        frame, columns = self._window(request)
         rows = [_counted(name, column) for name, column in columns.items()]
-        return _json({**_frame(self._model(), version, window), "columns": rows})
+        return _json({**frame, "columns": rows})
 
     async def _one(self, request: web.Request) -> web.Response:
-        version, name = self._version(request), request.match_info["column"]
-        window = last_window(self._view.last_windows(), version) if version else None
-        column = None if window is None else window.columns.get(name)
+        name = request.match_info["column"]
+        frame, columns = self._window(request)
+        column = columns.get(name)
         if column is None:
             raise web.HTTPNotFound(
-                text=f"no window of version {version or 'unknown'!r} with a column {name[:64]!r} "
-                "that has a reference is kept; GET /api/v1/columns lists those that are"
+                text=f"no window of version {frame['version'] or 'unknown'!r} with a column "
+                f"{name[:64]!r} that has a reference is kept; GET /api/v1/columns lists those "
+                "that are"
             )
-        bins = [
-            {
-                "from": one.low,
-                "to": one.high,
-                "value": one.value,
-                "reference": one.reference,
-                "current": one.current,
-            }
-            for one in column.bins
-        ]
-        frame = _frame(self._model(), version, window)
+        bins = [_bin(one) for one in column.bins]
         return _json({**frame, **_counted(name, column), "bins": bins})
 
-    def _version(self, request: web.Request) -> str | None:
-        unknown = sorted(set(request.query) - {"version"})
+    def _window(self, request: web.Request) -> tuple[dict[str, Any], Mapping[str, SideBySide]]:
+        unknown = sorted(set(request.query) - {"version", "segment"})
         if unknown:
-            raise web.HTTPBadRequest(text=f"unknown parameter {unknown[0][:64]!r}; known: version")
-        live: str | None = self._view.status()["model"]["live_version"]
-        return request.query.get("version", live)
-
-    def _model(self) -> str:
-        return str(self._view.status()["model"]["name"])
-
-
-def _frame(model: str, version: str | None, window: LastWindow | None) -> dict[str, Any]:
-    return {
-        "model": model,
-        "version": version,
-        "window_start": None if window is None else rfc3339(window.begins),
-        "window_end": None if window is None else rfc3339(window.ends),
-    }
+            raise web.HTTPBadRequest(
+                text=f"unknown parameter {unknown[0][:64]!r}; known: version, segment"
+            )
+        model = self._view.status()["model"]
+        version = request.query.get("version", model["live_version"])
+        segment = request.query.get("segment", "")
+        window = last_window(self._view.last_windows(), version, segment) if version else None
+        frame = {
+            "model": model["name"],
+            "version": version,
+            "segment": segment,
+            "window_start": None if window is None else rfc3339(window.begins),
+            "window_end": None if window is None else rfc3339(window.ends),
+        }
+        return frame, {} if window is None else window.columns
 
 
 def _counted(name: str, column: SideBySide) -> dict[str, Any]:
@@ -91,7 +81,25 @@ def _counted(name: str, column: SideBySide) -> dict[str, Any]:
         "column": name,
         "kind": column.kind,
         "reference": {"rows": column.reference_rows, "missing": column.reference_missing},
-        "current": {"rows": column.current_rows, "missing": column.current_missing},
+        "current": {
+            "rows": column.current_rows,
+            "missing": column.current_missing,
+            "new": column.new,
+        },
+    }
+
+
+def _bin(one: Bin) -> dict[str, Any]:
+    # JSON has no infinite numbers.
+    finite = not isinstance(one.value, float) or math.isfinite(one.value)
+    return {
+        "label": one.label,
+        "from": one.low,
+        "to": one.high,
+        "value": one.value if finite else one.label,
+        "reference": one.reference,
+        "current": one.current,
+        "new": one.new,
     }
 
 

@@ -30,6 +30,7 @@ HEADERS: Final = {
     "Cache-Control": "no-cache",
 }
 FILES: Final = {
+    "charts.css": "text/css",
     "page.css": "text/css",
     "page.js": "text/javascript",
     "theme.js": "text/javascript",

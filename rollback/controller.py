@@ -20,7 +20,7 @@ from collectors.registry import (
     RegistryTransientError,
 )
 from rollback.actuator import Actuator, CheckUnavailableError, Done, HeldHere
-from rollback.better import ShadowComparison, is_asked
+from rollback.better import ShadowComparison, is_asked, not_waited_for
 from rollback.command import Act, Call, Notify, Precheck, ReadRegistry, WriteTransition
 from rollback.decision import step
 from rollback.gates import choose_any
@@ -349,8 +349,10 @@ class Controller:
     async def _check(self, command: Precheck) -> Observation:
         shadow = await self._compared(command)
         if shadow is not None and shadow.verdict == "pending":
-            # The steps are rehearsed when it has ended, just before they are begun.
-            return Prechecked(command.record_id, shadow=shadow)
+            if command.waits:
+                # The steps are rehearsed when it has ended, just before they are begun.
+                return Prechecked(command.record_id, shadow=shadow)
+            shadow = not_waited_for(shadow, self._policy.gates)
         problems: list[str] = []
         held = False
         try:

@@ -20,12 +20,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rollback.acting import act, ask_gates, give_up, prechecked, step_done, step_failed
+from rollback.acting import (
+    act,
+    ask_gates,
+    comparison_ended,
+    give_up,
+    prechecked,
+    step_done,
+    step_failed,
+)
 from rollback.alert import alerted, keep_window
 from rollback.breach import window_closed
 from rollback.command import Command, ReadRegistry
 from rollback.observation import (
     Alerted,
+    ComparisonEnded,
     HoldCleared,
     HoldSet,
     ManualRequested,
@@ -48,7 +57,7 @@ from rollback.state import State, Turn, remembered
 from rollback.verification import missing
 
 
-def step(  # noqa: C901 - one line an observation
+def step(  # noqa: C901, PLR0912 - one line an observation
     state: State, observation: Observation, policy: Policy, now: float
 ) -> tuple[State, tuple[Command, ...]]:
     """Return the next state, and what is to be done, in order.
@@ -79,6 +88,8 @@ def step(  # noqa: C901 - one line an observation
             step_failed(turn, observation)
         case Tick():
             _tick(turn)
+        case ComparisonEnded():
+            comparison_ended(turn)
         case Resumed():
             _resumed(turn, observation)
         case ManualRequested():

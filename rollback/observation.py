@@ -147,6 +147,11 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparisonEnded:
+    """A comparison with a target that was under way has ended: a wait for it may be over."""
+
+
+@dataclass(frozen=True, slots=True)
 class ManualRequested:
     """A person asks for a rollback; without a version, the policy chooses."""
 
@@ -239,6 +244,7 @@ Observation: TypeAlias = (
     | StepDone
     | StepFailed
     | Tick
+    | ComparisonEnded
     | ManualRequested
     | HoldSet
     | HoldCleared

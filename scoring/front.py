@@ -11,12 +11,12 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable
 from email.utils import formatdate
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, cast
 
+from scoring.clients import ClientLimits, Fallback, Turnstile
 from scoring.handover import Successor
 from scoring.http1 import HEAD_BYTES_MAX, Head, HeadCache
 from scoring.ledger import Arrival
@@ -28,11 +28,8 @@ logger = logging.getLogger("kedge.scoring.front")
 
 #: A longer body is read by aiohttp, which reads in pieces and stops at the limit.
 BODY_BYTES_MAX: Final = 32 * 1024
-#: A connection that has been idle for so long is closed.
-IDLE_S: Final = 75.0
-#: A request that is not whole after this time is not waited for.
-RECEIVE_S: Final = 20.0
-#: What a client may send ahead of the answer to its last request, before it is not read any more.
+#: What a client may send ahead of answers, before it is not read any more; more than any request
+#: that is answered here.
 AHEAD_BYTES_MAX: Final = 64 * 1024
 #: How often in a row no connection is left before the last is believed to have gone.
 LEFT_ROUNDS: Final = 5
@@ -45,12 +42,14 @@ class Front:
     Parameters
     ----------
     fallback
-        Makes the protocol of aiohttp that takes a connection over.
+        Takes a connection over.
     """
 
-    def __init__(self, server: ScoringServer, fallback: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, server: ScoringServer, fallback: Fallback, limits: ClientLimits) -> None:
         self.server = server
         self.fallback = fallback
+        self.limits = limits
+        self._turnstile = Turnstile(limits)
         self.heads = HeadCache()
         self.connections: set[Connection] = set()
         self.draining = False
@@ -61,6 +60,8 @@ class Front:
 
     def connect(self) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
+        if len(self.connections) + self.fallback.connections >= self.limits.connections_max:
+            return self._turnstile.turn_away()
         return Connection(self)
 
     async def drain(self, timeout_s: float) -> None:
@@ -75,7 +76,10 @@ class Front:
             connection.abort()
 
     def adopt(self, passed: socket.socket, unread: bytes) -> None:
-        """Go on with a connection that another process had; `unread` is what it had read of it."""
+        """Go on with a connection that another process had; `unread` is what it had read of it.
+
+        However many there are already: it was let in once.
+        """
         loop = asyncio.get_running_loop()
         task = loop.create_task(
             loop.connect_accepted_socket(lambda: Connection(self, unread), passed)
@@ -148,7 +152,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._front.connections.add(self)
         self._began = time.monotonic()
-        self._timer = asyncio.get_running_loop().call_later(RECEIVE_S, self._check_idle)
+        self._look_again()
         self._proceed()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - of the interface
@@ -169,7 +173,7 @@ class Connection(asyncio.Protocol):
         if not self._buffer:
             self._began = time.monotonic()
         self._buffer = self._buffer + data if self._buffer else data
-        if self._asking and len(self._buffer) > AHEAD_BYTES_MAX and self._transport is not None:
+        if len(self._buffer) > AHEAD_BYTES_MAX and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
         self._proceed()
@@ -253,28 +257,33 @@ class Connection(asyncio.Protocol):
             f"X-Request-Id: {arrival.request_id}\r\nDate: {front.date()}\r\n{extra}\r\n"
         )
         transport.write(text.encode() + answer.body)
+        self._began = time.monotonic()
         if closes:
             transport.close()
             return
-        self._began = time.monotonic()
         if front.successor is not None:
             self.move_if_idle()
             if self._transport is None:
                 return
-        if self._paused:
-            self._paused = False
-            transport.resume_reading()
+        self._read_on()
         if self._buffer:
             # Not here: a client that sends many requests at once would go deeper with each.
             asyncio.get_running_loop().call_soon(self._proceed)
+
+    def _read_on(self) -> None:
+        if self._paused and self._transport is not None and len(self._buffer) <= AHEAD_BYTES_MAX:
+            self._paused = False
+            self._transport.resume_reading()
 
     def _hand_over(self) -> None:
         """Let aiohttp have the connection, and what of it has been received."""
         transport, data = self._transport, self._buffer
         if transport is None:
             return
+        if self._paused:
+            transport.resume_reading()
         self._leave()
-        protocol = self._front.fallback()
+        protocol = self._front.fallback.connect()
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         protocol.data_received(data)
@@ -287,13 +296,31 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
 
-    def _check_idle(self) -> None:
-        """Close the connection if nothing has come for too long, or half a request."""
-        if self._transport is None:
+    def _look_again(self) -> None:
+        wait_s = self._front.limits.head_timeout_s / 2
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._look)
+
+    def _look(self) -> None:
+        """End the connection if nothing has happened for too long."""
+        transport, limits = self._transport, self._front.limits
+        if transport is None:
             return
         silent_s = time.monotonic() - self._began
-        limit_s = RECEIVE_S if self._buffer else IDLE_S
-        if not self._asking and silent_s >= limit_s:
-            self._transport.abort() if self._buffer else self._transport.close()
+        if self._asking:
+            pass
+        elif transport.get_write_buffer_size():
+            if silent_s >= limits.write_timeout_s:
+                self._cut("slow_reader")
+                return
+        elif self._buffer:
+            if silent_s >= limits.head_timeout_s:
+                self._cut("slow_body" if b"\r\n\r\n" in self._buffer else "slow_head")
+                return
+        elif silent_s >= limits.idle_s:
+            transport.close()
             return
-        self._timer = asyncio.get_running_loop().call_later(RECEIVE_S / 2, self._check_idle)
+        self._look_again()
+
+    def _cut(self, reason: str) -> None:
+        self._front.limits.refused(reason)
+        self.abort()

@@ -91,6 +91,7 @@ class Ledger:
                     answer.table,
                     answer.predictions,
                     arrival.trace_id,
+                    answer.params,
                 )
             )
 

@@ -19,6 +19,8 @@ LATENCY_BUCKETS_S: Final = (
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
 LOG_SOURCE: Final = "prediction-log"
+#: What a connection may be ended for.
+CLIENT_LIMITS: Final = ("connections", "slow_head", "slow_body", "slow_reader")
 
 
 class ScoringMetrics:
@@ -43,6 +45,12 @@ class ScoringMetrics:
             "kedge_requests_refused_total",
             "Requests that were not let in, by HTTP status: 401 (no valid key) or 429 (too many).",
             ("status",),
+            registry=self._registry,
+        )
+        self.cut_off = Counter(
+            "kedge_http_refused_total",
+            f"Connections ended by a limit ({', '.join(CLIENT_LIMITS)}).",
+            ("reason",),
             registry=self._registry,
         )
         self.swaps = Counter(
@@ -77,6 +85,12 @@ class ScoringMetrics:
         )
         # So that a rate over them is 0, not absent, before the first event.
         self.shed_events.labels(LOG_SOURCE)
+        for reason in CLIENT_LIMITS:
+            self.cut_off.labels(reason)
+
+    def count_cut_off(self, reason: str) -> None:
+        """Count a connection that was ended by a limit."""
+        self.cut_off.labels(reason).inc()
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return the page and its content type: OpenMetrics when `accept` asks for it."""

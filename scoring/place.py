@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from aiohttp import web
-
 from scoring.assignment import Pinned
+from scoring.clients import Fallback
 from scoring.front import Front
 from scoring.handover import Heir, Successor
 from scoring.server import ScoringServer
@@ -37,7 +36,7 @@ class Place:
         *,
         server: ScoringServer,
         front: Front,
-        fallback: web.Server,
+        fallback: Fallback,
         served: Pinned,
     ) -> None:
         self._server, self._front, self._fallback = server, front, fallback

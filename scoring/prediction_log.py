@@ -45,6 +45,7 @@ class Event(msgspec.Struct, omit_defaults=True):
     status: int | msgspec.UnsetType = msgspec.UNSET
     prediction: Any = msgspec.UNSET
     trace_id: str | msgspec.UnsetType = msgspec.UNSET
+    params: Any = msgspec.UNSET
 
 
 class Answered(msgspec.Struct, frozen=True, gc=False):
@@ -58,6 +59,8 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
         The rows and what the model said to each; None where the request failed before that.
     trace_id
         Empty when the request carried none.
+    params
+        Parameters of the request beside its rows; None without any.
     """
 
     request_id: str
@@ -69,6 +72,7 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
     table: Table | LoggedRows | None
     predictions: Any
     trace_id: str = ""
+    params: Any = None
 
     @property
     def rows(self) -> int:
@@ -247,6 +251,7 @@ def events_of(answered: Answered) -> Iterator[Event]:
             latency_kind="server",
             prediction=predictions[row] if predictions else msgspec.UNSET,
             trace_id=answered.trace_id or msgspec.UNSET,
+            params=answered.params or msgspec.UNSET,
         )
         if row == 0:
             event.latency_ms = round(answered.latency_ms, 4)

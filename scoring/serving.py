@@ -33,7 +33,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from collectors.registry import MlflowRegistry, RegistryError
 from scoring.artifact import ArtifactCache, ArtifactError
 from scoring.assignment import Assignment, HandOver, Order, Pinned, Ready, Took, Word
-from scoring.front import IDLE_S, Front
+from scoring.clients import ClientLimits, Fallback, room_for
+from scoring.front import Front
 from scoring.keys import Gate, Keys
 from scoring.listen import bind, url_of
 from scoring.live import Live, Served, load_served
@@ -42,7 +43,7 @@ from scoring.metrics import LOG_SOURCE, ScoringMetrics
 from scoring.model import ModelLoadError
 from scoring.place import Place
 from scoring.prediction_log import PredictionLog
-from scoring.serve import ServeError
+from scoring.serve_error import ServeError
 from scoring.server import ScoringServer
 from scoring.settings import LOG_CLOSE_S, ServeSettings
 from scoring.swap import AliasFollower, OwnSwaps
@@ -183,7 +184,8 @@ async def _serving(settings: ServeSettings, post: Post | None) -> AsyncIterator[
             gate=_gate(settings),
         )
         stack.callback(server.close)
-        place = await _placed(server, found.target, settings, stack)
+        limits = ClientLimits(metrics.count_cut_off, room_for(settings.connections_max))
+        place = await _placed(server, limits, found.target, settings, stack)
         if own is not None:
             await place.open(own)
             place.line = f"serving {found.said} on {url_of(own)}"
@@ -203,7 +205,11 @@ async def _serving(settings: ServeSettings, post: Post | None) -> AsyncIterator[
 
 
 async def _placed(
-    server: ScoringServer, served: Pinned, settings: ServeSettings, stack: AsyncExitStack
+    server: ScoringServer,
+    limits: ClientLimits,
+    served: Pinned,
+    settings: ServeSettings,
+    stack: AsyncExitStack,
 ) -> Place:
     """Make what takes connections; at the end no more of them, and answer what is on its way."""
     runner = web.AppRunner(
@@ -211,16 +217,15 @@ async def _placed(
         access_log=None,
         shutdown_timeout=settings.drain_s,
         handle_signals=False,
-        keepalive_timeout=IDLE_S,
-        logger=_logger_of_faults(),
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     if runner.server is None:
         raise RuntimeError("the runner was not set up")
-    front = Front(server, runner.server)
+    fallback = Fallback(runner.server, limits, _logger_of_faults())
+    front = Front(server, fallback, limits)
     stack.push_async_callback(front.drain, settings.drain_s)
-    place = Place(server=server, front=front, fallback=runner.server, served=served)
+    place = Place(server=server, front=front, fallback=fallback, served=served)
     stack.callback(place.close)
     return place
 

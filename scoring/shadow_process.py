@@ -61,6 +61,10 @@ class ShadowProcess:
         What to serve; host, port and workers are ours.
     environment
         Variables for it besides ours: who we are to the registry.
+    awaited
+        Whether somebody waits for its answers: it then has its fair share of the processors, and
+        still runs behind whoever wakes up to answer a request. Otherwise it gives way to
+        everything.
 
     Attributes
     ----------
@@ -74,8 +78,10 @@ class ShadowProcess:
         environment: Mapping[str, str] | None = None,
         *,
         start_timeout_s: float = START_TIMEOUT_S,
+        awaited: bool = False,
     ) -> None:
         self._settings = settings
+        self._awaited = awaited
         self._environment = dict(environment or {})
         self._start_timeout_s = start_timeout_s
         self._process: WorkerProcess | None = None
@@ -185,7 +191,11 @@ class ShadowProcess:
             {"OMP_NUM_THREADS": "1"} | inherited | self._environment,
         )
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, self._process.pid, NICE)
+            if self._awaited:
+                # As much as others, but it wakes up to interrupt nobody.
+                os.sched_setscheduler(self._process.pid, os.SCHED_BATCH, os.sched_param(0))
+            else:
+                os.setpriority(os.PRIO_PROCESS, self._process.pid, NICE)
         try:
             return await self._process.word()
         except WorkerEndedError as error:

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from collectors.batch import Column, NumberColumn
+from collectors.batch import Column, NumberColumn, VectorColumn
 from collectors.labels import Scalar, scalar
+from collectors.params import UNKEPT
 
 _TRUTHS = {"true": True, "false": False, "1": True, "0": False}
 _COLUMN_AXES = 1
@@ -63,16 +64,18 @@ def inputs_of(metadata: Mapping[str, Any]) -> Inputs:
     )
 
 
-def body_of(inputs: Inputs, features: Mapping[str, Column]) -> bytes:
+def body_of(inputs: Inputs, features: Mapping[str, Column], params: str | None = None) -> bytes:
     """Return the body of a request for all rows of the features, as MLflow's ``dataframe_split``.
 
     A missing number or text goes as null. A number that the model takes as a text goes as it
     would be written; texts that it takes as numbers or truths go as those where they are some.
+    `params` are those of the request, as JSON text.
 
     Raises
     ------
     MissingInputsError
-        A column that the model needs is not there, or it takes arrays.
+        A column that the model needs is not there, it takes arrays, or the parameters of the
+        request were too long to be kept: without them the answer would be to another question.
 
     Examples
     --------
@@ -82,6 +85,8 @@ def body_of(inputs: Inputs, features: Mapping[str, Column]) -> bytes:
     """
     if inputs.arrays:
         raise MissingInputsError("the model takes arrays, and columns are logged")
+    if params == UNKEPT:
+        raise MissingInputsError("the request has params that are too long to be kept")
     missing = [
         name for name in inputs.types if name not in features and name not in inputs.optional
     ]
@@ -90,7 +95,10 @@ def body_of(inputs: Inputs, features: Mapping[str, Column]) -> bytes:
     names = [name for name in inputs.types if name in features] or sorted(features)
     columns = [_written(features[name], inputs.types.get(name, "")) for name in names]
     data = list(zip(*columns, strict=True))
-    return msgspec.json.encode({"dataframe_split": {"columns": names, "data": data}})
+    body: dict[str, Any] = {"dataframe_split": {"columns": names, "data": data}}
+    if params is not None:
+        body["params"] = msgspec.Raw(params.encode())
+    return msgspec.json.encode(body)
 
 
 def answers_of(body: bytes, rows: int) -> list[Scalar | None]:
@@ -130,6 +138,9 @@ def _only(prediction: object) -> object:
 def _written(column: Column, datatype: str) -> Sequence[Any]:
     if isinstance(column, NumberColumn):
         return [_number(value, datatype) for value in column.values.tolist()]
+    if isinstance(column, VectorColumn):
+        rows = zip(column.values.tolist(), column.there().tolist(), strict=True)
+        return [row if is_there else None for row, is_there in rows]
     if datatype == "BOOL":
         return [None if text is None else _TRUTHS.get(text.lower(), text) for text in column.values]
     if not datatype:

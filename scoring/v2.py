@@ -18,9 +18,10 @@ import msgspec
 import numpy as np
 
 from scoring.model import Model
+from scoring.model_error import told as told_of
 from scoring.predictions import plain_predictions
 from scoring.protocol import JSON_TYPE, Arrays, RequestData, ScoringError, Split, decode_json
-from scoring.score import MODEL_ERROR_MAX, Answer
+from scoring.score import Answer
 from scoring.signature import ColumnSpec, ColumnType, TensorSpec
 from scoring.table import Array
 
@@ -96,18 +97,15 @@ def infer(model: Model, name: str, version: str, body: bytes) -> Answer:
             predicted = model.predict(table, params)
             outputs = _outputs(predicted, request.outputs)
             plain = plain_predictions(predicted)
-        except V2Error:
+        except ScoringError:
             raise
         except Exception as error:
-            lines = str(error).strip().splitlines() or [""]
-            raise V2Error(
-                f"the model failed: {type(error).__name__}: {lines[0][:MODEL_ERROR_MAX]}"
-            ) from error
+            raise V2Error(f"the model failed: {type(error).__name__}: {told_of(error)}") from error
         answer: dict[str, Any] = {"model_name": name, "model_version": version}
         if request.id:
             answer["id"] = request.id
         rendered = json.dumps({**answer, "outputs": outputs}, allow_nan=False).encode()
-        return Answer(HTTPStatus.OK, JSON_TYPE, rendered, table, plain)
+        return Answer(HTTPStatus.OK, JSON_TYPE, rendered, table, plain, request.parameters or None)
     except ScoringError as error:
         told = in_v2(error)
         return Answer(told.status, JSON_TYPE, told.body(), table)

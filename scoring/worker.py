@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from collectors import log_output
 from scoring.assignment import Assignment, Failed, Order, Word, assignment_of, line_of, order_of
-from scoring.serve import ServeError
+from scoring.serve_error import ServeError
 from scoring.serving import Post, serve
 from scoring.warm import ModelCheckError
 

@@ -36,7 +36,7 @@ from scoring.assignment import (
     Took,
 )
 from scoring.listen import bind, url_of
-from scoring.serve import ServeError
+from scoring.serve_error import ServeError
 from scoring.settings import LINGER_S, LOG_CLOSE_S, ServeSettings
 from scoring.target import registered
 from scoring.worker_process import WorkerEndedError, WorkerProcess

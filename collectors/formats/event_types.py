@@ -54,6 +54,7 @@ KEYS: Mapping[str, Any] = {
     "latency_kind": Span | None,
     "sampling": Share | None,
     "trace_id": msgspec.Raw,
+    "params": msgspec.Raw,
 }
 
 

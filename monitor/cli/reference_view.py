@@ -10,8 +10,14 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from detectors.dispersion import design_effect
-from detectors.profile import CategoryProfile, NumberProfile, Profile, ScalarProfile, VectorProfile
+from detectors.profile import (
+    CategoryProfile,
+    NumberProfile,
+    Profile,
+    ScalarProfile,
+    VectorProfile,
+    design_effect,
+)
 from monitor.cli.screen import texts
 from monitor.references import season_of
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from monitor.cli.screen import texts
 from monitor.incidents import told_cause
+from monitor.shadow_segments import most_apart
 
 #: Colours only repeat what the word says.
 _STYLES: Final = {"ok": "green", "suspect": "yellow", "breach": "bold red", "unknown": "dim"}
@@ -61,10 +62,11 @@ def _by(said: Mapping[str, Any]) -> str:
 
 
 def tables(status: Mapping[str, Any]) -> Iterator[Table]:
-    """Return the tables that have rows: versions, rules, rollbacks."""
+    """Return the tables that have rows: versions, rules, segments of the shadow, rollbacks."""
     filled = (
         _versions(status["versions"], status["rollback"].get("versions", [])),
         _rules(status["rules"]),
+        _shadow_segments(status.get("shadow") or {}),
         _rollbacks(status.get("rollbacks", [])),
     )
     yield from (table for table in filled if table.row_count)
@@ -121,6 +123,16 @@ def _rules(rules: list[Mapping[str, Any]]) -> Table:
         )
         state = Text(str(one["state"]), style=_STYLES.get(one["state"], ""))
         table.add_row(name, state, since, *rest)
+    return table
+
+
+def _shadow_segments(shadow: Mapping[str, Any]) -> Table:
+    right = ("differs [low, high]", "rows")
+    table = _table("segment in the shadow", *right, "until", right=right)
+    for one in most_apart(shadow):
+        found = one["disagreement"]
+        bounds = f"{found['value']:.1%} [{found['low']:.1%}, {found['high']:.1%}]"
+        table.add_row(*texts(one["segment"], bounds, f"{found['n']:,}", one["window_end"]))
     return table
 
 

@@ -15,10 +15,10 @@ from scipy.stats import binom
 
 from collectors.batch import CategoryColumn, Column, NumberColumn
 from detectors import reference_file
-from detectors.dispersion import LEVEL, DesignEffect, Dispersion, Scale, design_effect
-from detectors.profile import NumberProfile
-from detectors.profile import ReferenceError as BadReference
+from detectors.dispersion import LEVEL, DesignEffect, Dispersion, Scale
+from detectors.profile import NumberProfile, design_effect
 from detectors.reference import Reference, ReferenceBuilder
+from detectors.reference_error import ReferenceError as BadReference
 from tests.detectors.batches import reference_of
 
 if TYPE_CHECKING:

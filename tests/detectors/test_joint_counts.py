@@ -15,7 +15,7 @@ from collectors.batch import CategoryColumn, Column, NumberColumn, PredictionBat
 from detectors.joint_counts import JointCounts, unzigzag, zigzag
 from detectors.joint_scores import SCORE_UNIT, ScoreTable, ScoreTables
 from detectors.pane import Pane
-from detectors.profile import ReferenceError as BadReference
+from detectors.reference_error import ReferenceError as BadReference
 from detectors.window import Windows, WindowSpec
 from tests.detectors.batches import NUMBERS, batch_of, reference_of
 

@@ -18,7 +18,7 @@ from detectors import reference_file
 from detectors.joint_profile import JointProfile
 from detectors.joint_scores import COLUMNS_MAX
 from detectors.reference import Reference, ReferenceBuilder
-from detectors.reference_file import ReferenceError as BadReference
+from detectors.reference_error import ReferenceError as BadReference
 from tests.detectors.batches import reference_of
 
 if TYPE_CHECKING:

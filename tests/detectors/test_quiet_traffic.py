@@ -21,10 +21,10 @@ from benchmarks.streams import QUIET, Stream, quiet
 from collectors.batch import CategoryColumn, Column, NumberColumn
 from detectors.bins import category_shares, number_shares
 from detectors.category_counts import CategoryCounts
-from detectors.dispersion import NONE, design_effect
+from detectors.dispersion import NONE
 from detectors.ks import statistic
 from detectors.number_counts import NumberCounts
-from detectors.profile import CategoryProfile, NumberProfile, Profile
+from detectors.profile import CategoryProfile, NumberProfile, Profile, design_effect
 from detectors.psi import smoothed
 from tests.detectors.batches import reference_of
 

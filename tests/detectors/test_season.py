@@ -10,13 +10,13 @@ from scipy import stats
 
 from collectors.batch import CategoryColumn, Column, NumberColumn, PredictionBatch, Schema
 from detectors.category_counts import CategoryCounts
-from detectors.dispersion import design_effect
 from detectors.kinds import COLUMN_METRICS, measure
 from detectors.ks import ks
 from detectors.number_counts import NumberCounts
 from detectors.pane import Pane
-from detectors.profile import CategoryProfile, NumberProfile
-from detectors.reference import Reference, ReferenceBuilder, ReferenceError  # noqa: A004 - ours
+from detectors.profile import CategoryProfile, NumberProfile, design_effect
+from detectors.reference import Reference, ReferenceBuilder
+from detectors.reference_error import ReferenceError  # noqa: A004 - ours
 from detectors.reference_file import dump, load
 from detectors.season import Season
 from detectors.season_builder import (

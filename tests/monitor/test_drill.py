@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from monitor.cli import cli
+from monitor.drilling import ask_program
 from monitor.remembering import say_to_store
 from rollback.observation import HoldSet, VersionQuarantined
 from tests.collectors.registered import point, register
@@ -92,6 +94,26 @@ def test_a_model_that_does_not_load_is_told_as_one_line_of_json(tmp_path: Path) 
     told = json.loads(ended.stdout)
     assert told["ok"] is False
     assert told["detail"]
+
+
+def test_what_a_model_s_code_leaves_running_does_not_hold_up_the_drill() -> None:
+    left = ["sh", "-c", "sleep 20 & echo '{}'; echo one >&2; echo two >&2; exit 3"]
+
+    began = time.monotonic()
+    told = asyncio.run(ask_program(left, dict(os.environ), timeout_s=30))
+
+    assert (told.line, told.last_words, told.status) == (b"{}\n", ["one", "two"], 3)
+    assert time.monotonic() - began < 15
+
+
+def test_a_program_that_does_not_end_is_ended_with_all_that_it_started() -> None:
+    endless = ["sh", "-c", "sleep 61.25 & sleep 62.25"]
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(ask_program(endless, dict(os.environ), timeout_s=0.5))
+
+    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    assert not {"sleep 61.25", "sleep 62.25"} & set(running.stdout.splitlines())
 
 
 def test_a_hold_and_a_quarantine_are_told_and_the_rest_of_the_path_too(

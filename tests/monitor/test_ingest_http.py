@@ -83,7 +83,13 @@ async def served(tmp_path: Path, formats: tuple[str, ...]) -> AsyncIterator[Serv
         sources=sources,
         body_timeout_s=0.5,
     )
-    guard = Guard(web.count_refused, idle_timeout_s=1.0, write_timeout_s=1.0, connections_max=120)
+    guard = Guard(
+        web.count_refused,
+        idle_timeout_s=1.0,
+        head_timeout_s=0.5,
+        write_timeout_s=1.0,
+        connections_max=120,
+    )
     listening = await listen(web.app, "127.0.0.1", 0, guard)
     port = int(listening.addresses[0].rpartition(":")[2])
     async with aiohttp.ClientSession() as session:
@@ -405,6 +411,7 @@ async def test_half_a_head_on_a_used_connection_is_closed_too(served: Served) ->
     writer.close()
 
     assert b" 200 " in answer
+    assert served.refused("slow_head") == 1
 
 
 async def test_past_the_cap_connections_are_refused_and_counted(served: Served) -> None:

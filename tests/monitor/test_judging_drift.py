@@ -184,7 +184,7 @@ def test_the_page_shows_drift_with_its_bounds_and_threshold() -> None:
 
     Publisher("m", metrics).set_window(judged.row.window, judged.row.measurements)
 
-    page = metrics.render("")[0].decode()
+    page = metrics.page.render("")[0].decode()
     for name in ("statistic", "low", "high"):
         assert f'kedge_drift_{name}{{column="c1",metric="drift",model="m",version="7"}}' in page
     assert 'kedge_drift_threshold{column="c1",metric="drift",model="m"} 0.0005' in page

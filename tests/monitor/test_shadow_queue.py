@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,6 +99,31 @@ def test_rows_can_be_taken_many_at_once() -> None:
     requests = sampled_rows(batch_of([f"r{i}" for i in range(10)]), sampling=1.0, rows_max=4)
 
     assert [len(one.ts) for one in requests] == [4, 4, 2]
+
+
+def test_rows_of_requests_with_other_parameters_are_asked_apart() -> None:
+    params = ['{"k":1}', None, '{"k":1}', '{"k":2}']
+    batch = replace(batch_of(["a", "b", "c", "d"]), params=params)
+
+    many = sampled_rows(batch, sampling=1.0, rows_max=10)
+    single, _ = sampled_requests(batch, sampling=1.0, requests_max=10)
+
+    assert [(one.params, one.ts) for one in many] == [
+        ('{"k":1}', [0.0, 2.0]),
+        (None, [1.0]),
+        ('{"k":2}', [3.0]),
+    ]
+    assert [one.params for one in single] == params
+
+
+def test_parts_of_a_prediction_are_no_features() -> None:
+    batch = batch_of(["a"])
+    parts = {f"prediction.{part}": NumberColumn(np.zeros(1)) for part in range(2)}
+    batch = replace(batch, columns={**batch.columns, **parts})
+
+    (request,) = sampled_rows(batch, sampling=1.0, rows_max=10)
+
+    assert set(request.features) == {"age"}
 
 
 def test_a_queue_that_is_full_sheds_the_oldest_and_counts_them() -> None:

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from collectors.batch import Column, Floats, NumberColumn, VectorColumn
 from detectors.profile import VectorProfile
 from detectors.reference_file import load
-from monitor import reference_tables
+from monitor import reference_parquet
 from monitor.cli import cli
 from monitor.settings import load as load_settings
 from monitor.traffic_runs import Run, kinds_of, run_of, state_of
@@ -121,7 +121,7 @@ def test_lists_in_tables_make_the_same_profile_from_every_format(
     missing: int,
     rows_at_once: int,
 ) -> None:
-    monkeypatch.setattr(reference_tables, "ROWS_AT_ONCE_WITH_VECTORS", rows_at_once)
+    monkeypatch.setattr(reference_parquet, "ROWS_AT_ONCE_WITH_VECTORS", rows_at_once)
 
     profile = built(tmp_path, write(tmp_path / "rows"))
 

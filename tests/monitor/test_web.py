@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from monitor.last_windows import Held
 from monitor.metrics import Metrics
 from monitor.openapi import description
 from monitor.queries import Queries
@@ -50,7 +51,7 @@ class Daemon:
             "holds": [],
         }
 
-    def last_windows(self) -> Mapping[str, bytes]:
+    def last_windows(self) -> Mapping[str, Held]:
         return {}
 
     def ready(self) -> str | None:

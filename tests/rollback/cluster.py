@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -295,6 +296,17 @@ def complete(found: Object) -> bool:
         and status.get("updatedReplicas", 0) == status.get("availableReplicas", 0) == wanted
         and status.get("replicas", 0) == wanted
     )
+
+
+def kubeconfig_of(server: str) -> str:
+    """The text of a kubeconfig of the fake API server, or of a proxy before it."""
+    named = {
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {"token": "first"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": "ml"}}],
+        "current-context": "x",
+    }
+    return json.dumps(named)
 
 
 @contextlib.asynccontextmanager

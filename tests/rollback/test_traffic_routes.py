@@ -142,6 +142,22 @@ async def test_argo_rollouts_4973_weight_that_comes_back_is_contested(cluster: C
     assert await weights(cluster) == [[("flight-v1", 90), ("flight-v2", 10)]]
 
 
+async def test_argo_rollouts_2463_weights_that_git_would_put_back_are_not_shifted(
+    fake: Cluster,
+) -> None:
+    await route(fake, refs(("flight-v1", 90), ("flight-v2", 10)))
+    owned = {"annotations": {"argocd.argoproj.io/tracking-id": "ml:HTTPRoute"}}
+    await fake.merge(ROUTES, "flight", {"metadata": owned})
+
+    (problem,) = await gateway_step(fake).check("2", "1")
+    result = await gateway_step(fake).act("2", "1", intent="id-1")
+
+    assert problem.startswith("Argo CD")
+    assert isinstance(result, Failed)
+    assert (result.kind, result.changed) == ("permanent", False)
+    assert await weights(fake) == [[("flight-v1", 90), ("flight-v2", 10)]]
+
+
 async def test_a_route_that_sends_to_neither_is_left(cluster: Cluster) -> None:
     await route(cluster, refs(("flight-v3", 1)))
 

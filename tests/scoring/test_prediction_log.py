@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from scoring.log_file import LogFile
 from scoring.prediction_log import Answered, PredictionLog, events_of
@@ -74,6 +75,16 @@ def test_a_single_row_has_the_plain_request_id() -> None:
             "trace_id": "0af7651916cd43dd8448eb211c80319c",
         }
     ]
+
+
+def test_parameters_of_the_request_stand_in_each_of_its_rows() -> None:
+    request = answered(table=block([1, 2], [3, 4]), predictions=[0.1, 0.2])
+
+    plain = events(request)
+    given = events(structs.replace(request, params={"factor": 5.0}))
+
+    assert [one.get("params") for one in plain] == [None, None]
+    assert [one["params"] for one in given] == [{"factor": 5.0}] * 2
 
 
 def test_rows_are_numbered_and_latency_and_status_are_told_once() -> None:

@@ -10,7 +10,7 @@ import aiohttp
 import numpy as np
 import pytest
 
-from collectors.batch import CategoryColumn, Column, NumberColumn
+from collectors.batch import CategoryColumn, Column, NumberColumn, VectorColumn
 from scoring.settings import ServeSettings
 from scoring.shadow_budget import CpuBudget
 from scoring.shadow_process import ShadowError, ShadowProcess
@@ -63,6 +63,29 @@ async def test_columns_of_every_type_reach_the_model(model_folders: Path) -> Non
 
     assert reply.status == 200, reply.body
     assert answers_of(reply.body, 2) == [1.0, 0.0]
+
+
+async def test_parameters_of_the_request_reach_the_model(model_folders: Path) -> None:
+    async with process_of(model_folders / "scale") as process:
+        _, inputs = await process.inputs()
+        column: dict[str, Column] = {"a": NumberColumn(np.array([3.0]))}
+        bodies = [body_of(inputs, column, params) for params in (None, '{"factor":5.0}')]
+        replies = [await process.ask(body, timeout_s=10) for body in bodies]
+
+    assert [answers_of(reply.body, 1) for reply in replies] == [[6.0], [15.0]]
+
+
+def test_a_request_whose_parameters_are_not_known_is_not_asked_without_them() -> None:
+    with pytest.raises(MissingInputsError, match="params that are too long"):
+        body_of(Inputs({"a": "FP64"}), rows(), "")
+
+
+def test_vectors_go_as_arrays() -> None:
+    embedding = VectorColumn(np.array([[0.5, 1.5], [np.nan, np.nan]]))
+
+    body = body_of(Inputs({}), {"embedding": embedding})
+
+    assert body == b'{"dataframe_split":{"columns":["embedding"],"data":[[[0.5,1.5]],[null]]}}'
 
 
 async def test_a_model_that_takes_arrays_cannot_be_asked(model_folders: Path) -> None:
