@@ -97,7 +97,8 @@ async def listen(app: web.Application, host: str, port: int, guard: Guard) -> Li
     except OSError as error:
         await runner.cleanup()
         # Without a number it is the resolver that does not know the host.
-        why = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+        number = error.errno or 0
+        why = os.strerror(number) if number > 0 else error.strerror
         raise CannotListenError(f"cannot listen on {shown(host, port)}: {why}") from error
     return Listening(runner, server)
 
