@@ -254,19 +254,21 @@ def metadata(model: Model, name: str, version: str) -> dict[str, Any]:
         "name": name,
         "versions": [version],
         "platform": "mlflow",
-        "inputs": _all_described(model.signature.inputs),
-        "outputs": _all_described(model.signature.outputs),
+        "inputs": _all_described(model.signature.inputs, "input"),
+        "outputs": _all_described(model.signature.outputs, "output"),
     }
 
 
-def _all_described(specs: Sequence[ColumnSpec] | Sequence[TensorSpec]) -> list[dict[str, Any]]:
+def _all_described(
+    specs: Sequence[ColumnSpec] | Sequence[TensorSpec], side: str
+) -> list[dict[str, Any]]:
     described: Sequence[ColumnSpec | TensorSpec] = specs
-    return [_described(spec, place) for place, spec in enumerate(described)]
+    return [_described(spec, place, side) for place, spec in enumerate(described)]
 
 
-def _described(spec: ColumnSpec | TensorSpec, place: int) -> dict[str, Any]:
+def _described(spec: ColumnSpec | TensorSpec, place: int, side: str) -> dict[str, Any]:
     if isinstance(spec, TensorSpec):
-        name = spec.name or ("input-1" if place == 0 else f"input-{place + 1}")
+        name = spec.name or f"{side}-{place + 1}"
         return {
             "name": name,
             "datatype": _NAMES.get(spec.dtype, "BYTES"),

@@ -172,6 +172,8 @@ def test_windows_of_segments_add_up_to_the_whole_and_stand_apart_from_it(tmp_pat
     references = {one["segment"]: one for one in version["reference"]["segments"]}
     assert references["country=DE"]["origin"] == "first 200 events of version 7"
     assert (version["reference"]["rows"], references["country=FR"]["rows"]) == (1000, 200)
+    assert {one["version"] for one in references.values()} == {"7"}
+    assert all(one["created"].endswith("Z") for one in references.values())
 
 
 def test_killed_and_started_again_segments_lose_and_repeat_nothing(tmp_path: Path) -> None:

@@ -81,6 +81,8 @@ async def test_metadata_are_the_signature(client: Client) -> None:
     assert (told["name"], told["versions"]) == ("flight", ["7"])
     assert told["inputs"] == [{"name": n, "datatype": "FP64", "shape": [-1]} for n in "abcd"]
     assert [output["datatype"] for output in told["outputs"]] == ["INT64"]
+    _, answer = await infer(client, {"inputs": columns()})
+    assert [one["name"] for one in told["outputs"]] == [one["name"] for one in answer["outputs"]]
 
 
 @pytest.mark.parametrize("path", ["/v2/models/other", "/v2/models/flight/versions/8"])
