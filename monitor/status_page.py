@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from monitor import charts
 from monitor.last_windows import LastWindow
 from monitor.picture_words import missing_of, said_of
-from monitor.shadow_segments import most_apart
+from monitor.shadow_shown import all_measured, most_apart
 from monitor.status_facts import Facts, Place
 from monitor.timeline import timeline
 from monitor.verdict import Moment, columns_in_breach, figure, left_for, seconds_of, verdict
@@ -80,6 +80,7 @@ def render(facts: Facts, column: str | None = None) -> str:
         "throughput": throughput,
         "recent": facts.windows[:TRAFFIC_ROWS_MAX],
         "shadow": status.get("shadow"),
+        "shadow_measured": all_measured(status.get("shadow") or {}),
         "shadow_segments": most_apart(status.get("shadow") or {}),
         "happenings": timeline(facts.incidents),
         "targets": _targets(status),

@@ -112,11 +112,20 @@ class DaemonView:
         }
 
 
+_WINDOW_OF_PAIRS = ("live", "window_end", "measurements")
+
+
 def _shadow(standing: Mapping[str, Any]) -> Mapping[str, Any]:
-    hidden = ("by_version", "process", "segments")
-    process = standing["process"]
+    process, labelled = standing["process"], standing["labelled"]
+    shown = {key: standing[key] for key in ("waiting", "requests", *_WINDOW_OF_PAIRS)}
     return {
-        **_compared({key: value for key, value in standing.items() if key not in hidden}),
+        **_compared(shown),
+        "labelled": None
+        if labelled is None
+        else {
+            **_compared({key: labelled[key] for key in _WINDOW_OF_PAIRS}),
+            "segments": [_compared(one) for one in labelled["segments"]],
+        },
         "version": process.version or standing["version"],
         "state": process.state,
         "why": process.why,
