@@ -47,6 +47,14 @@ SHADOW_METRICS = frozenset(
     }
 )
 
+#: Those of them that need the right answer.
+LABELLED_METRICS = frozenset(
+    {
+        *("shadow_accuracy", "shadow_live_accuracy", "shadow_accuracy_difference"),
+        *("shadow_error", "shadow_live_error", "shadow_error_difference"),
+    }
+)
+
 Verdict: TypeAlias = Literal["alike", "apart", "unknown"]
 
 #: Up to this share of differing answers two versions count as alike.

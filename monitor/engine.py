@@ -335,7 +335,11 @@ class Engine:
         It reads the store and so may fail, but then it has changed nothing.
         """
         change = self._pending.change
+        if self._shadow is not None:
+            self._shadow.hand_over(labels)
         change.labels = labels.settle(self._store)
+        if self._shadow is not None:
+            self._shadow.settle_labels(labels, self._pending)
         remembered = set(self._versions)
         self._changes.take_pairs(labels.pairs, labels.task, remembered)
         for window, found in labels.close():

@@ -18,11 +18,6 @@ from monitor.judging import Judge, Judged
 from monitor.rule_standings import RuleStanding
 
 
-def shadow_rules(rules: Sequence[RuleSpec]) -> list[RuleSpec]:
-    """Return the rules that are judged by windows of pairs."""
-    return [rule for rule in rules if rule.metric in SHADOW_METRICS]
-
-
 def other_rules(rules: Sequence[RuleSpec]) -> list[RuleSpec]:
     """Return the rules that are not."""
     return [rule for rule in rules if rule.metric not in SHADOW_METRICS]
@@ -35,14 +30,24 @@ class ShadowJudging:
     ----------
     rules
         All rules; those about something else are passed over.
+    metrics
+        What its windows tell of.
     """
 
-    def __init__(self, rules: Sequence[RuleSpec], *, confidence: float, psi_bins: int) -> None:
-        self._judge = Judge(rules=shadow_rules(rules), confidence=confidence, psi_bins=psi_bins)
+    def __init__(
+        self,
+        rules: Sequence[RuleSpec],
+        *,
+        confidence: float,
+        psi_bins: int,
+        metrics: Collection[str] = SHADOW_METRICS,
+    ) -> None:
+        self._metrics = frozenset(metrics)
+        self._judge = Judge(rules=self._own(rules), confidence=confidence, psi_bins=psi_bins)
 
     def replace_rules(self, rules: Sequence[RuleSpec]) -> None:
         """Judge by other rules from here on."""
-        self._judge.replace_rules(shadow_rules(rules))
+        self._judge.replace_rules(self._own(rules))
 
     def restore(self, states: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
         """Take up the states of the rules that are still configured."""
@@ -60,7 +65,9 @@ class ShadowJudging:
         """Return what each rule made of the last window of a population that it looked at."""
         return self._judge.judgements(population)
 
-    def conclude(self, window: ClosedPairs, found: Sequence[Measurement]) -> Judged:
+    def conclude(
+        self, window: ClosedPairs, found: Sequence[Measurement], *, kind: str = "shadow"
+    ) -> Judged:
         """Move the rules on by a window of pairs.
 
         In its rows the live version stands in the place of a column: of two windows of one shadow
@@ -69,7 +76,7 @@ class ShadowJudging:
         judged = self._judge.conclude_labels(window, found, events_by_version={})
         row = replace(
             judged.row,
-            window={**judged.row.window, "kind": "shadow"},
+            window={**judged.row.window, "kind": kind},
             measurements=[{**one, "column": window.live} for one in judged.row.measurements],
         )
         incidents = tuple(
@@ -77,3 +84,6 @@ class ShadowJudging:
             for one in judged.incidents
         )
         return replace(judged, row=row, incidents=incidents, live=window.live, labelled=False)
+
+    def _own(self, rules: Sequence[RuleSpec]) -> list[RuleSpec]:
+        return [rule for rule in rules if rule.metric in self._metrics]

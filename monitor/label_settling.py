@@ -13,7 +13,7 @@ import msgspec
 from collectors.labels import Scalar
 from detectors.performance import Pair, Task
 from detectors.performance_windows import PerformanceWindows
-from monitor.pending import Held, LabelChange
+from monitor.pending import ComparedAnswers, Held, LabelChange, ShadowAnswer
 
 #: Rows that one commit lets go of because they are too old.
 EXPIRED_MAX = 10_000
@@ -104,11 +104,14 @@ class Arrived:
         ``(id, label, when it became known)``, in log order.
     pairs
         Events that carried their label: ``(version, pair, event time)``.
+    shadowed
+        What a shadow answered to one of the predictions, by id.
     """
 
     predictions: list[NewPrediction] = field(default_factory=list)
     labels: list[tuple[str, Scalar, float]] = field(default_factory=list)
     pairs: list[tuple[str, Pair, float]] = field(default_factory=list)
+    shadowed: list[tuple[str, ShadowAnswer]] = field(default_factory=list)
 
 
 class Settling:
@@ -120,6 +123,8 @@ class Settling:
         What is to be committed.
     pairs
         Pairs that were made, in order: version, pair, and when its label became known.
+    compared
+        Those of them whose prediction has an answer of a shadow beside it.
     """
 
     def __init__(
@@ -141,7 +146,9 @@ class Settling:
         self._forgetting = forgetting
         self.change = LabelChange()
         self.pairs: list[tuple[str, Pair, float]] = []
+        self.compared: list[ComparedAnswers] = []
         ids = {one.id for one in arrived.predictions} | {id_ for id_, _, _ in arrived.labels}
+        ids |= {id_ for id_, _ in arrived.shadowed}
         found = reader.held(ids) if ids else {}
         self._rows = {
             id_: held for id_, held in found.items() if not (held.joined and self._forgetting)
@@ -156,6 +163,8 @@ class Settling:
             self._join_pair(version, pair, known)
         for prediction in self._arrived.predictions:
             self._take_prediction(prediction)
+        for id_, shadow in self._arrived.shadowed:
+            self._take_shadow(id_, shadow)
         for id_, label, known in self._arrived.labels:
             self._take_label(id_, label, known)
         for held in self._expiring:
@@ -212,6 +221,25 @@ class Settling:
         else:
             self._fates["prediction"]["repeated"] += 1
 
+    def _take_shadow(self, id_: str, shadow: ShadowAnswer) -> None:
+        """Let a shadow's answer stay beside the prediction, and count it if the label is known.
+
+        Without the prediction there is nothing to compare: why it is gone was counted then. Of an
+        id that is used again the first answer counts, as the first prediction does.
+        """
+        held = self._rows.get(id_)
+        if held is None or held.prediction is None or held.shadow is not None:
+            return
+        self._put(replace(held, shadow=shadow))
+        if held.joined:
+            self._compare(held, shadow)
+
+    def _compare(self, held: Held, shadow: ShadowAnswer) -> None:
+        version, answer, label, known = held.version or "", held.prediction, held.label, held.known
+        if answer is not None and label is not None and known is not None:
+            moment = max(held.ts, known)
+            self.compared.append(ComparedAnswers(version, answer, shadow, label, moment))
+
     def _take_label(self, id_: str, label: Scalar, known: float) -> None:
         held = self._rows.get(id_)
         if held is None:
@@ -219,7 +247,10 @@ class Settling:
         elif held.label is None and held.prediction is not None:
             pair = Pair(held.prediction, label)
             pane = self._join_pair(held.version or "", pair, max(held.ts, known))
-            self._put(replace(held, label=label, known=known, pane=pane))
+            joined = replace(held, label=label, known=known, pane=pane)
+            if held.shadow is not None:
+                self._compare(joined, held.shadow)
+            self._put(joined)
         elif held.label == label:
             self._fates["label"]["repeated"] += 1
         elif held.known is not None and known < held.known:

@@ -30,7 +30,7 @@ from detectors.performance_windows import ClosedPerformance, PerformanceWindows
 from detectors.window_state import WindowStateError
 from monitor.forward_clock import ForwardClock
 from monitor.label_settling import Arrived, JoinSpec, JoinState, NewPrediction, Reader, Settling
-from monitor.pending import LabelChange
+from monitor.pending import ComparedAnswers, LabelChange, ShadowAnswer
 
 log = logging.getLogger("kedge.labels")
 
@@ -67,6 +67,8 @@ class LabelJoin:
     ----------
     pairs
         What the last settling paired, in order: version, pair, and when its label became known.
+    compared
+        Those of it whose prediction has an answer of a shadow beside it.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class LabelJoin:
         self._last_pair, self._watermark = monotonic(), windows.watermark
         self._forget_pairs = False
         self.pairs: Sequence[tuple[str, Pair, float]] = ()
+        self.compared: Sequence[ComparedAnswers] = ()
 
     @property
     def task(self) -> Task | None:
@@ -96,7 +99,14 @@ class LabelJoin:
     @property
     def full(self) -> bool:
         """Whether so much waits in memory that it should be committed."""
-        return len(self._arrived.predictions) + len(self._arrived.labels) >= BUFFER_MAX
+        arrived = self._arrived
+        waiting = len(arrived.predictions) + len(arrived.labels) + len(arrived.shadowed)
+        return waiting >= BUFFER_MAX
+
+    @property
+    def watermark(self) -> float:
+        """Time up to which pairs of predictions and labels are complete."""
+        return self._windows.watermark
 
     @property
     def evicted_panes(self) -> int:
@@ -148,6 +158,10 @@ class LabelJoin:
             self._arrived.labels.append((id_, label, moment))
             self._state.latest = max(self._state.latest, moment)
 
+    def take_shadowed(self, answers: Sequence[tuple[str, ShadowAnswer]]) -> None:
+        """Take up what a shadow answered to predictions that were taken before, by id."""
+        self._arrived.shadowed.extend(answers)
+
     def let_time_pass(self) -> bool:
         """Let windows close although no pair comes; True if some can.
 
@@ -176,7 +190,7 @@ class LabelJoin:
             forgetting=self._forget_pairs,
         )
         settling.apply()
-        self.pairs = settling.pairs
+        self.pairs, self.compared = settling.pairs, settling.compared
         if settling.pairs:
             self._last_pair, self._watermark = self._monotonic(), self._windows.watermark
         self._arrived = Arrived()

@@ -20,6 +20,38 @@ from monitor.upserts import upsert
 IDS_MAX = 500
 
 
+class ShadowAnswer(msgspec.Struct, array_like=True, frozen=True):
+    """What a shadow answered to the same: its version, the answer, the segments of the row."""
+
+    version: str
+    answer: Scalar
+    segments: tuple[str, ...] = ()
+
+
+class _Both(msgspec.Struct, array_like=True, frozen=True):
+    """A prediction with the shadow's answer, as the store has them in the prediction's place."""
+
+    prediction: Scalar
+    shadow: ShadowAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedAnswers:
+    """Two answers whose label is known: of the live `version`, and of its shadow.
+
+    Parameters
+    ----------
+    known
+        When the label became known, seconds since the epoch.
+    """
+
+    version: str
+    prediction: Scalar
+    shadow: ShadowAnswer
+    label: Scalar
+    known: float
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """A row: a prediction without its label, a label without its prediction, or a pair.
@@ -34,6 +66,8 @@ class Held:
         The label and its time; None where it has not come.
     pane
         Where the pair was counted; None for what is no pair.
+    shadow
+        What a shadow answered to the same; None where none did.
     """
 
     id: str
@@ -43,6 +77,7 @@ class Held:
     label: Scalar | None = None
     known: float | None = None
     pane: int | None = None
+    shadow: ShadowAnswer | None = None
 
     @property
     def joined(self) -> bool:
@@ -125,15 +160,13 @@ def _delete(connection: sa.Connection, ids: Sequence[str]) -> None:
 
 
 def _held(row: Any) -> Held:  # noqa: ANN401 - a row of the table
-    return Held(
-        row.id,
-        row.ts,
-        row.version,
-        _value(row.prediction),
-        _value(row.label),
-        row.known,
-        row.pane,
-    )
+    prediction, shadow = _parts(_value(row.prediction))
+    label, _ = _parts(_value(row.label))
+    return Held(row.id, row.ts, row.version, prediction, label, row.known, row.pane, shadow)
+
+
+def _parts(value: Scalar | _Both | None) -> tuple[Scalar | None, ShadowAnswer | None]:
+    return (value.prediction, value.shadow) if isinstance(value, _Both) else (value, None)
 
 
 def _row(held: Held) -> dict[str, Any]:
@@ -142,16 +175,20 @@ def _row(held: Held) -> dict[str, Any]:
         "joined": int(held.joined),
         "ts": held.ts,
         "version": held.version,
-        "prediction": _text(held.prediction),
+        "prediction": _text(
+            held.prediction
+            if held.shadow is None or held.prediction is None
+            else _Both(held.prediction, held.shadow)
+        ),
         "label": _text(held.label),
         "known": held.known,
         "pane": held.pane,
     }
 
 
-def _text(value: Scalar | None) -> str | None:
+def _text(value: Scalar | _Both | None) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
 
 
-def _value(text: str | None) -> Scalar | None:
-    return None if text is None else msgspec.json.decode(text, type=float | str)
+def _value(text: str | None) -> Scalar | _Both | None:
+    return None if text is None else msgspec.json.decode(text, type=float | str | _Both)

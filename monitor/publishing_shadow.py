@@ -27,8 +27,8 @@ class ShadowPublisher:
         self._model = model
         self._metrics = metrics
         self._counted: dict[tuple[str, str], int] = {}
-        # By segment, the empty one for all traffic: the versions, and what was measured.
-        self._shown: dict[str, tuple[_Versions, frozenset[str]]] = {}
+        # By segment, the empty one for all traffic, and kind of window: what was measured of whom.
+        self._shown: dict[tuple[str, str], tuple[_Versions, frozenset[str]]] = {}
 
     def follow(self, by_version: Mapping[str, Mapping[str, int]], *, count: bool) -> None:
         """Bring the counters up to where the requests stand; at a start, only note where."""
@@ -45,8 +45,8 @@ class ShadowPublisher:
         metrics, segment = self._metrics, row["segment"]
         versions = (self._model, metrics.version(live), metrics.version(row["version"]))
         now = {one["metric"].removeprefix(_PREFIX): one for one in found}
-        self._make_room(segment, versions, frozenset(now))
-        self._shown[segment] = versions, frozenset(now)
+        self._make_room((segment, row["kind"]), versions, frozenset(now))
+        self._shown[segment, row["kind"]] = versions, frozenset(now)
         for name, one in now.items():
             for gauge, key in self._gauges(segment):
                 gauge.labels(*_labels(versions, segment, name)).set(_number(one[key]))
@@ -57,19 +57,22 @@ class ShadowPublisher:
             if one["threshold"] is not None:
                 metrics.threshold.labels(self._model, "", one["metric"]).set(one["threshold"])
 
-    def _make_room(self, segment: str, versions: _Versions, names: frozenset[str]) -> None:
+    def _make_room(
+        self, window: tuple[str, str], versions: _Versions, names: frozenset[str]
+    ) -> None:
         """Remove what the window before had, and this one has not.
 
         With other versions of the whole, what was said of the segments of the ones before goes.
         """
         for other, (before, had) in list(self._shown.items()):
-            kept = names if (other, before) == (segment, versions) else frozenset[str]()
-            if other != segment and (segment or before == versions):
+            kept = names if (other, before) == (window, versions) else frozenset[str]()
+            is_of_segment = not window[0] and other[1] == window[1] and before != versions
+            if other != window and not is_of_segment:
                 continue
             for name in had - kept:
-                for gauge, _ in self._gauges(other):
-                    gauge.remove(*_labels(before, other, name))
-            if not other and before != versions:
+                for gauge, _ in self._gauges(other[0]):
+                    gauge.remove(*_labels(before, other[0], name))
+            if not other[0] and before != versions and "disagreement" in had:
                 self._metrics.shadow_disagreement.remove(*before)
             del self._shown[other]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from detectors.paired_comparison import LABELLED_METRICS, SHADOW_METRICS
 from detectors.paired_windows import PairedWindows
 from detectors.rule import RuleSpec
 from detectors.window_spec import WindowSpec
@@ -12,6 +13,7 @@ from monitor.judging_shadow import ShadowJudging
 from monitor.segment_settings import segments_max_of
 from monitor.segments import segments_of
 from monitor.settings import Settings
+from monitor.shadow_labelled import LabelledShadow
 from monitor.shadow_queue import ShadowQueue
 from monitor.shadow_recent import RecentRequests
 from monitor.shadow_rescoring import Rescoring
@@ -84,21 +86,26 @@ def shadow_of(settings: Settings, spec: WindowSpec, rules: tuple[RuleSpec, ...])
     """Return the shadow that the settings ask for."""
     own, detectors = settings.shadow, settings.detectors
     standing, queue = ShadowStanding(version=own.version), ShadowQueue(own.queue_max)
+    labelled, metrics = None, SHADOW_METRICS
+    if settings.labels.join:
+        metrics -= LABELLED_METRICS
+        labelled = LabelledShadow(
+            _windows(settings, spec),
+            _judging(settings, rules, LABELLED_METRICS),
+            confidence=detectors.confidence,
+            psi_bins=detectors.psi_bins,
+        )
     watch = ShadowWatch(
-        PairedWindows(
-            spec,
-            settings.model.name,
-            tolerance=own.tolerance,
-            segments_max=segments_max_of(settings.segments, settings.limits.segments_max),
-        ),
+        _windows(settings, spec),
         queue,
         standing,
-        ShadowJudging(rules, confidence=detectors.confidence, psi_bins=detectors.psi_bins),
+        _judging(settings, rules, metrics),
         sampling=own.sampling,
         queue_max=own.queue_max,
         confidence=detectors.confidence,
         psi_bins=detectors.psi_bins,
         segments=segments_of(settings),
+        labelled=labelled,
     )
     name = settings.model.name
     uri = f"models:/{name}@{own.alias}" if own.alias else version_uri(settings, own.version)
@@ -111,6 +118,24 @@ def shadow_of(settings: Settings, spec: WindowSpec, rules: tuple[RuleSpec, ...])
         timeout_s=own.timeout_s,
     )
     return ShadowParts(watch, running)
+
+
+def _windows(settings: Settings, spec: WindowSpec) -> PairedWindows:
+    return PairedWindows(
+        spec,
+        settings.model.name,
+        tolerance=settings.shadow.tolerance,
+        segments_max=segments_max_of(settings.segments, settings.limits.segments_max),
+    )
+
+
+def _judging(
+    settings: Settings, rules: Sequence[RuleSpec], metrics: Collection[str]
+) -> ShadowJudging:
+    detectors = settings.detectors
+    return ShadowJudging(
+        rules, confidence=detectors.confidence, psi_bins=detectors.psi_bins, metrics=metrics
+    )
 
 
 def target_comparisons(

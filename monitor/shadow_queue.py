@@ -60,6 +60,8 @@ class LiveRequest:
         Time to answer; NaN where it is not known.
     answers, labels
         A row each; None where there is none that can be compared.
+    ids
+        Of each row, as labels join on them; None where it has none.
     """
 
     live: str
@@ -69,6 +71,7 @@ class LiveRequest:
     labels: Sequence[Scalar | None]
     batch: PredictionBatch
     place: slice
+    ids: Sequence[str | None] = ()
 
     @property
     def features(self) -> Mapping[str, Column]:
@@ -197,6 +200,7 @@ def _requests(
                 [joins.labels[row] for row in part],
                 picked,
                 place,
+                [joins.ids[row] for row in part],
             )
         )
     return requests

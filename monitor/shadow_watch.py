@@ -9,24 +9,32 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from collectors.batch import PredictionBatch
-from detectors.measurement import Measurement
 from detectors.paired_answers import PairedAnswer, PairedStateError
-from detectors.paired_comparison import PairedSummary, measure_paired, summarise
-from detectors.paired_windows import ClosedPairs, PairedWindows
+from detectors.paired_comparison import (
+    LABELLED_METRICS,
+    PairedSummary,
+    measure_paired,
+    summarise,
+)
+from detectors.paired_windows import PairedWindows
 from detectors.population import population
 from detectors.rule import RuleSpec
 from monitor.judging import Judged
 from monitor.judging_shadow import ShadowJudging
+from monitor.labels import LabelJoin
+from monitor.pending import ShadowAnswer
 from monitor.rule_standings import RuleStanding
 from monitor.segments import Segments
+from monitor.shadow_labelled import LabelledShadow
 from monitor.shadow_queue import OUTCOMES, Answered, ShadowQueue, sampled_requests
+from monitor.shadow_windows import LastPairs
 from monitor.turn import Pending
 
 log = logging.getLogger("kedge.shadow")
@@ -37,6 +45,7 @@ class _State(msgspec.Struct, array_like=True, frozen=True):
     unsettled: int
     version: str
     windows: bytes
+    labelled: bytes = b""
 
 
 @dataclass(slots=True)
@@ -59,19 +68,6 @@ class ShadowStanding:
     why: str = ""
 
 
-@dataclass(slots=True)
-class _Last:
-    """The last window of pairs of all traffic, or of a segment."""
-
-    window: ClosedPairs
-    found: Sequence[Measurement] = field(default_factory=tuple)
-
-    def is_of(self, other: _Last) -> bool:
-        """Say whether both compare the same versions."""
-        mine, theirs = self.window, other.window
-        return (mine.live, mine.version) == (theirs.live, theirs.version)
-
-
 class ShadowWatch:
     """Takes live batches, gives them to the shadow, and counts the pairs that come back.
 
@@ -90,6 +86,8 @@ class ShadowWatch:
     segments
         Parts of the traffic that are compared by themselves, beside the whole; by default none.
         The counting takes the same object, so that both know the same ones.
+    labelled
+        Where labels are joined, what they say of both versions; None where they are not.
 
     Attributes
     ----------
@@ -109,6 +107,7 @@ class ShadowWatch:
         confidence: float,
         psi_bins: int,
         segments: Segments | None = None,
+        labelled: LabelledShadow | None = None,
     ) -> None:
         self._windows = windows
         self._queue = queue
@@ -121,7 +120,9 @@ class ShadowWatch:
         self._outcomes: dict[str, Counter[str]] = {}
         self._version = ""
         self.segments = segments or Segments((), 0)
-        self._last: dict[str, _Last] = {}  # by segment; the empty one is all traffic
+        self._last = LastPairs()
+        self._labelled = labelled
+        self._answers: list[tuple[str, ShadowAnswer]] = []
         self._lost = 0
         self._dirty = False
 
@@ -134,7 +135,8 @@ class ShadowWatch:
         self, data: bytes | None, rules: Mapping[tuple[str, str], Mapping[str, Any]]
     ) -> None:
         """Take up where the last commit left off."""
-        self._judging.restore(rules)
+        for judging in self._every_judging():
+            judging.restore(rules)
         if data is None:
             return
         try:
@@ -145,8 +147,13 @@ class ShadowWatch:
         self._outcomes = {name: Counter(counts) for name, counts in state.outcomes.items()}
         self._version = state.version
         self._lost = state.unsettled
+        self._restore(self._windows, state.windows)
+        if self._labelled is not None and state.labelled:
+            self._restore(self._labelled.windows, state.labelled)
+
+    def _restore(self, windows: PairedWindows, state: bytes) -> None:
         try:
-            self._windows.restore(state.windows, self.segments.watches)
+            windows.restore(state, self.segments.watches)
         except PairedStateError as error:
             log.warning("open windows of the shadow are dropped, closed ones stay: %s", error)
 
@@ -203,22 +210,35 @@ class ShadowWatch:
             found = measure_paired(
                 window.counts, confidence=self._confidence, psi_bins=self._psi_bins
             )
-            self._last[window.segment] = _Last(window, found)
+            if self._labelled is not None:
+                # Windows of labels tell of those, whether they came with the event or later.
+                found = [one for one in found if one.metric not in LABELLED_METRICS]
+            self._last.keep(window, found)
             judged.append(self._judging.conclude(window, found))
         return judged
+
+    def hand_over(self, labels: LabelJoin) -> None:
+        """Let the answers since the last call wait with their predictions for the labels."""
+        if self._labelled is not None:
+            labels.take_shadowed(self._answers)
+        self._answers.clear()
+
+    def settle_labels(self, labels: LabelJoin, pending: Pending) -> None:
+        """Conclude from what labels have met, and from the windows that are complete with it."""
+        if self._labelled is not None:
+            for one in self._labelled.conclude(labels.compared, labels.watermark):
+                pending.conclude(one)
 
     def compared(self, live: str, version: str, since: float) -> PairedSummary | None:
         """Sum up the last window of pairs, if it is of these versions and of no time before.
 
         Anybody may ask: a closed window changes no more.
         """
-        last = self._last.get("")
-        if last is None or (last.window.live, last.window.version) != (live, version):
-            return None
-        if last.window.begins < since:
+        last = self._last.whole
+        if last is None or (last.live, last.version) != (live, version) or last.begins < since:
             return None
         return summarise(
-            last.window.counts,
+            last.counts,
             live=live,
             other=version,
             confidence=self._confidence,
@@ -227,20 +247,34 @@ class ShadowWatch:
 
     def replace_rules(self, rules: Sequence[RuleSpec]) -> None:
         """Judge by other rules from the next window on."""
-        self._judging.replace_rules(rules)
+        for judging in self._every_judging():
+            judging.replace_rules(rules)
 
     def standings(self) -> Sequence[RuleStanding]:
         """Say where each rule about the shadow stands with the version of the last pairs."""
-        return self._judging.standings(self._version)
+        every = (one.standings(self._version) for one in self._every_judging())
+        return [standing for standings in every for standing in standings]
+
+    def _every_judging(self) -> Iterator[ShadowJudging]:
+        yield self._judging
+        if self._labelled is not None:
+            yield self._labelled.judging
 
     def complete(self, forgotten: Collection[str]) -> bytes:
         """Let go of versions that are not remembered any more; return all else, for the store."""
-        self._judging.forget(forgotten)
+        for judging in self._every_judging():
+            judging.forget(forgotten)
         for version in forgotten:
             self._outcomes.pop(version, None)
         outcomes = {name: dict(counts) for name, counts in sorted(self._outcomes.items())}
         return msgspec.msgpack.encode(
-            _State(outcomes, self._queue.unsettled, self._version, self._windows.encode())
+            _State(
+                outcomes,
+                self._queue.unsettled,
+                self._version,
+                self._windows.encode(),
+                b"" if self._labelled is None else self._labelled.windows.encode(),
+            )
         )
 
     def standing(self) -> dict[str, Any]:
@@ -248,7 +282,6 @@ class ShadowWatch:
 
         ``process`` goes on changing: a shadow that fails is no reason to commit anything.
         """
-        last = self._last.get("")
         total = sum(self._outcomes.values(), Counter[str]())
         return {
             "version": self._version or None,
@@ -256,12 +289,8 @@ class ShadowWatch:
             "waiting": self._queue.waiting,
             "requests": {outcome: total[outcome] for outcome in OUTCOMES},
             "by_version": {name: dict(counts) for name, counts in self._outcomes.items()},
-            **_compared_json(last),
-            "segments": [
-                {"segment": segment} | _compared_json(one)
-                for segment, one in sorted(self._last.items())
-                if segment and last is not None and one.is_of(last)
-            ],
+            **self._last.standing(),
+            "labelled": None if self._labelled is None else self._labelled.standing(),
         }
 
     def _count(self, version: str, outcome: str, requests: int = 1) -> None:
@@ -273,12 +302,17 @@ class ShadowWatch:
         self._version = one.version
         segments = self.segments.of_rows(request.batch, request.place)
         rows = zip(
-            *(request.ts, request.answers, one.answers, request.labels, segments), strict=True
+            *(request.ts, request.answers, one.answers, request.labels, segments, request.ids),
+            strict=True,
         )
-        for ts, live, shadow, label, names in rows:
+        for ts, live, shadow, label, names, id_ in rows:
             if live is None or shadow is None:
                 continue
             pair = PairedAnswer(live, shadow, label)
+            if self._labelled is not None and label is not None:
+                self._labelled.take(request.live, one.version, pair, ts, names)
+            elif self._labelled is not None and id_ is not None:
+                self._answers.append((id_, ShadowAnswer(one.version, shadow, tuple(names))))
             for name in ("", *names):
                 pane = self._windows.pane(request.live, population(one.version, name), ts)
                 pane.add(pair, ts, tolerance=self._windows.tolerance)
@@ -286,21 +320,3 @@ class ShadowWatch:
         # Of each segment that it has rows of, it was one request.
         for pane in asked.values():
             pane.add_latency(request.latency_ms, one.latency_ms)
-
-
-def _compared_json(last: _Last | None) -> dict[str, Any]:
-    """Return a window of pairs as the API answers it; of none, what there is to say of that."""
-    return {
-        "live": last.window.live if last else None,
-        "window_end": last.window.ends if last else None,
-        "measurements": {
-            one.metric.removeprefix("shadow_"): {
-                "value": one.value,
-                "low": one.low,
-                "high": one.high,
-                "p_value": one.p_value,
-                "n": one.n,
-            }
-            for one in (last.found if last else ())
-        },
-    }

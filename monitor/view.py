@@ -112,11 +112,20 @@ class DaemonView:
         }
 
 
+_WINDOW_OF_PAIRS = ("live", "window_end", "measurements")
+
+
 def _shadow(standing: Mapping[str, Any]) -> Mapping[str, Any]:
-    hidden = ("by_version", "process", "segments")
-    process = standing["process"]
+    process, labelled = standing["process"], standing["labelled"]
+    shown = {key: standing[key] for key in ("waiting", "requests", *_WINDOW_OF_PAIRS)}
     return {
-        **_compared({key: value for key, value in standing.items() if key not in hidden}),
+        **_compared(shown),
+        "labelled": None
+        if labelled is None
+        else {
+            **_compared({key: labelled[key] for key in _WINDOW_OF_PAIRS}),
+            "segments": [_compared(one) for one in labelled["segments"]],
+        },
         "version": process.version or standing["version"],
         "state": process.state,
         "why": process.why,
@@ -135,9 +144,14 @@ def _compared(window: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _reference(standing: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """Say what a version is compared with; None of one that was not seen for long."""
-    if standing is None or "created" not in standing:
-        return standing
-    return {**standing, "created": rfc3339(standing["created"])}
+    if standing is None:
+        return None
+    shown = dict(standing)
+    if "created" in standing:
+        shown["created"] = rfc3339(standing["created"])
+    if "segments" in standing:
+        shown["segments"] = [_reference(one) for one in standing["segments"]]
+    return shown
 
 
 def _in_force(marks: Mapping[str, Any]) -> Mapping[str, Any]:

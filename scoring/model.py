@@ -1,6 +1,6 @@
 """A model folder as MLflow writes it, loaded.
 
-scikit-learn, LightGBM, XGBoost and ONNX are loaded natively, the rest through mlflow.
+scikit-learn, LightGBM, XGBoost, ONNX and PyTorch are loaded natively, the rest through mlflow.
 
 Loading a model runs code from its files: pickles do by nature, and the list of types that a
 skops file may hold stands in the model's own MLmodel. Load models that you trust.
@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from scoring import boosting_native, onnx_native, sklearn_native
+from scoring import boosting_native, onnx_native, sklearn_native, torch_native
 from scoring.model_error import MLMODEL, ModelLoadError
 from scoring.params import check_params
 from scoring.plan import Plan, compile_plan
@@ -54,6 +54,10 @@ class Model:
         Whether the flavour answers to each row by itself, as far as is known without a trial.
     accidents
         Whether MLflow's accidents are repeated; see docs/scoring.md.
+    inputs_only
+        Whether of JSON only ``inputs`` is read, as MLflow does for a model of type hints.
+    native
+        Whether it is asked without mlflow, which would otherwise check the parameters.
     """
 
     signature: Signature
@@ -64,10 +68,17 @@ class Model:
     reader: RowReader | None = None
     by_row: bool = False
     accidents: bool = False
+    inputs_only: bool = False
+    native: bool = True
 
-    def params(self, params: object) -> dict[str, Any]:
+    @property
+    def param_names(self) -> frozenset[str]:
+        """Names of the parameters that the signature states."""
+        return frozenset(spec.name for spec in self.signature.params or ())
+
+    def params(self, params: object) -> Any:  # noqa: ANN401 - checked by mlflow unless native
         """Return the parameters of a request, checked; see `scoring.params.check_params`."""
-        return check_params(params, self.signature.params)
+        return check_params(params, self.signature.params) if self.native else params
 
 
 def load_model(folder: Path, *, accidents: bool = False) -> Model:
@@ -82,7 +93,7 @@ def load_model(folder: Path, *, accidents: bool = False) -> Model:
     try:
         signature = parse_signature(mlmodel)
         loaded = _load_flavour(folder, mlmodel, signature)
-        plan = compile_plan(signature, arrays=loaded.takes_arrays, wraps=accidents)
+        plan = loaded.plan or compile_plan(signature, arrays=loaded.takes_arrays, wraps=accidents)
     except ModelLoadError:
         raise
     except SignatureError as error:
@@ -97,9 +108,11 @@ def load_model(folder: Path, *, accidents: bool = False) -> Model:
         loaded.predict,
         _example(folder, mlmodel),
         str(mlmodel.get("mlflow_version", "")),
-        row_reader(signature, plan.frame_columns),
+        row_reader(signature, plan.frame_columns) if loaded.plan is None else None,
         loaded.by_row,
         accidents,
+        inputs_only=_is_hinted(mlmodel),
+        native=loaded.plan is None,
     )
 
 
@@ -129,11 +142,18 @@ def _read_mlmodel(folder: Path) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """A model in memory: how to ask it, whether it takes arrays, whether it goes row by row."""
+    """A model in memory: how to ask it, whether it takes arrays, whether it goes row by row.
+
+    Parameters
+    ----------
+    plan
+        Of a model that mlflow asks; None: that of its signature.
+    """
 
     predict: Predictor
     takes_arrays: bool
     by_row: bool
+    plan: Plan | None = None
 
 
 def _load_flavour(folder: Path, mlmodel: Mapping[str, Any], signature: Signature) -> _Loaded:
@@ -141,8 +161,8 @@ def _load_flavour(folder: Path, mlmodel: Mapping[str, Any], signature: Signature
     name = str(pyfunc.get("loader_module", "")).removeprefix("mlflow.")
     flavour = mlmodel["flavors"].get(name)
     # A model with code of its own needs mlflow to put that on the path.
-    if not flavour or flavour.get("code") or pyfunc.get("code"):
-        return _Loaded(_pyfunc_predictor(folder), takes_arrays=False, by_row=False)
+    if not flavour or flavour.get("code") or pyfunc.get("code") or _is_nested(signature):
+        return _through_pyfunc(folder, mlmodel, signature)
     if name == "sklearn":
         path = _inside(folder, str(flavour["pickled_model"]))
         function = str(pyfunc.get("predict_fn") or "predict")
@@ -155,7 +175,12 @@ def _load_flavour(folder: Path, mlmodel: Mapping[str, Any], signature: Signature
         path = _inside(folder, str(flavour["data"]))
         predict = onnx_native.OnnxPredictor(path, flavour.get("providers"))
         return _Loaded(predict, takes_arrays=True, by_row=True)
-    return _Loaded(_pyfunc_predictor(folder), takes_arrays=False, by_row=False)
+    if name == "pytorch" and not signature.params:
+        path = _inside(folder, str(flavour["model_data"]))
+        if torch_native.is_plain(path):
+            module = torch_native.TorchPredictor(path, pyfunc.get("config") or {})
+            return _Loaded(module, takes_arrays=True, by_row=True)
+    return _through_pyfunc(folder, mlmodel, signature)
 
 
 def _of_estimator(estimator: sklearn_native.Estimator) -> _Loaded:
@@ -177,19 +202,29 @@ def _sklearn_predictor(predict: Callable[[Any], Any]) -> Predictor:
     return call
 
 
-def _pyfunc_predictor(folder: Path) -> Predictor:
+def _is_nested(signature: Signature) -> bool:
+    """Whether an input or a parameter holds arrays or objects, which mlflow alone checks."""
+    stated = (*signature.inputs, *(signature.params or ()))
+    return any(getattr(spec, "type", None) == "other" for spec in stated)
+
+
+def _is_hinted(mlmodel: Mapping[str, Any]) -> bool:
+    """Whether the signature was made of the type hints of the model's code."""
+    return bool(mlmodel.get("is_signature_from_type_hint"))
+
+
+def _through_pyfunc(folder: Path, mlmodel: Mapping[str, Any], signature: Signature) -> _Loaded:
     if find_spec("mlflow") is None:
         raise ModelLoadError(
             f"the model in {folder} has no native loader here: install mlflow to serve it"
         )
-    import mlflow.pyfunc  # noqa: PLC0415 - 100 MB and seconds; only where it is needed
+    from scoring import pyfunc  # noqa: PLC0415 - 100 MB and seconds; only where it is needed
 
-    model = mlflow.pyfunc.load_model(str(folder))
-
-    def call(table: Table, params: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as the model
-        return model.predict(table.model_input(), params=dict(params) or None)
-
-    return call
+    model = pyfunc.PyfuncModel(folder)
+    plan: Plan = pyfunc.PyfuncPlan(signature, model.schema)
+    if _is_hinted(mlmodel):
+        plan = pyfunc.HintedPlan(plan)
+    return _Loaded(model, takes_arrays=False, by_row=False, plan=plan)
 
 
 def _example(folder: Path, mlmodel: Mapping[str, Any]) -> bytes | None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from scoring.table import Array, Block, Columns, Table, Tensors
+from scoring.table import Array, Block, Columns, Frame, Table, Tensors
 
 _CPU: Final = "CPUExecutionProvider"
 _FLOAT: Final = "tensor(float)"
@@ -77,7 +77,7 @@ class OnnxPredictor:
                 raise ValueError(f"send the inputs {[name for name, _ in self._inputs]} by name")
             columns = dict(zip(table.names, table.values.T, strict=True))
             return {name: columns[name] for name, _ in self._inputs}, True
-        if not isinstance(table, Columns):
+        if not isinstance(table, Columns | Frame):
             raise TypeError("send a table or tensors")
         frame = table.model_input()
         if len(self._inputs) == 1:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Final
+
+import numpy as np
 
 from scoring.protocol import ScoringError
 from scoring.signature import ColumnType, ParamSpec
@@ -17,7 +18,7 @@ _ACCEPTED: Final[Mapping[ColumnType, tuple[type, ...]]] = {
     "float": (int, float),
     "double": (int, float),
     "string": (str,),
-    "datetime": (str,),
+    "binary": (),
 }
 
 
@@ -37,29 +38,48 @@ def check_params(params: object, specs: tuple[ParamSpec, ...] | None) -> dict[st
         params = {}
     if not isinstance(params, dict):
         raise _invalid("params must be an object")
-    return {spec.name: _checked(params.get(spec.name, spec.default), spec) for spec in specs}
+    # A default was checked when the model was made.
+    return {
+        spec.name: _checked(params[spec.name], spec) if spec.name in params else spec.default
+        for spec in specs
+    }
 
 
 def _checked(value: object, spec: ParamSpec) -> object:
-    if value is None or spec.type not in _ACCEPTED:
-        return value
     if spec.shape is None:
         return _scalar(value, spec)
-    if not isinstance(value, list):
+    if not isinstance(value, list) or _axes(value, spec) != 1:
         raise _invalid(f"parameter {spec.name!r} must be an array of {spec.type}")
     return [_scalar(item, spec) for item in value]
 
 
+def _axes(value: list[Any], spec: ParamSpec) -> int:
+    try:
+        return np.array(value).ndim
+    except ValueError as error:
+        # MLflow fails inside here, and says so with this code.
+        raise ScoringError(f"parameter {spec.name!r} is no array: {error}") from error
+
+
 def _scalar(value: object, spec: ParamSpec) -> object:
+    if value is None:
+        return None
+    if spec.type == "datetime":
+        return _time(value, spec)
     accepted = _ACCEPTED[spec.type]
     if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
         raise _invalid(f"parameter {spec.name!r} must be a {spec.type}")
-    if isinstance(value, str) and spec.type == "datetime":
-        try:
-            return datetime.fromisoformat(value)
-        except ValueError as error:
-            raise _invalid(f"parameter {spec.name!r} must be a datetime: {error}") from error
     return float(value) if isinstance(value, int) and float in accepted else value
+
+
+def _time(value: Any, spec: ParamSpec) -> object:  # noqa: ANN401 - any JSON
+    try:
+        time = np.datetime64(value).item()
+    except (TypeError, ValueError) as error:
+        raise _invalid(f"parameter {spec.name!r} must be a datetime: {error}") from error
+    if isinstance(time, int):
+        raise _invalid(f"parameter {spec.name!r} must be a datetime that Python can hold")
+    return time
 
 
 def _invalid(message: str) -> ScoringError:

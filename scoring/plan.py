@@ -8,38 +8,28 @@ the rows into one array; all other cases go column by column and follow MLflow's
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from scoring.cast import DTYPES, cast, numbers
-from scoring.parquet import conform, sheet_of_parquet
-from scoring.protocol import (
-    NO_LANGUAGE,
-    Arrays,
-    Csv,
-    Language,
-    Parquet,
-    Records,
-    RequestData,
-    ScoringError,
-    Split,
-    schema_error,
+from scoring.arrays import frame_of_value, typed_value
+from scoring.cast import numbers
+from scoring.frame import (
+    converted,
+    csv_dtypes,
+    fitted,
+    frame_of,
+    frame_of_csv,
+    frame_of_parquet,
 )
-from scoring.sheet import (
-    Sheet,
-    sheet_of_columns,
-    sheet_of_csv,
-    sheet_of_records,
-    sheet_of_split,
-    sheet_of_unnamed,
-)
-from scoring.signature import ColumnSpec, ColumnType, Signature, TensorSpec
-from scoring.table import Block, Columns, Table
+from scoring.protocol import Arrays, Csv, Language, Parquet, Records, RequestData, Split
+from scoring.signature import ColumnSpec, Signature, TensorSpec
+from scoring.size import COLUMNS_MAX
+from scoring.table import Block, Frame, Table
 from scoring.tensor_plan import OpenPlan, TensorPlan
 
-#: Column names of a request that an error message repeats, at most.
-NAMES_SHOWN = 20
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Plan(Protocol):
@@ -98,40 +88,76 @@ class ColumnPlan:
 
     def table(self, data: RequestData) -> Table:
         """Return the table; see `Plan`."""
-        if isinstance(data, Language):
-            raise schema_error(NO_LANGUAGE)
+        return self.block(data) or self._table(self._fitted(data))
+
+    def block(self, data: RequestData) -> Block | None:
+        """Return rows of doubles, sent as such, in one go; None to have them looked at closely."""
+        if not self._doubles or not self._named:
+            return None
         if isinstance(data, Split):
-            return self._block_of_split(data) or self._table(*sheet_of_split(data))
-        if isinstance(data, Records):
-            return self._block_of_records(data) or self._table(*sheet_of_records(data.rows))
-        if isinstance(data, Csv):
-            dtypes = {c.name: DTYPES[c.type] for c in self._columns if c.type in DTYPES and c.name}
-            return self._table(*sheet_of_csv(data, dtypes))
-        if isinstance(data, Parquet):
-            return self._table(*sheet_of_parquet(data), typed=True)
-        return self._table_of_arrays(data)
+            return self._block_of_split(data)
+        if isinstance(data, Arrays):
+            return self._block_of_arrays(data.value)
+        return self._block_of_records(data) if isinstance(data, Records) else None
+
+    def _fitted(self, data: RequestData) -> pd.DataFrame:
+        """Return the columns that the signature states, by the long way."""
+        columns = self._columns
+        if isinstance(data, Split | Records):
+            frame = converted(frame_of(data), columns, wraps=self._wraps)
+        elif isinstance(data, Csv):
+            frame = frame_of_csv(data, csv_dtypes(columns))
+        elif isinstance(data, Parquet):
+            frame = frame_of_parquet(data)
+        elif isinstance(data, Language):
+            frame = frame_of_value(data.value)
+        else:
+            frame = frame_of_value(typed_value(data, columns))
+        return fitted(frame, columns)
+
+    def _table(self, frame: pd.DataFrame) -> Table:
+        """Return a frame as the model takes it; doubles are one array wherever that will do."""
+        numbered = self._named and _is_numbered(frame)
+        if self._doubles and (self.frame_columns is None or numbered):
+            return Block(self._log_names, frame.to_numpy(np.float64), self.frame_columns)
+        return Frame(frame)
 
     def _block_of_split(self, data: Split) -> Block | None:
-        if not (self._doubles and self._named and data.columns is not None):
+        rows, names = data.rows, data.columns
+        if not isinstance(rows, list) or not isinstance(names, list) or data.index is not None:
             return None
-        if len(data.columns) != len(self._names):
+        if names == self._names:
+            return self._block(rows)
+        if len(names) > COLUMNS_MAX or not all(isinstance(name, str) for name in names):
             return None
-        block = self._block(data.rows)
-        if block is None or data.columns == self._names:
-            return block
-        places = {name: place for place, name in enumerate(data.columns)}
-        if places.keys() != set(self._names):
+        places = {name: place for place, name in enumerate(names)}
+        if len(places) < len(names) or not places.keys() >= set(self._names):
             return None
-        order = [places[name] for name in self._names]
-        return Block(self._log_names, block.values[:, order], self.frame_columns)
+        if not all(isinstance(row, list) and len(row) == len(names) for row in rows):
+            return None
+        order = [places[name] for name in self._log_names]
+        return self._block([[row[place] for place in order] for row in rows])
 
     def _block_of_records(self, data: Records) -> Block | None:
-        if not (self._doubles and self._named and data.rows):
+        if not data.rows or not all(isinstance(row, dict) for row in data.rows):
             return None
         try:
             return self._block([[row[name] for name in self._log_names] for row in data.rows])
         except KeyError:
             return None
+
+    def _block_of_arrays(self, value: Any) -> Block | None:  # noqa: ANN401 - any JSON
+        """Return columns of one length, or objects, that have the inputs and nothing else."""
+        names = set(self._names)
+        if isinstance(value, list):
+            alike = all(isinstance(row, dict) and row.keys() == names for row in value)
+            return self._block_of_records(Records(value)) if alike else None
+        if not isinstance(value, dict) or value.keys() != names:
+            return None
+        cells = [value[name] for name in self._log_names]
+        if not all(isinstance(column, list) and len(column) == len(cells[0]) for column in cells):
+            return None
+        return self._block(list(zip(*cells, strict=True)))
 
     def _block(self, rows: Sequence[Any]) -> Block | None:
         """Return rows of doubles in one go; None to have them looked at one by one."""
@@ -145,83 +171,10 @@ class ColumnPlan:
             return None
         return Block(self._log_names, values, self.frame_columns)
 
-    def _table(self, sheet: Sheet, rows: int, *, typed: bool = False) -> Table:
-        """Cast what is there, then miss what is not: the order in which MLflow finds faults."""
-        if self._named:
-            found = [(name, spec) for name, spec in self._by_name.items() if name in sheet]
-        else:
-            found = list(zip(sheet, self._columns, strict=False))
-        if typed:
-            # Types that a file states are checked last, those of JSON are made first.
-            self._refuse_missing(sheet)
-            cells = {name: conform(sheet[name], spec.type, name) for name, spec in found}
-        else:
-            cells = {n: cast(sheet[n], spec.type, n, wraps=self._wraps) for n, spec in found}
-            self._refuse_missing(sheet)
-        if self._doubles:
-            values = np.column_stack(list(cells.values()))
-            return Block(self._log_names, values, self.frame_columns)
-        return Columns(cells, rows)
 
-    def _refuse_missing(self, sheet: Sheet) -> None:
-        if not self._named:
-            if len(sheet) < len(self._columns):
-                raise schema_error(
-                    f"the model takes {len(self._columns)} columns; the request has {len(sheet)}"
-                )
-            return
-        missing = [n for n, spec in self._by_name.items() if spec.required and n not in sheet]
-        if not missing:
-            return
-        message = (
-            f"the request lacks the inputs {missing[:NAMES_SHOWN]}, which the model's signature "
-            "requires"
-        )
-        extra = [name for name in sheet if name not in self._by_name]
-        if extra:
-            message += f"; it has {extra[:NAMES_SHOWN]}, which the signature does not know"
-        raise schema_error(message)
-
-    def _table_of_arrays(self, data: Arrays) -> Table:
-        """Read ``inputs`` and ``instances``, which MLflow treats unlike the data frames."""
-        value = data.value
-        if not self._named:
-            return self._table(*sheet_of_unnamed(value))
-        if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
-            sheet, rows = sheet_of_records(value)
-            if data.by_row and any(row.keys() != value[0].keys() for row in value):
-                raise ScoringError("instances must all have the same inputs")
-            return self._table(self._texts(sheet), rows)
-        if isinstance(value, list) and len(self._columns) == 1:
-            value = {self._names[0]: value}
-        if not isinstance(value, dict):
-            _refuse_unreadable(value, self._columns[0].type)
-            return self._table({}, 0)
-        known = {name: cells for name, cells in value.items() if name in self._by_name}
-        sheet_of_columns(known, uneven_is_schema=not data.by_row)
-        lists = any(isinstance(cells, list) for cells in value.values())
-        if not lists and len(known) < len(value):
-            raise schema_error("an input that the signature does not know must be an array")
-        sheet, rows = sheet_of_columns(value, uneven_is_schema=True)
-        return self._table(self._texts(sheet), rows)
-
-    def _texts(self, sheet: Sheet) -> Sheet:
-        """Turn the cells of string columns to text: only here does MLflow do that."""
-        texts = {c.name for c in self._columns if c.type == "string"}
-        return {n: [str(v) for v in cells] if n in texts else cells for n, cells in sheet.items()}
-
-
-def _refuse_unreadable(value: object, column: ColumnType) -> None:
-    """Refuse an array that MLflow cannot convert to the first column's type.
-
-    It tries that before it misses the names, so this decides on the error code.
-    """
-    if column not in DTYPES:
-        return
-    try:
-        np.array(value, dtype=DTYPES[column])
-    except (OverflowError, TypeError, ValueError) as error:
-        raise ScoringError(f"the array cannot be converted to {column}: {error}") from error
+def _is_numbered(frame: pd.DataFrame) -> bool:
+    """Whether the rows have no labels of their own."""
+    return frame.index.equals(_pandas_index(list(range(len(frame)))))
 
 
 def _pandas_index(names: Sequence[str | int]) -> Any:  # noqa: ANN401 - a pandas Index

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 
@@ -32,21 +33,26 @@ def plain_predictions(predictions: object) -> object:
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any value a model may return
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {_key(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):
         # numpy's arrays and scalars; its float64 is a float whose repr is not JSON.
         return _plain_array(value)
     return _plain_scalar(value)
+
+
+def _key(key: Any) -> str:  # noqa: ANN401 - the same
+    if key is None or isinstance(key, bool | float):
+        return json.dumps(key)
+    return str(key)
 
 
 def _plain_array(value: Any) -> Any:  # noqa: ANN401 - a numpy array or scalar
     if value.dtype.kind in "biuf":
         # Arrays of numbers, the common case, are plain when they are listed.
         return value.tolist()
-    if value.dtype.kind == "M":
-        return value.astype("datetime64[ns]").astype(str).tolist()
+    # Times come out as Python's, those of nanoseconds as whole numbers: so with MLflow.
     return _plain(value.tolist())
 
 

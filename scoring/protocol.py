@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
@@ -25,14 +25,14 @@ PARQUET_TYPE: Final = "application/vnd.apache.parquet"
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
 
 MediaType: TypeAlias = Literal["application/json", "text/csv", "application/vnd.apache.parquet"]
-ErrorCode: TypeAlias = Literal["BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INTERNAL_ERROR"]
 
 #: The two further words with which MLflow classifies each of its error codes.
-_CLASSES: Final[Mapping[ErrorCode, tuple[str, str]]] = {
+_CLASSES: Final[Mapping[str, tuple[str, str]]] = {
     "BAD_REQUEST": ("KAM00", "INVALID_PARAMETER_VALUE"),
     "INVALID_PARAMETER_VALUE": ("KAM00", "INVALID_PARAMETER_VALUE"),
     "INTERNAL_ERROR": ("XXM00", "CLIENT_INTERNAL_ERROR"),
 }
+_ENFORCED: Final = ("KAM01", "SCHEMA_ENFORCEMENT_FAILED")
 _FIELDS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
 #: With one of these a request is meant for a language model, which takes no table.
 _LANGUAGE_FIELDS: Final = frozenset(("messages", "prompt", "input"))
@@ -47,30 +47,36 @@ class ScoringError(Exception):
         MLflow's error code, and the HTTP status.
     schema
         Whether the input failed against the model's signature: MLflow marks that case.
+    classes
+        The further words of an error that is mlflow's own; None: those that go with the code.
     """
 
     def __init__(
         self,
         message: str,
         *,
-        code: ErrorCode = "BAD_REQUEST",
+        code: str = "BAD_REQUEST",
         status: int = HTTPStatus.BAD_REQUEST,
         schema: bool = False,
+        classes: tuple[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = int(status)
-        self.code: ErrorCode = code
-        self.schema = schema
+        self.code = code
+        self.classes = classes or (_ENFORCED if schema else _CLASSES[code])
         #: Sent to the caller when it is there, as MLflow does.
         self.stack_trace = ""
 
     content_type = JSON_TYPE
 
+    @property
+    def schema(self) -> bool:
+        """Whether the input failed against the model's signature."""
+        return self.classes == _ENFORCED
+
     def body(self) -> bytes:
         """Return the body of the answer: MLflow's four keys."""
-        sqlstate, error_class = _CLASSES[self.code]
-        if self.schema:
-            sqlstate, error_class = "KAM01", "SCHEMA_ENFORCEMENT_FAILED"
+        sqlstate, error_class = self.classes
         told = {
             "error_code": self.code,
             "message": str(self),
@@ -102,17 +108,18 @@ def schema_error(message: str) -> ScoringError:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """``dataframe_split``: rows of cells; `columns` is None where the request names none."""
+    """``dataframe_split``: rows of cells, names, and labels of the rows; each any JSON value."""
 
-    columns: Sequence[str | int] | None
-    rows: Sequence[Any]
+    columns: Any
+    rows: Any
+    index: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """``dataframe_records``: one object a row."""
+    """``dataframe_records``: one object a row, or what else is in the array."""
 
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +146,19 @@ class Parquet:
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """A request for a language model, which no model here answers."""
+    """A request for a language model: the whole body, which the model gets as it came."""
+
+    value: Mapping[str, Any]
+
+    def without(self, params: Collection[str]) -> Language:
+        """Return the request without the keys that the signature states as parameters."""
+        return Language({k: v for k, v in self.value.items() if k not in params})
+
+    def only(self, params: Collection[str]) -> dict[str, Any]:
+        """Return those keys alone."""
+        return {k: v for k, v in self.value.items() if k in params}
 
 
-NO_LANGUAGE: Final = (
-    "requests for language models (messages, prompt, input) are not served: "
-    f"send exactly one of {', '.join(_FIELDS)}"
-)
 RequestData: TypeAlias = Split | Records | Arrays | Csv | Parquet | Language
 
 
@@ -190,11 +203,16 @@ def media_type(content_type: str | None) -> MediaType:
     )
 
 
-def parse_invocation(media: MediaType, body: bytes) -> Invocation:
+def parse_invocation(media: MediaType, body: bytes, *, inputs_only: bool = False) -> Invocation:
     """Read the body of ``POST /invocations``.
 
     ``NaN`` and ``Infinity`` are read as Python's JSON reads them, because MLflow's clients
     send them.
+
+    Parameters
+    ----------
+    inputs_only
+        Whether of all shapes of JSON only ``inputs`` is read, and the others are passed over.
 
     Raises
     ------
@@ -215,7 +233,11 @@ def parse_invocation(media: MediaType, body: bytes) -> Invocation:
             f"got {_json_name(value)}"
         )
     if _LANGUAGE_FIELDS & value.keys():
-        return Invocation(Language())
+        return Invocation(Language(value))
+    if inputs_only:
+        if "inputs" not in value:
+            raise ScoringError("the model takes inputs alone", code="INVALID_PARAMETER_VALUE")
+        return Invocation(Arrays(value["inputs"], by_row=False), value.get("params"))
     fields = [field for field in _FIELDS if field in value]
     if len(fields) != 1:
         raise ScoringError(
@@ -237,7 +259,7 @@ def decode_json(body: bytes) -> object:
         return msgspec.json.decode(body)
     except RecursionError:
         raise ScoringError("the JSON is nested too deeply") from None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         pass
     try:
         # Python's reader takes what the strict one refuses: NaN, Infinity, UTF-16.
@@ -256,20 +278,11 @@ def _parse_split(value: object) -> Split:
             "dataframe_split must have data and may have columns and index; "
             f"got {', '.join(value) or 'no keys'}"
         )
-    rows, columns, index = value["data"], value.get("columns"), value.get("index")
-    if not isinstance(rows, list):
-        raise ScoringError(f"dataframe_split.data must be an array; got {_json_name(rows)}")
-    if index is not None and (not isinstance(index, list) or len(index) != len(rows)):
-        raise ScoringError("dataframe_split.index must be an array as long as data")
-    if columns is not None and not (
-        isinstance(columns, list) and all(isinstance(name, str | int) for name in columns)
-    ):
-        raise ScoringError("dataframe_split.columns must be an array of names")
-    return Split(columns, rows)
+    return Split(value.get("columns"), value["data"], value.get("index"))
 
 
 def _parse_records(value: object) -> Records:
-    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+    if not isinstance(value, list):
         raise ScoringError(
             f"dataframe_records must be an array of objects; got {_json_name(value)}"
         )
@@ -290,7 +303,9 @@ def _json_name(value: object) -> str:
     return "null" if value is None else names.get(type(value), "a number")
 
 
-def render_predictions(predictions: object, *, bare_words: bool = False) -> bytes:
+def render_predictions(
+    predictions: object, *, bare_words: bool = False, wrapped: bool = True
+) -> bytes:
     """Return the body of an answer: ``{"predictions": …}`` with the separators of MLflow.
 
     NaN and the infinities become ``null``: the bare words that MLflow sends are not JSON.
@@ -301,8 +316,10 @@ def render_predictions(predictions: object, *, bare_words: bool = False) -> byte
         What `plain_predictions` returned.
     bare_words
         Send NaN and the infinities as MLflow does.
+    wrapped
+        False for a language model's answer, which is the body.
     """
-    answer = {"predictions": predictions}
+    answer = {"predictions": predictions} if wrapped else predictions
     if bare_words:
         return json.dumps(answer).encode()
     try:

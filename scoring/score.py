@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import traceback
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from scoring.model import Model
+from scoring.model_error import told
 from scoring.predictions import plain_predictions
 from scoring.protocol import (
     JSON_TYPE,
+    Language,
     MediaType,
     ScoringError,
     parse_invocation,
@@ -22,9 +24,6 @@ from scoring.rows import LoggedRows
 from scoring.table import Table
 
 logger = logging.getLogger("kedge.scoring")
-
-#: Characters of a model's own error that the caller gets to see: enough for "contains NaN".
-MODEL_ERROR_MAX: Final = 300
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -52,13 +51,16 @@ def score(model: Model, media: MediaType, body: bytes) -> Answer:
     """Return the answer to the body of ``POST /invocations``; it raises nothing."""
     table = None
     try:
-        invocation = parse_invocation(media, body)
-        table = model.plan.table(invocation.data)
-        predictions = predict(model, table, invocation.params)
-        rendered = render_predictions(predictions, bare_words=model.accidents)
-        return Answer(
-            HTTPStatus.OK, JSON_TYPE, rendered, table, predictions, invocation.params or None
-        )
+        invocation = parse_invocation(media, body, inputs_only=model.inputs_only)
+        data, params = invocation.data, invocation.params
+        talks = isinstance(data, Language)
+        if isinstance(data, Language):
+            names = model.param_names
+            data, params = data.without(names), data.only(names)
+        table = model.plan.table(data)
+        predictions = predict(model, table, params)
+        rendered = render_predictions(predictions, bare_words=model.accidents, wrapped=not talks)
+        return Answer(HTTPStatus.OK, JSON_TYPE, rendered, table, predictions, params or None)
     except ScoringError as error:
         if model.accidents and error.__cause__ is not None and not error.schema:
             error.stack_trace = traceback.format_exc()
@@ -93,10 +95,20 @@ def predict(model: Model, table: Table, params: object) -> Any:  # noqa: ANN401 
     """
     checked = model.params(params)
     try:
-        return plain_predictions(model.predict(table, checked))
+        predictions = model.predict(table, checked)
+    except ScoringError:
+        raise
     except Exception as error:
         # MLflow blames the input too (400), for it cannot tell whose fault it was.
-        lines = str(error).strip().splitlines() or [""]
         raise ScoringError(
-            f"the model failed on this input: {type(error).__name__}: {lines[0][:MODEL_ERROR_MAX]}"
+            f"the model failed on this input: {type(error).__name__}: {told(error)}"
+        ) from error
+    try:
+        return plain_predictions(predictions)
+    except Exception as error:
+        # Nobody's input is at fault, so that this is no 400.
+        raise ScoringError(
+            f"the model's answer has no form in JSON: {told(error)}",
+            code="INTERNAL_ERROR",
+            status=HTTPStatus.INTERNAL_SERVER_ERROR,
         ) from error

@@ -114,23 +114,74 @@ class Tensors:
 
 
 @dataclass(frozen=True, slots=True)
-class Objects:
-    """Objects of JSON, handed as they came to a model that states no signature."""
+class Frame:
+    """A pandas frame that went the long way (`scoring.frame`), or that mlflow made."""
 
-    objects: list[dict[str, Any]]
+    frame: Any
 
     @property
     def rows(self) -> int:
-        """Number of objects."""
-        return len(self.objects)
+        """Number of rows."""
+        return len(self.frame)
 
     def model_input(self) -> Any:  # noqa: ANN401 - see the protocol
-        """Return the list."""
-        return self.objects
+        """Return the frame."""
+        return self.frame
 
     def features(self) -> list[dict[str, Any]]:
-        """Return the objects."""
-        return self.objects
+        """Return a dict a row; what pandas holds for a missing text is None."""
+        columns = {str(name): self.frame.iloc[:, i] for i, name in enumerate(self.frame.columns)}
+        if not columns:
+            return [{} for _ in range(self.rows)]
+        values = [_items(_plain_cells(cells)) for cells in columns.values()]
+        return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Whatever else goes to a model as it came: objects, a text, a language model's request."""
+
+    value: Any
+
+    @property
+    def rows(self) -> int:
+        """Number of items of an array; 1 for anything else."""
+        return len(self.value) if isinstance(self.value, list) else 1
+
+    def model_input(self) -> Any:  # noqa: ANN401 - see the protocol
+        """Return the value."""
+        return self.value
+
+    def features(self) -> list[dict[str, Any]]:
+        """Return the objects, their arrays as lists; empty dicts for what is none."""
+        rows = self.value if isinstance(self.value, list) else [self.value]
+        return [
+            {str(name): _listed(cell) for name, cell in row.items()}
+            if isinstance(row, dict)
+            else {}
+            for row in rows
+        ]
+
+
+def table_of(value: Any) -> Table:  # noqa: ANN401 - any value that a model may take
+    """Return the table whose `model_input` is a value, as it is."""
+    if isinstance(value, np.ndarray):
+        return Block((), value)
+    if hasattr(value, "columns") and hasattr(value, "iloc"):
+        return Frame(value)
+    if isinstance(value, dict) and all(isinstance(cells, np.ndarray) for cells in value.values()):
+        return Tensors(value)
+    return Other(value)
+
+
+def _listed(cell: Any) -> Any:  # noqa: ANN401 - any JSON, an array, a scalar of numpy's
+    return cell.tolist() if isinstance(cell, np.ndarray | np.generic) else cell
+
+
+def _plain_cells(cells: Any) -> Any:  # noqa: ANN401 - a pandas Series; an array, or a list
+    if cells.dtype.kind == "O":
+        return cells.astype(object).where(cells.notna(), None).tolist()
+    return cells.to_numpy()
 
 
 def _items(column: Array | Sequence[Any]) -> Sequence[Any]:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from monitor.cli.screen import texts
 from monitor.incidents import told_cause
-from monitor.shadow_segments import most_apart
+from monitor.shadow_shown import most_apart
 
 #: Colours only repeat what the word says.
 _STYLES: Final = {"ok": "green", "suspect": "yellow", "breach": "bold red", "unknown": "dim"}
@@ -54,7 +54,21 @@ def _shadow(shadow: Mapping[str, Any]) -> str:
     if found and found["value"] is not None:
         bounds = f"[{found['low']:.1%}, {found['high']:.1%}]"
         text += f"; differs from {shadow['live']} on {found['value']:.1%} {bounds}"
+    text += _labelled(shadow.get("labelled") or {"measurements": {}})
     return f"{text} ({shadow['why']})" if shadow["why"] else text
+
+
+def _labelled(window: Mapping[str, Any]) -> str:
+    """Say how right both are, by the labels that are known."""
+    measured = window["measurements"]
+    for of, said in (
+        ("accuracy", "right on {:.1%} (live {:.1%})"),
+        ("error", "off by {:.4g} (live {:.4g})"),
+    ):
+        own, live = measured.get(of), measured.get(f"live_{of}")
+        if own and live and own["value"] is not None and live["value"] is not None:
+            return f"; {said.format(own['value'], live['value'])} of {own['n']:,} labels"
+    return ""
 
 
 def _by(said: Mapping[str, Any]) -> str:

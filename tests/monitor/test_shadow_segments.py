@@ -263,13 +263,13 @@ def test_series_of_segments_go_when_other_versions_are_compared() -> None:
         (family,) = metrics.shadow_segment.collect()
         return {(one.labels["live"], one.labels["segment"]) for one in family.samples}
 
-    publisher.show({"version": "8", "segment": ""}, "7", found)
-    publisher.show({"version": "8", "segment": "country=DE"}, "7", found)
-    publisher.show({"version": "8", "segment": SMALL}, "7", found)
+    publisher.show({"version": "8", "segment": "", "kind": "shadow"}, "7", found)
+    publisher.show({"version": "8", "segment": "country=DE", "kind": "shadow"}, "7", found)
+    publisher.show({"version": "8", "segment": SMALL, "kind": "shadow"}, "7", found)
     first = segments()
-    publisher.show({"version": "9", "segment": ""}, "7", found)
+    publisher.show({"version": "9", "segment": "", "kind": "shadow"}, "7", found)
     between = segments()
-    publisher.show({"version": "9", "segment": SMALL}, "7", found)
+    publisher.show({"version": "9", "segment": SMALL, "kind": "shadow"}, "7", found)
 
     assert first == {("7", "country=DE"), ("7", SMALL)}
     assert between == set()

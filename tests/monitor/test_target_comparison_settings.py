@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.rollback_parts import comparisons_of
+from monitor.rollback_parts import compares_targets
 from monitor.settings import load
 
 RULE = """
@@ -34,7 +34,7 @@ path = "p.jsonl"
 {more}
 """
     )
-    return comparisons_of(load(path, {}), None) is not None
+    return compares_targets(load(path, {}))
 
 
 def test_targets_are_compared_where_a_rule_on_answers_may_roll_back(tmp_path: Path) -> None:

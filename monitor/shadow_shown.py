@@ -1,4 +1,4 @@
-"""Which segments of a shadow a person is shown: those that differ most. Pure."""
+"""What of a shadow's standing a person is shown: all figures, and the worst segments. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,19 @@ from typing import Any, Final
 
 #: Segments shown to a person; the API has all of them.
 SHOWN_MAX: Final = 10
+
+
+def all_measured(shadow: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the figures of the last window of pairs, and of the last one of labels.
+
+    Examples
+    --------
+    >>> windows = {"measurements": {"psi": 1}, "labelled": {"measurements": {"accuracy": 2}}}
+    >>> all_measured(windows), all_measured({})
+    ({'psi': 1, 'accuracy': 2}, {})
+    """
+    labelled = shadow.get("labelled") or {}
+    return {**shadow.get("measurements", {}), **labelled.get("measurements", {})}
 
 
 def most_apart(shadow: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
