@@ -59,6 +59,7 @@ def reference_of(columns: int, rng: np.random.Generator) -> Reference:
 def pane_of(reference: Reference, rng: np.random.Generator, shift: float) -> Pane:
     """One window's counts."""
     pane = Pane(reference, Schema({name: one.kind for name, one in reference.columns.items()}))
+    pane.events = pane.answered = ROWS
     for number, counts in enumerate(pane.columns.values()):
         if counts.kind == "category":
             values = [f"value {i}" for i in rng.integers(0, 31, ROWS)]

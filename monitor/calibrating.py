@@ -48,6 +48,17 @@ class Healthy:
     _ends: list[float] = field(default_factory=list)
     begins: float = math.inf
     fired: int = 0
+    least_missing: float = math.nan
+    """The least share of missing values of any column and window; NaN of none."""
+
+    @property
+    def unlike(self) -> str:
+        """Say that the logs hold no column of the reference; empty if they hold one."""
+        if self.least_missing != 1.0:
+            return ""
+        reference = self.settings.reference
+        which = reference.path or f"of [reference] from = {json.dumps(reference.origin)}"
+        return f"the logs hold no column of the reference {which}"
 
     def read(self, windows: Iterable[Replayed]) -> None:
         """Take in windows."""
@@ -58,6 +69,9 @@ class Healthy:
             self.begins = min(self.begins, one.window["begins"])
             self._ends.append(ends)
             self.fired += sum(incident["kind"] == "confirmed" for incident in one.incidents)
+            shares = [row["value"] for row in one.measurements if _tells_missing(row)]
+            known = [] if math.isnan(self.least_missing) else [self.least_missing]
+            self.least_missing = min((*known, *shares), default=math.nan)
             for rule in rules:
                 if rule.name in one.verdicts:
                     bound = bound_of(rule, one)
@@ -83,6 +97,7 @@ class Calibrated:
     rule: RuleSettings
     proposal: Proposal | None
     step_s: float
+    why: str = ""
 
 
 def bound_of(rule: RuleSpec, window: Replayed) -> float:
@@ -128,7 +143,8 @@ def calibrated(healthy: Healthy, until: float, asked: FalseAlarms) -> list[Calib
         windows = sum(one.size for one in series)
         step_s = spec.slide if spec.kind == "time" else (ends - begins) / max(1, windows)
         proposal = None
-        if windows and _has_threshold(rule):
+        about_nothing = bool(healthy.unlike and rule.columns)
+        if windows and _has_threshold(rule) and not about_nothing:
             proposal = propose(
                 series,
                 Quorum(rule.quorum.needed, rule.quorum.of),
@@ -136,11 +152,11 @@ def calibrated(healthy: Healthy, until: float, asked: FalseAlarms) -> list[Calib
                 overlap=spec.panes,
                 chance=np.random.default_rng(_SEED),
             )
-        results.append(Calibrated(rule, proposal, step_s))
+        why = healthy.unlike if about_nothing else ""
+        results.append(Calibrated(rule, proposal, step_s, why))
     if all(one.proposal is None for one in results):
-        raise CalibrationError(
-            "nothing to propose: no window closed in which a rule with a threshold was judged"
-        )
+        why = healthy.unlike or "no window closed in which a rule with a threshold was judged"
+        raise CalibrationError(f"nothing to propose: {why}")
     return results
 
 
@@ -179,7 +195,7 @@ def _rule_data(one: Calibrated) -> dict[str, Any]:
     side = "above" if rule.above is not None else "below"
     told = {"rule": rule.name, "metric": rule.metric, "side": side, "threshold": None, "why": None}
     if proposal is None:
-        return told | {"why": _why_not(rule)}
+        return told | {"why": one.why or _why_not(rule)}
     if proposal.basis == "none":
         return told | {"why": _why_none(proposal)}
     threshold = _rounded(proposal.threshold)
@@ -196,7 +212,7 @@ def _rule_data(one: Calibrated) -> dict[str, Any]:
 def _rule_lines(one: Calibrated, asked: FalseAlarms) -> Iterator[str]:
     rule, proposal = one.rule, one.proposal
     if proposal is None:
-        yield f'# rule "{rule.name}": {_why_not(rule)}; it stays as it is.'
+        yield f'# rule "{rule.name}": {one.why or _why_not(rule)}; it stays as it is.'
         return
     if proposal.basis == "none":
         yield f'# rule "{rule.name}": no threshold keeps the rate: {_why_none(proposal)}.'
@@ -256,6 +272,10 @@ def _covers(rule: RuleSpec, row: Mapping[str, Any]) -> bool:
     return rule.covers(
         Measurement(row["metric"], row["column"], row["value"], row["low"], row["high"], None, 0)
     )
+
+
+def _tells_missing(row: Mapping[str, Any]) -> bool:
+    return row["metric"] == "missing_ratio" and row["value"] is not None
 
 
 def _has_threshold(rule: RuleSettings) -> bool:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final, NamedTuple, Protocol
 
-from detectors.side_by_side import SideBySide
+from detectors.side_by_side import Bin, SideBySide
 from monitor.drawing import pygal, spare, written
 
 #: Units of a picture's own coordinates, as wide as it is shown at most; a page scales it.
@@ -68,6 +68,13 @@ def shares_of(column: SideBySide) -> list[Share]:
     [('a', 0.25, 0.75, False), ('b', 0.75, 0.0, False), ('c', 0.0, 0.25, True)]
     """
     before, now = max(1, column.reference_rows), max(1, column.current_rows)
+    return [
+        Share(one.label, one.reference / before, one.current / now, one.new)
+        for one in _shown(column)
+    ]
+
+
+def _shown(column: SideBySide) -> list[Bin]:
     bins = list(column.bins)
     if column.kind == "category":
         # The bars for all others are there whether or not anything falls in them.
@@ -75,13 +82,14 @@ def shares_of(column: SideBySide) -> list[Share]:
     for end in (-1, 0):
         while bins and not bins[end].reference and not bins[end].current:
             bins.pop(end)
-    return [Share(one.label, one.reference / before, one.current / now, one.new) for one in bins]
+    return bins
 
 
 def bars(column: SideBySide, said: str, *, width: int = WIDTH, height: int = HEIGHT) -> str:
     """Draw a column of a window beside its reference; empty where no row has a value.
 
-    Bars of categories lie, a row each, as names need; those of numbers stand.
+    Bars of categories lie, a row each, as names need; those of numbers stand, and those of ranges
+    have the numbers between them.
 
     Parameters
     ----------
@@ -91,15 +99,27 @@ def bars(column: SideBySide, said: str, *, width: int = WIDTH, height: int = HEI
     shares = shares_of(column)
     if not shares:
         return ""
-    if column.kind == "category":
-        shares = shares[::-1]  # pygal begins below
-        chart = pygal().HorizontalBar(**_options(width, _BAR * len(shares) + _AROUND))
-        chart.x_labels = [_cut(one.label) for one in shares]
+    edges = _edges(_shown(column))
+    if edges:
+        chart = pygal().Histogram(**_options(width, height), xrange=(0, len(shares)))
+        labels = _thinned([f"{edge:g}" for _, edge in edges], width)
+        chart.x_labels = [
+            {"label": label, "value": at}
+            for label, (at, _) in zip(labels, edges, strict=True)
+            if label
+        ]
+        chart.add(None, [(one.reference, at + 0.1, at + 0.5) for at, one in enumerate(shares)])
+        chart.add(None, [(one.current, at + 0.5, at + 0.9) for at, one in enumerate(shares)])
     else:
-        chart = pygal().Bar(**_options(width, height))
-        chart.x_labels = _thinned([one.label for one in shares], width)
-    chart.add(None, [one.reference for one in shares])
-    chart.add(None, [one.current for one in shares])
+        if column.kind == "category":
+            shares = shares[::-1]  # pygal begins below
+            chart = pygal().HorizontalBar(**_options(width, _BAR * len(shares) + _AROUND))
+            chart.x_labels = [_cut(one.label) for one in shares]
+        else:
+            chart = pygal().Bar(**_options(width, height))
+            chart.x_labels = _thinned([one.label for one in shares], width)
+        chart.add(None, [one.reference for one in shares])
+        chart.add(None, [one.current for one in shares])
     chart.value_formatter = _percent
     most = max(max(one.reference, one.current) for one in shares)
     chart.range = (0, max(most, 0.01) * 1.06)
@@ -241,13 +261,19 @@ def _bands(line: Line) -> Iterator[list[tuple[float, float]]]:
             yield [*there, *((one.ends, one.low or 0.0) for one in points[::-1])]
 
 
+def _edges(bins: Sequence[Bin]) -> list[tuple[int, float]]:
+    """Return the numbers between bars of ranges and where they stand; none of other bars."""
+    lows = [(at, one.low) for at, one in enumerate(bins) if one.low is not None]
+    highs = [(at, one.high) for at, one in enumerate(bins, start=1) if one.high is not None]
+    return sorted({*lows, *highs})
+
+
 def _thinned(labels: Sequence[str], width: int) -> list[str]:
-    """Leave labels out until the others have room; those of ranges say where they begin."""
-    shown = [label.partition(" to ")[0] if label[:3] != "up " else label for label in labels]
-    characters = max(len(label) for label in shown)
+    """Leave labels out until the others have room."""
+    characters = max(len(label) for label in labels)
     room = max(_LABEL_WIDTH / 2, characters * _FONT * 0.62 + 6)
-    every = max(1, math.ceil(len(shown) * room / (width - 60)))
-    return [label if index % every == 0 else "" for index, label in enumerate(shown)]
+    every = max(1, math.ceil(len(labels) * room / (width - 60)))
+    return [label if index % every == 0 else "" for index, label in enumerate(labels)]
 
 
 def _cut(label: str) -> str:

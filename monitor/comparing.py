@@ -64,7 +64,11 @@ class Comparing:
         if not self._segments.names:
             return standing
         segments = [
-            {"segment": name, **standing_of(self._references, population(version, name))}
+            {
+                "segment": name,
+                **standing_of(self._references, population(version, name)),
+                "version": version,
+            }
             for name in self._segments.names
         ]
         return {**standing, "segments": segments}

@@ -139,8 +139,7 @@ async def compose(
     limits = settings.limits
     metrics = Metrics(columns_max=limits.columns_max, versions_max=limits.versions_max)
     metrics.build.labels(VERSION).set(1)
-    if office is not None:
-        metrics.lease.follow(settings.model.name, office)
+    metrics.lease.follow(settings.model.name, office)
     registry = registry_of(settings, None if office is None else office.permit)
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
@@ -173,7 +172,7 @@ async def compose(
         view=view,
         queries=queries,
         metrics=metrics,
-        token=_token(settings),
+        token=(lambda: None) if settings.http.token is None else settings.http.token.reveal,
         max_body_bytes=settings.http.max_body_bytes,
         alerts=alerts,
         sources=[s.source for s in engine.streams if isinstance(s.source, SpoolSource)],
@@ -395,8 +394,3 @@ def _quarantine_path(settings: Settings) -> Path:
         return Path(settings.limits.quarantine_path)
     beside = sqlite_path(settings.store.url)
     return (beside.parent if beside else Path()) / "quarantine.jsonl"
-
-
-def _token(settings: Settings) -> Callable[[], str | None]:
-    token = settings.http.token
-    return (lambda: None) if token is None else token.reveal

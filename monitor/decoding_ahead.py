@@ -201,6 +201,8 @@ class FormatAhead:
     ----------
     unread
         Tells the oldest event time that may still come out of lines not yet read.
+    heard
+        Told the newest event time of what was kept back, when it is given up.
     vain
         So many pieces in a row were decoded elsewhere for nothing.
     """
@@ -214,6 +216,7 @@ class FormatAhead:
         self._expected: deque[Expected] = deque()
         self._overflow = 0
         self.unread: Callable[[], float] = lambda: math.inf
+        self.heard: Callable[[float], None] = lambda _ts: None
         self.vain = 0
 
     @property
@@ -282,8 +285,11 @@ class FormatAhead:
             for name, format_ in self._formats.items()
             if isinstance(format_, Holding)
         ]
+        batches = [batch for one in given_up for batch in one.batches]
+        if batches:
+            self.heard(max(float(batch.ts.max()) for batch in batches))
         return Decoded(
-            [batch for one in given_up for batch in one.batches],
+            batches,
             [rejection for one in given_up for rejection in one.rejections],
             joined=sum(one.joined for one in given_up),
             alone=sum(one.alone for one in given_up),

@@ -50,11 +50,11 @@ class Finding:
     Parameters
     ----------
     ok
-        False: a rollback would not come through here.
+        False: a rollback would not come through here. None: only a breach can tell.
     """
 
     what: str
-    ok: bool
+    ok: bool | None
     detail: str
 
 
@@ -102,7 +102,7 @@ async def drill(
         if to_version is not None:
             named, target = _named(read, past, to_version, now)
             findings = [f for f in findings if f.what not in _OF_THE_TARGET] + [named]
-        for finding in findings:
+        for finding in (*findings, *_of_a_breach(settings.rollback.policy.gates)):
             yield finding
         if target is None:
             return
@@ -147,7 +147,7 @@ def _gates(
     settings: Settings, read: RegistryRead, past: Past, now: float
 ) -> tuple[list[Finding], str | None]:
     """Ask the gates as a breach that is confirmed right now would be asked, and find a target."""
-    # A drill has no breach, so what the gate of its cause would say is not known today.
+    # A drill has no breach, and so no cause of one: `_of_a_breach`.
     policy = replace(settings.rollback.policy, mode="act", gates=GatePolicy(world_or_model=False))
     record = RollbackRecord(
         id="drill",
@@ -175,6 +175,24 @@ def _gates(
         if one.gate not in ("evidence", "mode", "world_or_model")
     ]
     return found, None if target is None else target.version
+
+
+def _of_a_breach(gates: GatePolicy) -> tuple[Finding, ...]:
+    """Name the gates that ask for what a breach brings with it: its cause, and its requests."""
+    settings = {
+        "world_or_model": "on" if gates.world_or_model else "off",
+        "better_on_shadow": gates.better_on_shadow,
+    }
+    return tuple(
+        Finding(
+            f"gate {gate}",
+            ok=None,
+            detail="off: it lets every breach pass"
+            if how == "off"
+            else f"{how}: judged on a breach's evidence, and not part of a drill",
+        )
+        for gate, how in settings.items()
+    )
 
 
 def _named(

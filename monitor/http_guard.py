@@ -13,6 +13,7 @@ aiohttp by itself keeps a connection for an hour, and has neither of the other t
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -42,6 +43,10 @@ class Guard:
     connections_max: int = CONNECTIONS_MAX
 
 
+class CannotListenError(OSError):
+    """An address is taken, not ours, or unknown; the message names it."""
+
+
 class Listening:
     """A server that listens, and its way to stop."""
 
@@ -50,9 +55,9 @@ class Listening:
         self._server = server
 
     @property
-    def addresses(self) -> Sequence[tuple[Any, ...]]:
-        """Where it listens: host, port, and what else the family has."""
-        return [one.getsockname() for one in self._server.sockets]
+    def addresses(self) -> Sequence[str]:
+        """Where it listens, ``HOST:PORT`` as it stands in an address of the web."""
+        return [shown(*one.getsockname()[:2]) for one in self._server.sockets]
 
     async def close(self) -> None:
         """Take no more connections, and end those that are open."""
@@ -67,7 +72,7 @@ async def listen(app: web.Application, host: str, port: int, guard: Guard) -> Li
 
     Raises
     ------
-    OSError
+    CannotListenError
         The address cannot be listened on.
     """
     options: dict[str, Any] = {
@@ -89,7 +94,15 @@ async def listen(app: web.Application, host: str, port: int, guard: Guard) -> Li
             port,
             reuse_address=True,
         )
-    except OSError:
+    except OSError as error:
         await runner.cleanup()
-        raise
+        # Without a number it is the resolver that does not know the host.
+        number = error.errno or 0
+        why = os.strerror(number) if number > 0 else error.strerror
+        raise CannotListenError(f"cannot listen on {shown(host, port)}: {why}") from error
     return Listening(runner, server)
+
+
+def shown(host: str, port: int) -> str:
+    """Write ``HOST:PORT``, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -19,11 +19,12 @@ class LeaseMetrics(Collector):
     """``kedge_lease_held`` and ``kedge_lease_events_total`` of one process."""
 
     def __init__(self) -> None:
-        self._of: tuple[str, Office] | None = None
+        self._model = ""
+        self._office: Office | None = None
 
-    def follow(self, model: str, office: Office) -> None:
-        """Tell of this place from now on."""
-        self._of = model, office
+    def follow(self, model: str, office: Office | None) -> None:
+        """Tell of this place from now on; None where no lease is configured."""
+        self._model, self._office = model, office
 
     def collect(self) -> Iterator[Metric]:
         """Yield both families."""
@@ -38,8 +39,8 @@ class LeaseMetrics(Collector):
             "and this process ends; taken_over: that of one who stood still).",
             labels=("model", "event"),
         )
-        if self._of is not None:
-            model, office = self._of
+        model, office = self._model, self._office
+        if office is not None:
             held.add_metric((model,), float(office.permit(0.0)))
             for event in LEASE_EVENTS:
                 events.add_metric((model, event), office.events[event])

@@ -32,7 +32,7 @@ from collectors import log_output
 from monitor import log_fields
 from monitor.composition import Parts, compose, rule_specs
 from monitor.engine import RETRY_S
-from monitor.http_guard import Guard, Listening, listen
+from monitor.http_guard import CannotListenError, Guard, Listening, listen
 from monitor.incidents import told
 from monitor.judging import Judged
 from monitor.leadership import Office, office_of
@@ -109,6 +109,8 @@ async def _work(
         daemon.catch_signals(asyncio.get_running_loop())
         with Watchdog(asyncio.get_running_loop()):
             await daemon.run()
+    except CannotListenError:
+        raise  # bad weather at the start, and told in one line by who called
     except Exception:
         # Nobody may be looking: the whole story goes to the log, whatever the caller prints.
         log.exception("ended by a fault; what was committed stands")
@@ -201,15 +203,15 @@ class Daemon:
         guard = Guard(web.count_refused)
         listening = [await listen(web.app, *http.address, guard)]
         for address in listening[0].addresses:
-            log.info("listening on http://%s:%s", *address[:2])
+            log.info("listening on http://%s", address)
         if web.ingest_app is not None and http.ingest_address is not None:
             try:
                 listening.append(await listen(web.ingest_app, *http.ingest_address, guard))
-            except OSError:
+            except CannotListenError:
                 await listening[0].close()
                 raise
             for address in listening[1].addresses:
-                log.info("taking events on http://%s:%s", *address[:2])
+                log.info("taking events on http://%s", address)
         if not self._parts.changes_allowed:
             log.info("no [http] token: calls that change state answer 403")
         return listening

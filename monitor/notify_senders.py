@@ -121,8 +121,14 @@ class EmailSender:
             codes = sorted({code for code, _ in error.recipients.values()})
             again = any(code < _SMTP_PERMANENT for code in codes)
             raise NotSentError(f"every address was refused: {codes}", again=again) from None
+        except smtplib.SMTPNotSupportedError as error:
+            # The library's words, not the server's.
+            raise NotSentError(f"the mail server: {error}", again=False) from None
+        except ssl.SSLCertVerificationError as error:
+            why = f"the mail server's certificate is not accepted: {error.verify_message}"
+            raise NotSentError(why, again=False) from None
         except (smtplib.SMTPException, OSError) as error:
-            again = not isinstance(error, smtplib.SMTPNotSupportedError | ssl.SSLError)
+            again = not isinstance(error, ssl.SSLError)
             raise NotSentError(f"the mail server: {type(error).__name__}", again=again) from None
 
     def _message(self, notice: Notice) -> EmailMessage:

@@ -79,6 +79,7 @@ class OldSource:
         self._retired: list[str] = []
         self._decoded = False
         format_.unread = self._behind
+        format_.heard = self._heard
         self.faults: list[str] = []
         self.newest = -math.inf
 
@@ -122,6 +123,10 @@ class OldSource:
             default=math.inf,
         )
 
+    def _heard(self, ts: float) -> None:
+        # As the windows take it: an event of the future is one of now.
+        self.newest = max(self.newest, min(ts, self._now))
+
     def _next(self, current: _Open) -> Chunk | None:
         self._read_ahead(current)
         if not current.ahead:
@@ -133,10 +138,9 @@ class OldSource:
             lines = lines_of(piece, current.log.reading.options)
 
         def heard(ts: float) -> None:
-            # As the windows take it: an event of the future is one of now.
             current.hear(min(ts, self._now))
             current.begun = True
-            self.newest = max(self.newest, min(ts, self._now))
+            self._heard(ts)
             self._decoded = True
 
         self._format.expect(Expected(lines, current.log.format, answer, heard))

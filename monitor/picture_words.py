@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from detectors.side_by_side import SideBySide
-from monitor.charts import shares_of
+from monitor.charts import Share, shares_of
 
 #: New values are worth a sentence from this share of the rows on.
 _NEW_SHARE: Final = 0.005
@@ -23,13 +23,19 @@ def said_of(column: SideBySide) -> str:
     >>> said_of(beside(bars, Counted((0, 40, 60), 0, 55)))
     "“above 9” went from 1.0% of the rows to 60.0%; 55.0% are outside of the reference's range."
     """
-    said = [_changes_most(column)]
+    most = max(shares_of(column), key=_change, default=None)
+    said = [_changes_most(column, most)]
     share = column.new / max(1, column.current_rows)
-    if share >= _NEW_SHARE:
+    told = most is not None and most.new and round(share, 3) == round(most.current, 3)
+    if share >= _NEW_SHARE and not told:
         said.append(f"{share:.1%} are {_like_nothing(column)}")
     before, now = missing_of(column)
     if now - before >= _MISSING_RISE:
-        said.append(f"missing values went from {before:.1%} to {now:.1%}")
+        # What changed most comes first.
+        first = most is None or now - before > _change(most)
+        said.insert(
+            0 if first else len(said), f"missing values went from {before:.1%} to {now:.1%}"
+        )
     return "; ".join(said) + "."
 
 
@@ -40,8 +46,11 @@ def missing_of(column: SideBySide) -> tuple[float, float]:
     return column.reference_missing / max(1, before), column.current_missing / max(1, now)
 
 
-def _changes_most(column: SideBySide) -> str:
-    most = max(shares_of(column), key=lambda one: abs(one.current - one.reference), default=None)
+def _change(one: Share) -> float:
+    return abs(one.current - one.reference)
+
+
+def _changes_most(column: SideBySide, most: Share | None) -> str:
     if most is None or not column.current_rows:
         return "no row of the window has a value"
     if round(most.reference, 3) == round(most.current, 3):

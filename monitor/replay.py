@@ -153,13 +153,10 @@ class Replay:
                 yield from self._recorded(turn.judged)
                 if not turn.busy and not source.unread_bytes():
                     break
-            until = self._fall_silent(source)
-            for judged in (*engine.turn().judged, *engine.stop()):
-                # Silence has no end; what is said of it alone is not said of the logs.
-                if judged.labelled or judged.row.window["ends"] <= until:
-                    yield from self._recorded([judged])
-                else:
-                    self._judge.verdicts.popleft()
+            self._fall_silent()
+            while (turn := engine.turn()).busy:
+                yield from self._of_logs(turn.judged, source)
+            yield from self._of_logs((*turn.judged, *engine.stop()), source)
             totals = engine.committed.totals[SOURCE]
             self.tally.events, self.tally.late = totals.events, totals.late
             self.tally.faults, self.tally.newest = source.faults, source.newest
@@ -231,18 +228,24 @@ class Replay:
                 one.row.distribution,
             )
 
-    def _fall_silent(self, source: OldSource) -> float:
-        """Let so much time pass that all that was read is in closed windows; return their end."""
-        spec, windows = window_spec(self._settings), self._settings.windows
-        if spec.kind == "events" or not math.isfinite(source.newest):
-            until = math.inf
-            self._silent_s = windows.idle_s + self._reading.options.join_s
-        else:
+    def _of_logs(self, judged: Sequence[Judged], source: OldSource) -> Iterator[Replayed]:
+        """Record windows, but those of the silence behind the logs: it has no end."""
+        spec, until = window_spec(self._settings), math.inf
+        if spec.kind == "time" and math.isfinite(source.newest):
             until = (math.floor(source.newest / spec.slide) + spec.panes) * spec.slide
+        for one in judged:
+            if one.labelled or one.row.window["ends"] <= until:
+                yield from self._recorded([one])
+            else:
+                self._judge.verdicts.popleft()
+
+    def _fall_silent(self) -> None:
+        """Let so much time pass that all that was read is in closed windows."""
+        spec, windows = window_spec(self._settings), self._settings.windows
+        self._silent_s = windows.idle_s + self._reading.options.join_s
+        if spec.kind == "time":
             # Silence counts from the watermark, which stands before the newest event.
-            ahead_s = until - source.newest + spec.lateness_s + spec.slide
-            self._silent_s = max(ahead_s, windows.idle_s, self._reading.options.join_s)
-        return until
+            self._silent_s += (spec.panes + 1) * spec.slide + spec.lateness_s
 
 
 class RecordingJudge(Judge):

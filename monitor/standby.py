@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from monitor.http_guard import Guard, listen
+from monitor.http_guard import CannotListenError, Guard, listen
 from monitor.leadership import Office
 from monitor.lease_metrics import waiting_page
 from monitor.store import Store
@@ -43,12 +43,12 @@ async def _probed(address: tuple[str, int], page: Callable[[], bytes]) -> AsyncI
     app.router.add_route("*", "/{path:.*}", _waiting)
     try:
         listening = await listen(app, *address, Guard(lambda _reason: None))
-    except OSError as error:
+    except CannotListenError as error:
         # The one who works may be on this very machine.
-        log.info("waiting without probes, for %s:%d is taken: %s", *address, error)
+        log.info("waiting without probes: %s", error)
         yield
         return
-    log.info("waiting; probes are answered on port %d", listening.addresses[0][1])
+    log.info("waiting; probes are answered on %s", listening.addresses[0])
     try:
         yield
     finally:

@@ -20,7 +20,16 @@ from monitor.picture_words import missing_of, said_of
 from monitor.shadow_shown import all_measured, most_apart
 from monitor.status_facts import Facts, Place
 from monitor.timeline import timeline
-from monitor.verdict import Moment, columns_in_breach, figure, left_for, seconds_of, verdict
+from monitor.verdict import (
+    Moment,
+    columns_in_breach,
+    excess,
+    figure,
+    left_for,
+    listed,
+    seconds_of,
+    verdict,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -68,14 +77,17 @@ def render(facts: Facts, column: str | None = None) -> str:
 
     status = facts.status
     latency, throughput = _traffic(facts)
+    pictures, undrawn = _pictures(facts, column)
     context = {
         "facts": facts,
         "status": status,
         "model": status["model"],
-        "verdict": verdict(status, facts.incidents, facts.rollbacks, facts.now),
-        "pictures": _pictures(facts, column),
+        "verdict": verdict(status, facts.incidents, facts.rollbacks, facts.now, facts.measured),
+        "pictures": pictures,
+        "undrawn": listed(undrawn) if undrawn else "",
         "columns": _columns(facts),
         "columns_max": COLUMNS_MAX,
+        "pictures_max": PICTURES_MAX,
         "latency": latency,
         "throughput": throughput,
         "recent": facts.windows[:TRAFFIC_ROWS_MAX],
@@ -112,19 +124,31 @@ def _environment() -> Environment:
     return environment
 
 
-def _pictures(facts: Facts, chosen: str | None) -> list[Picture]:
-    """Draw the columns that rules find in breach, and those of the version that was left."""
+def _pictures(facts: Facts, chosen: str | None) -> tuple[list[Picture], list[str]]:
+    """Draw the columns that rules find in breach, and those of the version that was left.
+
+    Also names those that are not drawn: one too many, or without a picture.
+    """
     live = facts.status["model"]["live_version"]
-    wanted = columns_in_breach(facts.status, facts.incidents)
+    wanted = columns_in_breach(facts.status, facts.incidents, facts.measured)
     if facts.left and facts.left != live:
         left = left_for(facts.left, facts.incidents)
         wanted += [((facts.left, segment), column) for segment, column in left]
-    pictures = []
+    pictures: list[Picture | None] = []
     if chosen is not None:
         pictures = [_picture(facts, (live or "", ""), chosen, chosen=True)]
         wanted = [one for one in wanted if one != ((live, ""), chosen)]
-    pictures += [_picture(facts, *one) for one in dict.fromkeys(wanted)]
-    return [one for one in pictures if one is not None][:PICTURES_MAX]
+    undrawn: dict[str, None] = {}
+    for place, name in dict.fromkeys(wanted):
+        picture = _picture(facts, place, name) if len(pictures) < PICTURES_MAX else None
+        if picture is None:
+            undrawn[name] = None
+        else:
+            pictures.append(picture)
+    drawn = {one.column for one in pictures if one is not None}
+    return [one for one in pictures if one is not None], [
+        one for one in undrawn if one not in drawn
+    ]
 
 
 def _picture(facts: Facts, place: Place, name: str, *, chosen: bool = False) -> Picture | None:
@@ -158,19 +182,13 @@ def _of_columns(facts: Facts, place: Place) -> list[Json]:
         name = one["column"]
         if name is not None and (name not in best or _rank(one) < _rank(best[name])):
             best[name] = one
-    return sorted(best.values(), key=lambda one: (*_rank(one)[:1], -_excess(one), one["column"]))
+    return sorted(best.values(), key=lambda one: (*_rank(one)[:1], -excess(one), one["column"]))
 
 
 def _rank(measured: Json) -> tuple[int, int]:
     metric = measured["metric"]
     first = _FIRST.index(metric) if metric in _FIRST else len(_FIRST)
     return _GRAVITY[measured["verdict"]], first
-
-
-def _excess(measured: Json) -> float:
-    """How much of its limit a measurement uses up."""
-    value, threshold = measured["value"], measured["threshold"]
-    return abs(value) / abs(threshold) if value is not None and threshold else 0.0
 
 
 def _traffic(facts: Facts) -> tuple[str, str]:

@@ -12,8 +12,11 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
 
 Json: TypeAlias = Mapping[str, Any]
+#: Measurements as the API answers them, by version and segment (empty for all traffic).
+Measured: TypeAlias = Mapping[tuple[str, str], Sequence[Json]]
 Level: TypeAlias = Literal["good", "watch", "bad", "unknown"]
 
+_NOTHING: Final[Measured] = {}
 #: Columns that a sentence names; the others are counted.
 NAMED_MAX: Final = 4
 #: A rollback that ended is part of the verdict for so long.
@@ -23,9 +26,9 @@ SILENT_S: Final = 900.0
 
 #: What is wrong with columns, by metric; of any other metric they have drifted.
 _OF_COLUMNS: Final = {
-    "missing_ratio": "are missing too often",
-    "invalid_ratio": "hold values of a wrong type",
-    "new_category_ratio": "hold values that were never seen before",
+    "missing_ratio": ("is missing too often", "are missing too often"),
+    "invalid_ratio": ("holds values of a wrong type", "hold values of a wrong type"),
+    "new_category_ratio": ("holds values never seen before", "hold values never seen before"),
 }
 #: What is wrong with a whole window, by the beginning of the metric's name.
 _OF_WINDOWS: Final = {
@@ -102,7 +105,11 @@ def plain(sentence: Sentence, now: float) -> str:
 
 
 def verdict(
-    status: Json, incidents: Sequence[Json], rollbacks: Sequence[Json], now: float
+    status: Json,
+    incidents: Sequence[Json],
+    rollbacks: Sequence[Json],
+    now: float,
+    measured: Measured = _NOTHING,
 ) -> Verdict:
     """Say how the model does.
 
@@ -114,10 +121,13 @@ def verdict(
         Newest first, as the API answers them.
     now
         Seconds since the epoch.
+    measured
+        What was measured in the last windows: a rule in breach is told with every column that
+        breaches now, while an incident names those of the moment when it was confirmed.
     """
-    level, title, sentences = _of_rules(status, incidents)
+    level, title, sentences = _of_rules(status, incidents, measured)
     recent = [one for one in rollbacks if one["outcome"] is None or one["updated"] > now - STORY_S]
-    story = _story(recent[0], incidents) if recent else []
+    story = _story(recent[0], incidents) if recent else _nothing_done(status)
     if recent and recent[0]["outcome"] is None and not recent[0]["dry_run"]:
         level, title = ("watch", "Going back")
     elif recent and recent[0]["state"] in ("ESCALATED", "CONTESTED"):
@@ -128,7 +138,9 @@ def verdict(
     return Verdict(level, title, (*sentences, *story, *_standing(status, now)))
 
 
-def columns_in_breach(status: Json, incidents: Sequence[Json]) -> list[tuple[tuple[str, str], str]]:
+def columns_in_breach(
+    status: Json, incidents: Sequence[Json], measured: Measured = _NOTHING
+) -> list[tuple[tuple[str, str], str]]:
     """Name the columns that rules find in breach in the live version, the worst first.
 
     Each with the version and the segment; the segment is empty for all traffic.
@@ -138,7 +150,7 @@ def columns_in_breach(status: Json, incidents: Sequence[Json]) -> list[tuple[tup
     for rule in status["rules"]:
         if rule["state"] == "breach":
             place = version, rule.get("segment") or ""
-            columns = _columns(rule, version, incidents)
+            columns = _columns(rule, version, incidents, measured)
             found.update(dict.fromkeys((place, column) for column in columns))
     return list(found)
 
@@ -153,7 +165,9 @@ def left_for(version: str, incidents: Sequence[Json]) -> list[tuple[str, str]]:
     return list(found)
 
 
-def _of_rules(status: Json, incidents: Sequence[Json]) -> tuple[Level, str, list[Sentence]]:
+def _of_rules(
+    status: Json, incidents: Sequence[Json], measured: Measured
+) -> tuple[Level, str, list[Sentence]]:
     version, rules = status["model"]["live_version"], status["rules"]
     if version is None:
         return "unknown", "No traffic yet", [("No prediction has been seen so far.",)]
@@ -163,7 +177,7 @@ def _of_rules(status: Json, incidents: Sequence[Json]) -> tuple[Level, str, list
     }
     name = f"Version {version}"
     if by_state["breach"]:
-        sentences = _breaches(name, version, by_state["breach"], incidents)
+        sentences = _breaches(name, version, by_state["breach"], incidents, measured)
         drifted = any(rule["column"] for rule in by_state["breach"])
         return "bad", "Drifted" if drifted else "In breach", sentences
     if by_state["suspect"]:
@@ -171,37 +185,47 @@ def _of_rules(status: Json, incidents: Sequence[Json]) -> tuple[Level, str, list
         rule = "rule" if len(by_state["suspect"]) == 1 else "rules"
         said = f"{name} may have a problem: the {rule} {names} saw something, not often enough yet."
         return "watch", "Suspect", [(said,)]
+    if len(by_state["ok"]) == len(rules) > 0:
+        said = f"{name} is healthy: {_counted(len(rules), 'rule')} found nothing wrong."
+        return "good", "Healthy", [(said,)]
     if by_state["ok"]:
-        return "good", "Healthy", [(_healthy(name, len(by_state["ok"]), len(rules)),)]
+        return "unknown", "Healthy as far as known", [(_partly(name, rules),)]
     told = "No rule can tell yet how it does." if rules else "No rule is configured to judge it."
     return "unknown", "Unknown", [(f"{name} answers. {told}",)]
 
 
-def _healthy(name: str, known: int, every: int) -> str:
-    if known == every:
-        return f"{name} is healthy: {_counted(every, 'rule')} found nothing wrong."
-    return f"{name} looks healthy to {known} of {every} rules; the others cannot tell yet."
+def _partly(name: str, rules: Sequence[Json]) -> str:
+    others = [rule["name"] for rule in rules if rule["state"] != "ok"]
+    known = len(rules) - len(others)
+    return f"{name} looks healthy to {known} of {len(rules)} rules; {listed(others)} cannot tell."
 
 
 def _breaches(
-    name: str, version: str, breached: Sequence[Json], incidents: Sequence[Json]
+    name: str,
+    version: str,
+    breached: Sequence[Json],
+    incidents: Sequence[Json],
+    measured: Measured,
 ) -> list[Sentence]:
     sentences: list[Sentence] = []
     of_kind: dict[tuple[str, str], list[Json]] = {}
     for rule in breached:
         kind = "drift" if rule["column"] else rule["name"]
-        kind = _OF_COLUMNS.get(rule["metric"], kind) if rule["column"] else kind
+        kind = rule["metric"] if rule["column"] and rule["metric"] in _OF_COLUMNS else kind
         of_kind.setdefault((kind, rule.get("segment") or ""), []).append(rule)
     for (kind, segment), rules in of_kind.items():
-        who = f"{name}, in {segment} only," if segment else name
+        who = f"{name}, in the segment {segment}," if segment else name
         since = min((rule["since"] for rule in rules if rule["since"]), default=None)
         columns = list(
-            dict.fromkeys(one for rule in rules for one in _columns(rule, version, incidents))
+            dict.fromkeys(
+                one for rule in rules for one in _columns(rule, version, incidents, measured)
+            )
         )
         if kind == "drift":
             text = f"{who} has drifted: {listed(columns)}"
         elif columns:
-            text = f"{who.removesuffix(',')}: {listed(columns)} {kind}"
+            does = _OF_COLUMNS.get(kind, (kind, kind))[len(columns) > 1]
+            text = f"{who.removesuffix(',')}: {listed(columns)} {does}"
         else:
             text = f"{who} is in breach: {_of_window(rules[0])}"
         when: Sentence = (", since ", Moment(seconds_of(since)), ".") if since else (".",)
@@ -219,19 +243,40 @@ def _of_window(rule: Json) -> str:
     return f"{said} ({figures})" if said else f"rule {rule['name']} ({figures})"
 
 
-def _columns(rule: Json, version: str | None, incidents: Iterable[Json]) -> list[str]:
-    """Name what a rule in breach found, as its latest incident says."""
+def _columns(rule: Json, version: str, incidents: Iterable[Json], measured: Measured) -> list[str]:
+    """Name what a rule in breach found: in the last window, and as its latest incident says."""
+    place = version, rule.get("segment") or ""
+    now = [
+        one
+        for one in measured.get(place, ())
+        if one["column"] and one["metric"] == rule["metric"] and one["verdict"] == "breach"
+    ]
+    names = [one["column"] for one in sorted(now, key=excess, reverse=True)]
     for one in incidents:
-        place = one["rule"], one["version"], one.get("segment") or ""
-        if place == (rule["name"], version, rule.get("segment") or ""):
-            return columns_of(one["evidence"]) or [rule["column"]]
-    return [rule["column"]] if rule["column"] else []
+        if (one["rule"], one["version"], one.get("segment") or "") == (rule["name"], *place):
+            names += columns_of(one["evidence"])
+            break
+    return list(dict.fromkeys(names)) or ([rule["column"]] if rule["column"] else [])
+
+
+def excess(measured: Json) -> float:
+    """How much of its limit a measurement uses up."""
+    value, threshold = measured["value"], measured["threshold"]
+    return abs(value) / abs(threshold) if value is not None and threshold else 0.0
 
 
 def columns_of(evidence: Json) -> list[str]:
     """Name the columns that evidence of a breach is about, the worst first."""
     many = [one["column"] for one in evidence.get("columns") or ()]
     return many or ([evidence["column"]] if evidence.get("column") else [])
+
+
+def _nothing_done(status: Json) -> list[Sentence]:
+    """Say so where no rule in breach asks for more than to be told."""
+    actions = {one.get("action") for one in status["rules"] if one["state"] == "breach"}
+    if actions != {"alert"}:
+        return []
+    return [("Kedge has changed nothing: no rule in breach asks for a rollback.",)]
 
 
 def _story(record: Json, incidents: Sequence[Json]) -> list[Sentence]:
@@ -253,7 +298,7 @@ def _story(record: Json, incidents: Sequence[Json]) -> list[Sentence]:
             did = f"Kedge would have gone back to {to} at "
             return [(did, ended, "; nothing was changed, for it was a dry run.")]
         case "refused":
-            return [("Kedge did not go back at ", ended, f": {_refusal(record)}.")]
+            return [("Kedge did not go back at ", ended, f", because {_refusal(record)}.")]
         case "contested":
             said = f"; somebody else moved the model meanwhile: {record['detail']}."
             return [*why, (f"Kedge tried to go back to {to} at ", went, said)]
@@ -281,7 +326,9 @@ def _why(source: str | None, record: Json, incidents: Sequence[Json]) -> list[Se
 
 def _refusal(record: Json) -> str:
     refused = next((gate for gate in record["gates"] if not gate["passed"]), None)
-    return f"{refused['gate']}: {refused['detail']}" if refused else _detail(record)
+    if refused is None:
+        return _detail(record)
+    return f"the gate {refused['gate']} refused: {refused['detail'].rstrip('.')}"
 
 
 def _detail(record: Json) -> str:

@@ -144,9 +144,14 @@ def _compared(window: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _reference(standing: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """Say what a version is compared with; None of one that was not seen for long."""
-    if standing is None or "created" not in standing:
-        return standing
-    return {**standing, "created": rfc3339(standing["created"])}
+    if standing is None:
+        return None
+    shown = dict(standing)
+    if "created" in standing:
+        shown["created"] = rfc3339(standing["created"])
+    if "segments" in standing:
+        shown["segments"] = [_reference(one) for one in standing["segments"]]
+    return shown
 
 
 def _in_force(marks: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,8 +8,17 @@ from pathlib import Path
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file beside its place and move it there once it is on the disk."""
-    number, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+    """Write a file beside its place and move it there once it is on the disk.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; it names `path`, not the file beside it.
+    """
+    try:
+        number, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from error
     try:
         with os.fdopen(number, "wb") as file:
             file.write(data)

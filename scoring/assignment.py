@@ -85,6 +85,8 @@ Order: TypeAlias = HandOver | Listen
 Word: TypeAlias = Ready | Failed | Took
 
 
+# The structures here hold no other types than JSON's and paths, so neither hook is asked for more;
+# NotImplementedError is how a hook of msgspec says no.
 def _text(value: object) -> str:
     if isinstance(value, Path):
         return str(value)

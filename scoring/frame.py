@@ -230,12 +230,14 @@ def conform(cells: pd.Series[Any], kind: ColumnType, name: object) -> pd.Series[
         cells = cells.infer_objects()
     found: Any = cells.dtype
     textual = kind in ("binary", "string") and isinstance(found, pd.StringDtype)
-    untouched = (kind, found.kind) in (("boolean", "O"), ("binary", "S"))
+    # pandas' own type of strings calls itself one of objects, too.
+    of_objects = found.kind == "O" and not isinstance(found, pd.StringDtype)
+    untouched = (kind == "boolean" and of_objects) or (kind == "binary" and found.kind == "S")
     if kind not in _HELD or found == _HELD[kind] or textual or untouched:
         return cells
-    if kind == "datetime" and found.kind in "MO":
+    if kind == "datetime" and (found.kind == "M" or of_objects):
         return cells.astype(np.dtype("datetime64[ns]"))
-    if kind == "double" and found.kind == "O" and not isinstance(found, pd.StringDtype):
+    if kind == "double" and of_objects:
         # What is left of any type in a column of doubles is taken if it reads as numbers.
         return pd.to_numeric(cells)
     if kind not in DTYPES or not _is_lossless(cells, np.dtype(DTYPES[kind])):

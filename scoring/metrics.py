@@ -7,11 +7,14 @@ writes its values to files in that folder, and whichever worker is scraped sums 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from scoring.counter_files import being_read
 
 #: Upper bounds in seconds: from a linear model's tenth of a millisecond to a slow network's 10 s.
 LATENCY_BUCKETS_S: Final = (
@@ -94,9 +97,11 @@ class ScoringMetrics:
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return the page and its content type: OpenMetrics when `accept` asks for it."""
-        registry = self._registry
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # untyped upstream
         encoder, content_type = choose_encoder(accept)
-        return encoder(registry), content_type
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        if folder is None:
+            return encoder(self._registry), content_type
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # untyped upstream
+        with being_read(Path(folder)):
+            return encoder(registry), content_type

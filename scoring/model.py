@@ -1,6 +1,6 @@
 """A model folder as MLflow writes it, loaded.
 
-scikit-learn, LightGBM, XGBoost and ONNX are loaded natively, the rest through mlflow.
+scikit-learn, LightGBM, XGBoost, ONNX and PyTorch are loaded natively, the rest through mlflow.
 
 Loading a model runs code from its files: pickles do by nature, and the list of types that a
 skops file may hold stands in the model's own MLmodel. Load models that you trust.
@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from scoring import boosting_native, onnx_native, sklearn_native
+from scoring import boosting_native, onnx_native, sklearn_native, torch_native
 from scoring.model_error import MLMODEL, ModelLoadError
 from scoring.params import check_params
 from scoring.plan import Plan, compile_plan
@@ -175,6 +175,11 @@ def _load_flavour(folder: Path, mlmodel: Mapping[str, Any], signature: Signature
         path = _inside(folder, str(flavour["data"]))
         predict = onnx_native.OnnxPredictor(path, flavour.get("providers"))
         return _Loaded(predict, takes_arrays=True, by_row=True)
+    if name == "pytorch" and not signature.params:
+        path = _inside(folder, str(flavour["model_data"]))
+        if torch_native.is_plain(path):
+            module = torch_native.TorchPredictor(path, pyfunc.get("config") or {})
+            return _Loaded(module, takes_arrays=True, by_row=True)
     return _through_pyfunc(folder, mlmodel, signature)
 
 

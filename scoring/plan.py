@@ -22,8 +22,9 @@ from scoring.frame import (
     frame_of_csv,
     frame_of_parquet,
 )
-from scoring.protocol import Csv, Language, Parquet, Records, RequestData, Split
+from scoring.protocol import Arrays, Csv, Language, Parquet, Records, RequestData, Split
 from scoring.signature import ColumnSpec, Signature, TensorSpec
+from scoring.size import COLUMNS_MAX
 from scoring.table import Block, Frame, Table
 from scoring.tensor_plan import OpenPlan, TensorPlan
 
@@ -95,6 +96,8 @@ class ColumnPlan:
             return None
         if isinstance(data, Split):
             return self._block_of_split(data)
+        if isinstance(data, Arrays):
+            return self._block_of_arrays(data.value)
         return self._block_of_records(data) if isinstance(data, Records) else None
 
     def _fitted(self, data: RequestData) -> pd.DataFrame:
@@ -120,21 +123,20 @@ class ColumnPlan:
         return Frame(frame)
 
     def _block_of_split(self, data: Split) -> Block | None:
-        if not isinstance(data.rows, list) or data.index is not None:
+        rows, names = data.rows, data.columns
+        if not isinstance(rows, list) or not isinstance(names, list) or data.index is not None:
             return None
-        if not isinstance(data.columns, list) or len(data.columns) != len(self._names):
+        if names == self._names:
+            return self._block(rows)
+        if len(names) > COLUMNS_MAX or not all(isinstance(name, str) for name in names):
             return None
-        block = self._block(data.rows)
-        if block is None or data.columns == self._names:
-            return block
-        if not all(isinstance(name, str) for name in data.columns):
+        places = {name: place for place, name in enumerate(names)}
+        if len(places) < len(names) or not places.keys() >= set(self._names):
             return None
-        places = {name: place for place, name in enumerate(data.columns)}
-        if places.keys() != set(self._names):
+        if not all(isinstance(row, list) and len(row) == len(names) for row in rows):
             return None
-        order = [places[name] for name in self._names]
-        values = block.values[:, order]  # noqa: PD011 - a block's, no frame's
-        return Block(self._log_names, values, self.frame_columns)
+        order = [places[name] for name in self._log_names]
+        return self._block([[row[place] for place in order] for row in rows])
 
     def _block_of_records(self, data: Records) -> Block | None:
         if not data.rows or not all(isinstance(row, dict) for row in data.rows):
@@ -143,6 +145,19 @@ class ColumnPlan:
             return self._block([[row[name] for name in self._log_names] for row in data.rows])
         except KeyError:
             return None
+
+    def _block_of_arrays(self, value: Any) -> Block | None:  # noqa: ANN401 - any JSON
+        """Return columns of one length, or objects, that have the inputs and nothing else."""
+        names = set(self._names)
+        if isinstance(value, list):
+            alike = all(isinstance(row, dict) and row.keys() == names for row in value)
+            return self._block_of_records(Records(value)) if alike else None
+        if not isinstance(value, dict) or value.keys() != names:
+            return None
+        cells = [value[name] for name in self._log_names]
+        if not all(isinstance(column, list) and len(column) == len(cells[0]) for column in cells):
+            return None
+        return self._block(list(zip(*cells, strict=True)))
 
     def _block(self, rows: Sequence[Any]) -> Block | None:
         """Return rows of doubles in one go; None to have them looked at one by one."""

@@ -259,7 +259,7 @@ def decode_json(body: bytes) -> object:
         return msgspec.json.decode(body)
     except RecursionError:
         raise ScoringError("the JSON is nested too deeply") from None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         pass
     try:
         # Python's reader takes what the strict one refuses: NaN, Infinity, UTF-16.

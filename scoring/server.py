@@ -277,11 +277,26 @@ async def _json_errors(request: web.Request, handler: _Handler) -> web.StreamRes
     except web.HTTPException as error:
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
+        if error.status == HTTPStatus.NOT_FOUND and await _is_known(request, request.path[:-1]):
+            return web.Response(
+                status=HTTPStatus.TEMPORARY_REDIRECT,
+                headers={
+                    "Location": str(request.url.with_path(request.path[:-1], keep_query=True))
+                },
+            )
         headers = {"Content-Type": JSON_TYPE}
         if "Allow" in error.headers:
             headers["Allow"] = error.headers["Allow"]
         body = b'{"detail":"%s"}' % HTTPStatus(error.status).phrase.encode()
         return web.Response(status=error.status, body=body, headers=headers)
+
+
+async def _is_known(request: web.Request, path: str) -> bool:
+    """Whether a path that was asked for with a slash at its end is one without."""
+    if not request.path.endswith("/") or not path.strip("/"):
+        return False
+    found = await request.app.router.resolve(request.clone(rel_url=path))
+    return found.http_exception is None or found.http_exception.status != HTTPStatus.NOT_FOUND
 
 
 def _version_of(package: str) -> str:

@@ -68,7 +68,7 @@ class Request(msgspec.Struct):
     """The body of a request to infer."""
 
     inputs: list[Tensor]
-    id: str = ""
+    id: str | None = None
     parameters: dict[str, Any] | None = None
     outputs: list[Asked] | None = None
 
@@ -169,6 +169,11 @@ def array_of(tensor: Tensor) -> Array:
 
 def _numbers(data: list[Any], dtype: np.dtype[Any]) -> Array:
     found = np.array(data)
+    if dtype == np.uint64 and found.dtype == np.float64:
+        # Beside small numbers, numpy takes those beyond a signed integer for fractions.
+        found = np.array(data, dtype=object)
+        if all(type(value) is int for value in found.ravel()):
+            return found.astype(dtype)
     if found.size and found.dtype.kind not in _KINDS[dtype.kind]:
         raise ValueError(f"its values are of another kind ({found.dtype})")
     return np.array(data, dtype=dtype)
@@ -196,9 +201,10 @@ def _data(model: Model, tensors: Sequence[Tensor]) -> RequestData:
     inputs = model.signature.inputs
     names = [spec.name for spec in inputs]
     if not inputs or isinstance(inputs[0], TensorSpec):
-        if len(arrays) == 1 and names in ([], [None]):
-            return Arrays(next(iter(arrays.values())).tolist(), by_row=False)
-        return Arrays({name: array.tolist() for name, array in arrays.items()}, by_row=False)
+        # mlflow reads lists; an array keeps the shape of what is empty, and its own type.
+        values = arrays if model.native else {n: array.tolist() for n, array in arrays.items()}
+        alone = len(values) == 1 and names in ([], [None])
+        return Arrays(next(iter(values.values())) if alone else values, by_row=False)
     first = next(iter(arrays.values()))
     by_place = len(arrays) == 1 and first.ndim == _MATRIX_AXES and next(iter(arrays)) not in names
     if by_place:
@@ -248,19 +254,21 @@ def metadata(model: Model, name: str, version: str) -> dict[str, Any]:
         "name": name,
         "versions": [version],
         "platform": "mlflow",
-        "inputs": _all_described(model.signature.inputs),
-        "outputs": _all_described(model.signature.outputs),
+        "inputs": _all_described(model.signature.inputs, "input"),
+        "outputs": _all_described(model.signature.outputs, "output"),
     }
 
 
-def _all_described(specs: Sequence[ColumnSpec] | Sequence[TensorSpec]) -> list[dict[str, Any]]:
+def _all_described(
+    specs: Sequence[ColumnSpec] | Sequence[TensorSpec], side: str
+) -> list[dict[str, Any]]:
     described: Sequence[ColumnSpec | TensorSpec] = specs
-    return [_described(spec, place) for place, spec in enumerate(described)]
+    return [_described(spec, place, side) for place, spec in enumerate(described)]
 
 
-def _described(spec: ColumnSpec | TensorSpec, place: int) -> dict[str, Any]:
+def _described(spec: ColumnSpec | TensorSpec, place: int, side: str) -> dict[str, Any]:
     if isinstance(spec, TensorSpec):
-        name = spec.name or ("input-1" if place == 0 else f"input-{place + 1}")
+        name = spec.name or f"{side}-{place + 1}"
         return {
             "name": name,
             "datatype": _NAMES.get(spec.dtype, "BYTES"),

@@ -35,6 +35,7 @@ from scoring.assignment import (
     SwapError,
     Took,
 )
+from scoring.counter_files import fold
 from scoring.listen import bind, url_of
 from scoring.serve_error import ServeError
 from scoring.settings import LINGER_S, LOG_CLOSE_S, ServeSettings
@@ -156,8 +157,7 @@ class Crew:
         model = registered(settings.model_uri)
         if model is None or model.alias is None or settings.cache is None:
             return
-        # Before its import, which decides where the counters live.
-        os.environ[_METRICS_FOLDER] = self._environment[_METRICS_FOLDER]
+        self._count_in_files()
         from scoring.artifact import ArtifactCache  # noqa: PLC0415 - workers start first
         from scoring.metrics import ScoringMetrics  # noqa: PLC0415 - as above
         from scoring.swap import AliasFollower  # noqa: PLC0415 - as above
@@ -175,6 +175,20 @@ class Crew:
                 metrics=ScoringMetrics(),
                 poll_s=settings.poll_s,
             ).follow()
+
+    def _count_in_files(self) -> None:
+        """Say where the counters live, before the import of their library, which looks there."""
+        os.environ[_METRICS_FOLDER] = self._environment[_METRICS_FOLDER]
+
+    async def _forget(self, worker: WorkerProcess) -> None:
+        """Keep what a worker that has ended counted, without its files."""
+        if worker.status is None:
+            return
+        self._count_in_files()
+        try:
+            await asyncio.to_thread(fold, self._scratch / METRICS, worker.pid)
+        except Exception as error:  # noqa: BLE001 - files of another library: they stay, no more
+            logger.warning("cannot add up what worker %d counted: %s", worker.pid, error)
 
     async def swap(self, target: Pinned) -> None:
         """Load another version beside each worker, and put the candidates in their places.
@@ -196,8 +210,13 @@ class Crew:
                 place.served = target
                 candidates.pop()
         finally:
-            for worker, _ in candidates:
-                await worker.kill()
+            for worker, path in candidates:
+                await self._dismiss(worker, path)
+
+    async def _dismiss(self, candidate: WorkerProcess, path: Path) -> None:
+        await candidate.kill()
+        path.unlink(missing_ok=True)  # noqa: ASYNC240 - a name of a socket, in memory
+        await self._forget(candidate)
 
     async def _candidate(self, target: Pinned) -> tuple[WorkerProcess, Path]:
         """Start a process that loads a version; return it when it is ready."""
@@ -208,16 +227,17 @@ class Crew:
             async with asyncio.timeout(self._settings.load_timeout_s):
                 word = await worker.word()
         except TimeoutError:
-            await worker.kill()
+            await self._dismiss(worker, path)
             limit_s = self._settings.load_timeout_s
             raise SwapError("load_failed", f"not ready within {limit_s:g} s") from None
         except WorkerEndedError as error:
+            await self._dismiss(worker, path)
             raise SwapError("load_failed", error) from None
         except BaseException:
             await worker.kill()
             raise
         if isinstance(word, Failed):
-            await worker.kill()
+            await self._dismiss(worker, path)
             raise SwapError(word.outcome, word.why)
         return worker, path
 
@@ -240,7 +260,7 @@ class Crew:
             except (TimeoutError, WorkerEndedError) as error:
                 raise SwapError("load_failed", f"it did not take the port: {error}") from None
             place.worker = candidate
-        if before is not None and before.status is None:
+        if before is not None:
             leaving = asyncio.create_task(self._let_go(before))
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
@@ -258,6 +278,7 @@ class Crew:
         except TimeoutError:
             logger.warning("worker %d has handed its port over and does not end", worker.pid)
         await self._end(worker)
+        await self._forget(worker)
 
     async def _keep(self, place: Place, ready: asyncio.Queue[str]) -> None:
         """Run one worker, again and again, until `stop`."""
@@ -277,6 +298,7 @@ class Crew:
                     # Later failures to start count as restarts: the others still serve.
                     raise ServeError(said.why)
                 if not self._stop.is_set():
+                    await self._forget(place.worker)
                     self._count_restart(place.worker.status)
                     await _unless(self._stop, asyncio.sleep(RESTART_PAUSE_S))
         finally:

@@ -298,6 +298,7 @@ def show(*, file: Path, as_json: bool) -> None:
     Example:
       kedge reference show reference.kedge
     """  # noqa: D301 - \b is click's mark
+    from detectors.reference_file import ReferenceError as BadReference  # noqa: PLC0415 - numpy
     from detectors.reference_file import load  # noqa: PLC0415 - it brings in numpy
     from monitor.cli.reference_view import (  # noqa: PLC0415 - not to print help
         as_data,
@@ -306,7 +307,10 @@ def show(*, file: Path, as_json: bool) -> None:
         headline,
     )
 
-    reference = load(file.read_bytes())
+    try:
+        reference = load(file.read_bytes())
+    except BadReference as error:
+        raise BadReference(f"{file}: {error}") from error
     if as_json:
         import json  # noqa: PLC0415 - not to print help
 

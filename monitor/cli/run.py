@@ -22,6 +22,10 @@ def command(*, config: Path) -> int:
     Example:
       kedge run -c kedge.toml
     """  # noqa: D301 - \b is click's mark
+    import signal  # noqa: PLC0415 - not to print help
+
+    # Until there are rules to read again it says nothing; by itself it would end us.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from monitor.settings import load  # noqa: PLC0415 - not to print help
 
     settings = load(config)

@@ -27,7 +27,7 @@ MISSING, INVALID, NEW = "missing_ratio", "invalid_ratio", "new_category_ratio"
 #: Shadows' metrics have a version in the place of a column.
 SHADOW: Final = "shadow_"
 #: Points that all series of a column have together, whatever the versions.
-POINTS_OF_COLUMN: Final = POINTS_MAX // 2
+POINTS_OF_COLUMN: Final = POINTS_MAX // 3
 
 
 @dataclass(frozen=True, slots=True)

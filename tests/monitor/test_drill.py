@@ -61,10 +61,26 @@ def test_a_path_that_works_is_ready_and_nothing_has_changed(tmp_path: Path, serv
     assert status == 0, said
     assert "ok    registry: scoring-plain@drilled points to version 4" in said
     assert "ok    gate target: version 3 is previous, and READY" in said
+    not_asked = "judged on a breach's evidence, and not part of a drill"
+    assert f"--    gate world_or_model: on: {not_asked}" in said
+    assert f"--    gate better_on_shadow: if-available: {not_asked}" in said
     assert "ok    loads version 3: fetched in" in said
     assert "ok    step mlflow-alias scoring-plain@drilled: would move version 4 to 3" in said
     assert whole_model(served, "scoring-plain") == before
     assert not (tmp_path / "kedge.db").exists()
+
+
+def test_a_gate_that_is_off_is_told_so(tmp_path: Path, mlflow_uri: str) -> None:
+    asyncio.run(register(mlflow_uri, "ungated", 2, champion="2"))
+    config = configuration(tmp_path, mlflow_uri, "ungated", "act")
+    with config.open("a") as file:
+        file.write('\n[rollback.gates]\nworld_or_model = false\nbetter_on_shadow = "off"\n')
+
+    status, said = drill(config, "--no-load")
+
+    assert status == 0, said
+    assert "--    gate world_or_model: off: it lets every breach pass" in said
+    assert "--    gate better_on_shadow: off: it lets every breach pass" in said
 
 
 def test_a_target_whose_files_are_gone_is_not_ready(tmp_path: Path, mlflow_uri: str) -> None:

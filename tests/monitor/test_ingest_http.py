@@ -91,7 +91,7 @@ async def served(tmp_path: Path, formats: tuple[str, ...]) -> AsyncIterator[Serv
         connections_max=120,
     )
     listening = await listen(web.app, "127.0.0.1", 0, guard)
-    port = listening.addresses[0][1]
+    port = int(listening.addresses[0].rpartition(":")[2])
     async with aiohttp.ClientSession() as session:
         yield Served(session, f"http://127.0.0.1:{port}/api/v1", port, sources, metrics)
     for source in sources:

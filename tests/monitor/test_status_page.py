@@ -105,6 +105,7 @@ def test_of_many_columns_the_ones_nearest_to_their_limit_are_listed_and_a_few_dr
     page = render(facts)
 
     assert page.count("<article") == PICTURES_MAX
+    assert "Without a picture here: column-" in page
     assert page.count("?column=") == COLUMNS_MAX
     assert "?column=column-999#chosen" in page
     assert "?column=column-1#chosen" not in page
@@ -154,6 +155,15 @@ def test_a_column_in_breach_in_a_segment_only_is_drawn_for_that_segment() -> Non
 
     page = text(render(facts))
 
-    assert "Version 8, in country=DE only, has drifted" in page
-    assert "version 8, only country=DE, window until" in page
+    assert "Version 8, in the segment country=DE, has drifted" in page
+    assert "version 8, segment country=DE, window until" in page
     assert render(facts).count("<article") == 1
+
+
+def test_a_drifted_column_without_a_picture_is_named() -> None:
+    facts = Facts(whole(rule("breach")), NOON, incidents=[incident("confirmed")])
+
+    page = text(render(facts))
+
+    assert "Without a picture here: amount and country." in page
+    assert "None, as far as the rules can tell" not in page

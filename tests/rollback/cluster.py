@@ -31,6 +31,7 @@ from rollback.kubernetes_deployment import DEPLOYMENTS, REPLICASETS
 from rollback.kubernetes_move import ClusterSettings
 from rollback.kubernetes_service import ready_endpoints
 from tests.rollback.fake_kubernetes import FakeKubernetes
+from tests.rollback.older_server import SlicesClient
 
 Object: TypeAlias = dict[str, Any]
 
@@ -43,7 +44,7 @@ CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 SERVICES: Final = Resource("v1", "services")
 
 
-class Admin(KubernetesClient):
+class Admin(SlicesClient):
     """What the tests do as the cluster's administrator, besides what the client can."""
 
     async def raw(self, method: str, path: str, body: object = None) -> Object:
@@ -189,7 +190,9 @@ class Cluster:
         return ClusterSettings(namespace=self.namespace, timeout_s=5.0, wait_s=10.0)
 
     def connect(self) -> KubernetesClient:
-        return KubernetesClient(self.config, timeout_s=3.0 if self.fake else 10.0)
+        client = SlicesClient(self.config, timeout_s=3.0 if self.fake else 10.0)
+        client.slices_version = self.admin.slices_version
+        return client
 
     async def get(self, resource: Resource, name: str) -> Object:
         return await self.admin.get(resource, self.namespace, name)
@@ -340,6 +343,8 @@ async def _cluster(
     config: KubernetesConfig, admin: KubernetesConfig, namespace: str, fake: FakeKubernetes | None
 ) -> AsyncIterator[Cluster]:
     async with Admin(admin) as client, Admin(admin) as nodes:
+        if fake is None:
+            await client.learn()
         kubelet = Kubelet(nodes, namespace, has_node=fake is None)
         task = asyncio.create_task(kubelet.run(), name="kubelet")
         cluster = Cluster(config, namespace, client, kubelet, fake)

@@ -150,6 +150,13 @@ def test_a_missing_input_is_an_invalid_parameter(data: RequestData) -> None:
     assert code(signature_of(*DOUBLES), data) == "INVALID_PARAMETER_VALUE"
 
 
+@pytest.mark.parametrize("kind", ["boolean", "datetime", "double"])
+def test_strings_in_columns_without_names_are_not_converted(kind: str) -> None:
+    by_name = Arrays([{"any": "2026-11-21"}], by_row=True)
+
+    assert code(signature_of({"type": kind}), by_name) == "INVALID_PARAMETER_VALUE"
+
+
 @pytest.mark.parametrize(
     "data",
     [
