@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from scoring.model_error import ModelLoadError
-from scoring.table import Array, Block, Columns, Table
+from scoring.table import Array, Block, Columns, Frame, Table
 
 #: mlflow names its own module, whose reading half is Python's; that of others may be anything.
 _PICKLES: Final = frozenset(("mlflow.pytorch.pickle_module", "cloudpickle", "pickle"))
@@ -94,7 +94,8 @@ class TorchPredictor:
 
     def __call__(self, table: Table, _params: Mapping[str, Any]) -> Any:  # noqa: ANN401 - an array, or records
         """Return the outputs: a record a row for a table, an array for a tensor."""
-        tabular = isinstance(table, Columns) or (isinstance(table, Block) and bool(table.names))
+        named = isinstance(table, Block) and bool(table.names)
+        tabular = named or isinstance(table, Columns | Frame)
         torch = self._torch
         with torch.no_grad():
             given = torch.from_numpy(_array(table, tabular=tabular)).to(self._device)
@@ -110,9 +111,9 @@ class TorchPredictor:
 def _array(table: Table, *, tabular: bool) -> Array:
     if isinstance(table, Block):
         return table.values.astype(np.float32) if tabular else table.values
-    if not isinstance(table, Columns):
+    if not isinstance(table, Columns | Frame):
         raise TypeError("send a table or one tensor without a name")
-    columns = list(table.columns.values())
+    columns = list(table.columns.values()) if isinstance(table, Columns) else []
     if columns and all(isinstance(c, np.ndarray) and c.dtype.kind in "biuf" for c in columns):
         return np.column_stack([np.asarray(c).astype(np.float32) for c in columns])
     values: Array = table.model_input().to_numpy(dtype=np.float32)
