@@ -71,6 +71,17 @@ def actuators_of(
     return [_leased(one, step, permit) for one, step in zip(built, steps, strict=True)]
 
 
+def alias_stays(settings: Settings) -> bool:
+    """Say whether no step moves the alias that says what serves."""
+    model, steps = settings.model, settings.rollback.steps
+    own = (
+        (step.settings.model or model.name, step.settings.alias or model.alias)
+        for step in steps
+        if isinstance(step.settings, MlflowAliasSettings)
+    )
+    return bool(steps) and (model.name, model.alias) not in own
+
+
 def _leased(actuator: Actuator, settings: object, permit: Permit) -> Actuator:
     if isinstance(actuator, GuardedMove):
         # Its client asks before every patch.
@@ -156,6 +167,7 @@ def deciding_of(
             # References belong to the thread that counts.
             reads=lambda versions: writer.run(lambda: columns_read(references, versions)),
             compare=None if comparisons is None else comparisons.compare,
+            alias_stays=alias_stays(settings),
         ),
         reporter,
         comparisons,

@@ -99,6 +99,8 @@ class Controller:
         Tells what a shadow found of a target, given the version that serves and the target; None
         where none compares. It must answer at once, for nothing else goes on meanwhile: of what
         takes longer ``pending``, and it is asked again.
+    alias_stays
+        No step of the plan moves the alias.
 
     Raises
     ------
@@ -122,6 +124,7 @@ class Controller:
         on_memory: OnMemory | None = None,
         reads: Reads | None = None,
         compare: Compare | None = None,
+        alias_stays: bool = False,
     ) -> None:
         self._model = model
         self._alias = alias
@@ -140,6 +143,7 @@ class Controller:
         self._on_memory = on_memory
         self._reads = reads
         self._compare = compare
+        self._alias_stays = alias_stays
         self._state = self._blank(memory or Memory())
         self._kept = self._state.memory
         self._lock = asyncio.Lock()
@@ -320,7 +324,8 @@ class Controller:
             return RegistryFailed(str(error), transient=isinstance(error, RegistryTransientError))
         undone = await self._undone(self._state.record)
         reads = await self._columns_read(self._state.record, versions)
-        return RegistryRead(model.aliases.get(self._alias), tuple(versions), undone, reads)
+        alias = model.aliases.get(self._alias)
+        return RegistryRead(alias, tuple(versions), undone, reads, self._alias_stays)
 
     async def _columns_read(
         self, record: RollbackRecord | None, versions: Sequence[ModelVersion]

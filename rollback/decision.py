@@ -110,7 +110,8 @@ def _registry_read(turn: Turn, read: RegistryRead) -> None:
         ask_gates(turn, record, read)
     elif record.state == "VERIFYING":
         turn.set(failures=0, next_try=turn.now + turn.policy.verify_interval_s)
-        if read.alias_version != record.to_version:
+        stays = read.alias_stays and read.alias_version == record.from_version
+        if read.alias_version != record.to_version and not stays:
             why = (
                 f"the alias was moved to version {read.alias_version} by somebody else; "
                 "it is left there"

@@ -76,12 +76,15 @@ class RegistryRead:
     reads
         Input columns that versions depend on, as far as they are known; asked for where a breach
         comes from the inputs.
+    alias_stays
+        No step of the plan moves the alias, so that it may point where it did before.
     """
 
     alias_version: str | None
     versions: tuple[ModelVersion, ...] = ()
     undone: tuple[str, ...] = ()
     reads: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    alias_stays: bool = False
 
 
 @dataclass(frozen=True, slots=True)

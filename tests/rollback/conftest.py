@@ -27,6 +27,13 @@ async def fake() -> AsyncIterator[Cluster]:
 
 
 @pytest.fixture
+async def real() -> AsyncIterator[Cluster]:
+    """A namespace of a real API server, for what the fake one has not: accounts and their Roles."""
+    async with real_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
     """A service that a webhook calls."""
     receiver = Receiver()

@@ -13,7 +13,7 @@ import pytest
 from collectors.batch import CategoryColumn, Column, NumberColumn, VectorColumn
 from scoring.settings import ServeSettings
 from scoring.shadow_budget import CpuBudget
-from scoring.shadow_process import ShadowError, ShadowProcess
+from scoring.shadow_process import NICE, ShadowError, ShadowProcess
 from scoring.shadow_request import (
     AnswerError,
     Inputs,
@@ -47,6 +47,20 @@ async def test_a_model_is_asked_with_what_was_logged(model_folders: Path) -> Non
         pid = process.pid
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+async def test_one_that_is_waited_for_has_its_share_and_any_other_gives_way(
+    model_folders: Path,
+) -> None:
+    settings = ServeSettings(str(model_folders / "plain"), port=0)
+    async with ShadowProcess(settings, awaited=True) as process:
+        awaited = os.sched_getscheduler(process.pid), os.getpriority(os.PRIO_PROCESS, process.pid)
+    async with ShadowProcess(settings) as process:
+        other = os.sched_getscheduler(process.pid), os.getpriority(os.PRIO_PROCESS, process.pid)
+
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    assert awaited == (os.SCHED_BATCH, ours)
+    assert other == (os.SCHED_OTHER, NICE)
 
 
 async def test_columns_of_every_type_reach_the_model(model_folders: Path) -> None:
