@@ -16,8 +16,9 @@ import socket
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Literal, Protocol, TypeAlias, get_args
+from typing import Protocol
 
+from monitor.lease_metrics import LeaseEvent
 from monitor.ownership import Standing, standing
 from monitor.settings import Settings
 from monitor.store import Store
@@ -32,11 +33,6 @@ from rollback.lease_settings import LeaseSettings
 from rollback.steady_clock import steady_clock
 
 log = logging.getLogger("kedge.lease")
-
-#: What may become of a lease, for who watches: a renewal without success; ours was lost; that of
-#: one who stood still was taken over.
-LeaseEvent: TypeAlias = Literal["unrenewed", "lost", "taken_over"]
-LEASE_EVENTS: Final[tuple[LeaseEvent, ...]] = get_args(LeaseEvent)
 
 #: For one call that is about the Lease; several of them fit before the renewal is overdue.
 CALL_TIMEOUT_S = 3.0

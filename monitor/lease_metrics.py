@@ -6,13 +6,29 @@ shows before anybody has noticed. Without a lease there are no series.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from typing import Final, Literal, Protocol, TypeAlias, get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from monitor.leadership import LEASE_EVENTS, Office
+#: What may become of a lease, for who watches: a renewal without success; ours was lost; that of
+#: one who stood still was taken over.
+LeaseEvent: TypeAlias = Literal["unrenewed", "lost", "taken_over"]
+LEASE_EVENTS: Final[tuple[LeaseEvent, ...]] = get_args(LeaseEvent)
+
+
+class Place(Protocol):
+    """What may hold the lease."""
+
+    @property
+    def events(self) -> Counter[LeaseEvent]:
+        """What became of it, counted."""
+
+    def permit(self, call_s: float) -> bool:
+        """Whether a change that takes at most so many seconds may begin now."""
 
 
 class LeaseMetrics(Collector):
@@ -20,11 +36,11 @@ class LeaseMetrics(Collector):
 
     def __init__(self) -> None:
         self._model = ""
-        self._office: Office | None = None
+        self._place: Place | None = None
 
-    def follow(self, model: str, office: Office | None) -> None:
+    def follow(self, model: str, place: Place | None) -> None:
         """Tell of this place from now on; None where no lease is configured."""
-        self._model, self._office = model, office
+        self._model, self._place = model, place
 
     def collect(self) -> Iterator[Metric]:
         """Yield both families."""
@@ -39,18 +55,18 @@ class LeaseMetrics(Collector):
             "and this process ends; taken_over: that of one who stood still).",
             labels=("model", "event"),
         )
-        model, office = self._model, self._office
-        if office is not None:
-            held.add_metric((model,), float(office.permit(0.0)))
+        model, place = self._model, self._place
+        if place is not None:
+            held.add_metric((model,), float(place.permit(0.0)))
             for event in LEASE_EVENTS:
-                events.add_metric((model, event), office.events[event])
+                events.add_metric((model, event), place.events[event])
         yield held
         yield events
 
 
-def waiting_page(model: str, office: Office) -> bytes:
+def waiting_page(model: str, place: Place) -> bytes:
     """Return the page of a process that waits: it has no other metrics."""
     registry, lease = CollectorRegistry(), LeaseMetrics()
-    lease.follow(model, office)
+    lease.follow(model, place)
     registry.register(lease)
     return generate_latest(registry)
