@@ -28,7 +28,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from collectors.registry import MlflowRegistry
+from collectors.registry.client import MlflowRegistry
 from monitor.demo.mlflow_server import mlflow_server
 from tests.rollback.actuator_process import ActuatorProcesses
 from tests.rollback.cluster import fake_cluster

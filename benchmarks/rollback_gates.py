@@ -53,19 +53,19 @@ from benchmarks.gate_scenarios import (
     versions_of,
 )
 from collectors.batch import Floats, NumberColumn, PredictionBatch
-from collectors.registry import ModelVersion
+from collectors.registry.client import ModelVersion
 from detectors.cause import Comparison
-from detectors.drift_spec import DriftSpec
-from detectors.paired_answers import PairedAnswer, PairedAnswers
-from detectors.paired_comparison import PairedSummary, summarise
-from detectors.pane import Pane
-from detectors.rule import RuleSpec
-from detectors.window import ClosedWindow
-from monitor.circumstances import no_shadow
-from monitor.initial_config import ACTING_TOLERANCE
-from monitor.judging import Judge
-from monitor.shadow_gate import comparison_of
-from monitor.shadow_settings import RECENT
+from detectors.paired.answers import PairedAnswer, PairedAnswers
+from detectors.paired.comparison import PairedSummary, summarise
+from detectors.rules.drift_spec import DriftSpec
+from detectors.rules.rule import RuleSpec
+from detectors.windows.pane import Pane
+from detectors.windows.window import ClosedWindow
+from monitor.judging.circumstances import no_shadow
+from monitor.judging.judging import Judge
+from monitor.settings.initial_config import ACTING_TOLERANCE
+from monitor.settings.shadow import RECENT
+from monitor.shadow.gate import comparison_of
 from rollback.better import ShadowComparison, about_answers, is_asked
 from rollback.command import Act, Command, Precheck, ReadRegistry
 from rollback.decision import step

@@ -2,13 +2,15 @@
 
 Six things go on at once, and one thread writes:
 
-* *counting* (:mod:`monitor.engine`): a turn reads what has arrived, counts it, closes windows,
+* *counting* (:mod:`monitor.counting.engine`): a turn reads what has arrived, counts it, closes
+windows,
   judges them and commits; turns follow one another on the writer's thread;
-* *deciding* (:mod:`monitor.deciding`): takes the judged windows, in order, after their commit;
-* *sampling* (:mod:`monitor.sampling`): looks at what serves, for windows to ask about;
-* *fetching* (:mod:`monitor.reference_fetching`): gets references that the registry keeps;
-* *shadow* (:mod:`monitor.shadow_running`): has another version answer the same requests;
-* *answering* (:mod:`monitor.web`): pages, metrics and the API, from what was committed.
+* *deciding* (:mod:`monitor.deciding.deciding`): takes the judged windows, in order, after their
+commit;
+* *sampling* (:mod:`monitor.resources.sampling`): looks at what serves, for windows to ask about;
+* *fetching* (:mod:`monitor.references.fetching`): gets references that the registry keeps;
+* *shadow* (:mod:`monitor.shadow.running`): has another version answer the same requests;
+* *answering* (:mod:`monitor.web.web`): pages, metrics and the API, from what was committed.
 
 Bad data is counted and passed over. Bad weather (a locked database, a full disk, a registry that
 is away) is waited out, and meanwhile nothing acts. Anything else is a fault of ours: the daemon
@@ -31,19 +33,19 @@ from typing import TYPE_CHECKING, Any
 from collectors import log_output
 from monitor import log_fields
 from monitor.composition import Parts, compose, rule_specs
-from monitor.engine import RETRY_S
-from monitor.http_guard import CannotListenError, Guard, Listening, listen
-from monitor.incidents import told
-from monitor.judging import Judged
-from monitor.leadership import Office, office_of
-from monitor.otel_settings import NoTelemetryError
-from monitor.settings import ConfigurationError, Settings, load
-from monitor.standby import stand_by
-from monitor.store import Store, StoreUnavailable
+from monitor.counting.engine import RETRY_S
+from monitor.deciding.leadership import Office, office_of
+from monitor.judging.incidents import told
+from monitor.judging.judging import Judged
+from monitor.settings.otel import NoTelemetryError
+from monitor.settings.settings import ConfigurationError, Settings, load
+from monitor.store.store import Store, StoreUnavailable
 from monitor.watchdog import Watchdog
+from monitor.web.guard import CannotListenError, Guard, Listening, listen
+from monitor.web.standby import stand_by
 
 if TYPE_CHECKING:
-    from monitor.telemetry import Telemetry
+    from monitor.telemetry.telemetry import Telemetry
 
 log = logging.getLogger("kedge.loop")
 
@@ -125,7 +127,7 @@ async def _work(
 
 def _telemetry(settings: Settings, parts: Parts) -> Telemetry:
     try:
-        from monitor.telemetry import Telemetry  # noqa: PLC0415 - the SDK of kedge[otel]
+        from monitor.telemetry.telemetry import Telemetry  # noqa: PLC0415 - the SDK of kedge[otel]
     except ModuleNotFoundError as error:
         raise NoTelemetryError from error
     lost = parts.metrics.limited.labels("lost_spans").inc

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from detectors.change_kinds import LOSS_METRICS
-from detectors.estimators import ESTIMATED_METRICS
-from detectors.performance import PERFORMANCE_METRICS
+from detectors.change.change_kinds import LOSS_METRICS
+from detectors.performance.estimators import ESTIMATED_METRICS
+from detectors.performance.performance import PERFORMANCE_METRICS
 from rollback.record import GateResult, JsonObject
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, Protocol, TypeAlias
 
-from collectors.registry import (
+from collectors.registry.client import (
     ModelVersion,
     RegisteredModel,
     RegistryError,
@@ -55,7 +55,7 @@ TARGETS_ASKED_MAX: Final = 10
 
 
 class RegistryReader(Protocol):
-    """What of the registry the gates need; `collectors.registry.MlflowRegistry` has it."""
+    """What of the registry the gates need; `collectors.registry.client.MlflowRegistry` has it."""
 
     async def model(self, model: str) -> RegisteredModel: ...  # noqa: D102 - as there
 
@@ -216,7 +216,7 @@ class Controller:
 
         Raises
         ------
-        collectors.registry.RegistryError
+        collectors.registry.client.RegistryError
             The registry cannot be read.
         """
         model = await self._registry.model(self._model)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from collectors.registry_answers import ModelVersion
+from collectors.registry.answers import ModelVersion
 from detectors.cause import Cause
 from rollback.better import ShadowComparison
 from rollback.record import RollbackRecord

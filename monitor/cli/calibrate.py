@@ -56,13 +56,13 @@ def command(
     Example:
       kedge calibrate -c kedge.toml --false-alarms "1 per 30d" 'logs/march/*.jsonl.gz'
     """  # noqa: D301 - \b is click's mark
-    from monitor.calibrating import (  # noqa: PLC0415 - not to print help
+    from monitor.replay.calibrating import (  # noqa: PLC0415 - not to print help
         Healthy,
         as_data,
         calibrated,
         toml,
     )
-    from monitor.quantities import parse_false_alarms  # noqa: PLC0415 - not to print help
+    from monitor.settings.quantities import parse_false_alarms  # noqa: PLC0415 - not to print help
 
     try:
         asked = parse_false_alarms(false_alarms)

@@ -12,8 +12,8 @@ from monitor.cli.options import config_option, json_option
 from monitor.cli.words import duration
 
 if TYPE_CHECKING:
-    from monitor.drilling import Finding
-    from monitor.settings import Settings
+    from monitor.deciding.drill import Finding
+    from monitor.settings.settings import Settings
 
 #: How a line begins; ``--`` is what a drill cannot tell.
 _MARKS: Final = {True: "ok  ", False: "FAIL", None: "--  "}
@@ -58,7 +58,7 @@ def command(
     Example:
       kedge drill -c kedge.toml
     """  # noqa: D301 - \b is click's mark
-    from monitor.settings import load  # noqa: PLC0415 - not to print help
+    from monitor.settings.settings import load  # noqa: PLC0415 - not to print help
 
     settings = load(config)
     timeout_s = None if no_load else load_timeout_s
@@ -74,7 +74,7 @@ def command(
 async def _drilled(
     settings: Settings, to_version: str | None, timeout_s: float | None, *, quiet: bool
 ) -> list[Finding]:
-    from monitor.drilling import drill  # noqa: PLC0415 - a faulty configuration needs none of it
+    from monitor.deciding.drill import drill  # noqa: PLC0415 - a faulty configuration needs none of it
 
     findings: list[Finding] = []
     async for one in drill(settings, to_version=to_version, load_timeout_s=timeout_s):

@@ -53,7 +53,7 @@ def command(*, log: Path | None, log_format: str, out: Path, force: bool) -> Non
       kedge init --from logs/predictions.jsonl
     """  # noqa: D301 - \b is click's mark
     from collectors.kinds import FORMATS  # noqa: PLC0415 - not to print help
-    from monitor.initial_config import look_at, render  # noqa: PLC0415 - not to print help
+    from monitor.settings.initial_config import look_at, render  # noqa: PLC0415 - not to print help
 
     if log_format not in FORMATS:
         raise click.UsageError(

@@ -26,7 +26,7 @@ def command(*, config: Path) -> int:
 
     # Until there are rules to read again it says nothing; by itself it would end us.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    from monitor.settings import load  # noqa: PLC0415 - not to print help
+    from monitor.settings.settings import load  # noqa: PLC0415 - not to print help
 
     settings = load(config)
     from monitor.loop import run  # noqa: PLC0415 - a faulty configuration needs none of it

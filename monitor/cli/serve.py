@@ -179,7 +179,7 @@ def command(
 
 
 def _size(option: str, text: str | None) -> int | None:
-    from monitor.quantities import parse_size  # noqa: PLC0415 - not to print help
+    from monitor.settings.quantities import parse_size  # noqa: PLC0415 - not to print help
 
     try:
         return None if text is None else parse_size(text)
@@ -189,7 +189,7 @@ def _size(option: str, text: str | None) -> int | None:
 
 
 def _duration(option: str, text: str) -> float:
-    from monitor.quantities import parse_duration  # noqa: PLC0415 - not to print help
+    from monitor.settings.quantities import parse_duration  # noqa: PLC0415 - not to print help
 
     try:
         seconds = parse_duration(text)

@@ -14,7 +14,7 @@ from monitor.cli.replay import BREACH, format_option, opened
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from monitor.shadow_offline import Compared
+    from monitor.replay.shadow import Compared
 
 
 @click.group("shadow")
@@ -65,7 +65,7 @@ def compare(
     settings, found, reading = opened(config, logs, format_)
     import asyncio  # noqa: PLC0415 - not to print help
 
-    from monitor.shadow_offline import Comparing, NothingToCompareError  # noqa: PLC0415 - the same
+    from monitor.replay.shadow import Comparing, NothingToCompareError  # noqa: PLC0415 - the same
 
     comparing = Comparing(settings, found, reading, live=live, shadow=shadow, sampling=sampling)
     try:
@@ -92,8 +92,8 @@ def compare(
 def _json(compared: Compared, fired: list[Any]) -> dict[str, Any]:
     from dataclasses import asdict  # noqa: PLC0415 - not to print help
 
-    from monitor.queries import rfc3339  # noqa: PLC0415 - the same
-    from monitor.shadow_offline import measurement_json  # noqa: PLC0415 - the same
+    from monitor.replay.shadow import measurement_json  # noqa: PLC0415 - the same
+    from monitor.store.queries import rfc3339  # noqa: PLC0415 - the same
 
     return {
         "live": compared.live,

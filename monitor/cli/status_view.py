@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.cli.screen import texts
-from monitor.incidents import told_cause
-from monitor.shadow_shown import most_apart
+from monitor.judging.incidents import told_cause
+from monitor.shadow.shown import most_apart
 
 #: Colours only repeat what the word says.
 _STYLES: Final = {"ok": "green", "suspect": "yellow", "breach": "bold red", "unknown": "dim"}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from detectors.side_by_side import SideBySide
+from detectors.columns.side_by_side import SideBySide
 from monitor.reports.series import POINTS_MAX, Series, point_of
 
 #: What a report is full of where it is bad when it falls.

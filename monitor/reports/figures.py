@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from monitor.charts import Line, bars, over_time, shares_of
-from monitor.picture_words import missing_of, said_of
+from monitor.pictures.charts import Line, bars, over_time, shares_of
+from monitor.pictures.picture_words import missing_of, said_of
 from monitor.reports.facts import POINTS_OF_COLUMN, SHADOW, VersionFacts
 from monitor.reports.series import Point, Series
 from monitor.reports.standing import Standing

@@ -6,12 +6,12 @@ import time
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from detectors.side_by_side import SideBySide
-from monitor.distributions import Distribution
+from detectors.columns.side_by_side import SideBySide
+from monitor.pictures.distributions import Distribution
 from monitor.reports.facts import Facts, Gathering
 
 if TYPE_CHECKING:
-    from monitor.replay import Replayed
+    from monitor.replay.replay import Replayed
 
 
 class ReplayFacts:

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from detectors.side_by_side import Bars
-from monitor import schema, tables
-from monitor.database import classified, never_silent, place, reader_engine
-from monitor.distributions import Columns, counts_of, cut_of
+from detectors.columns.side_by_side import Bars
+from monitor.pictures.distributions import Columns, counts_of, cut_of
 from monitor.reports.facts import Facts, Gathering
+from monitor.store import schema, tables
+from monitor.store.database import classified, never_silent, place, reader_engine
 
 #: Windows whose measurements are asked for at a time: some ten thousand rows.
 _WINDOWS: Final = 50
@@ -43,7 +43,7 @@ def stored_facts(
 
     Raises
     ------
-    monitor.store_errors.StoreError
+    monitor.store.errors.StoreError
         The store cannot be read, or is of another version of Kedge.
     """
     engine = reader_engine(url, connections_max=1)

@@ -12,10 +12,10 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from monitor.page.status_page import PAGES
 from monitor.reports.figures import Cell
 from monitor.reports.view import report
 from monitor.reports.words import moment
-from monitor.status_page import PAGES
 from monitor.version import VERSION
 
 if TYPE_CHECKING:

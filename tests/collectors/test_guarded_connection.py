@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
-from collectors.guarded_connection import GuardedConnection
+from collectors.taps.guarded_connection import GuardedConnection
 from tests.collectors.dripping import drip
 
 HEAD_S = 0.3

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.batch import CategoryColumn, NumberColumn
-from detectors.coarse_bins import BINS_MAX, CoarseBins, coarse_bins
-from detectors.column_counts import add_column, counts_of
-from detectors.profile import VectorProfile
-from detectors.reference import Reference
+from detectors.columns.coarse_bins import BINS_MAX, CoarseBins, coarse_bins
+from detectors.columns.column_counts import add_column, counts_of
+from detectors.columns.profile import VectorProfile
+from detectors.reference.reference import Reference
 from tests.detectors.batches import NAMES, NUMBERS, reference_of
 
 

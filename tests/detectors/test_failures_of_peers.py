@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.judgement import RuleSpec, Verdict, judge
 from detectors.measurement import Measurement
-from detectors.ratio import ratio
+from detectors.numerics.ratio import ratio
+from detectors.rules.judgement import RuleSpec, Verdict, judge
 
 ERRORS = RuleSpec("errors", "error_ratio", above=0.01)
 

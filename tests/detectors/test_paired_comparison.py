@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from collectors.labels import Scalar
-from detectors.mcnemar import accuracy_difference, mcnemar
 from detectors.measurement import Measurement
-from detectors.paired_answers import (
+from detectors.paired.answers import (
     CLASSES_MAX,
     OTHER,
     PairedAnswer,
@@ -22,8 +21,9 @@ from detectors.paired_answers import (
     PairedStateError,
     disagree,
 )
-from detectors.paired_comparison import SHADOW_METRICS, measure_paired, summarise
-from detectors.signed_rank import signed_rank
+from detectors.paired.comparison import SHADOW_METRICS, measure_paired, summarise
+from detectors.paired.mcnemar import accuracy_difference, mcnemar
+from detectors.paired.signed_rank import signed_rank
 
 ANSWERS = st.one_of(
     st.floats(-1e6, 1e6, allow_nan=False), st.sampled_from(["gold", "basic", "1", "true"])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.paired_answers import PairedAnswer, PairedStateError
-from detectors.paired_windows import ClosedPairs, PairedWindows
-from detectors.population import is_segment, population
-from detectors.window_spec import WindowSpec
+from detectors.paired.answers import PairedAnswer, PairedStateError
+from detectors.windows.paired import ClosedPairs, PairedWindows
+from detectors.windows.population import is_segment, population
+from detectors.windows.window_spec import WindowSpec
 
 MINUTE = WindowSpec("time", 60.0, 60.0)
 SLIDING = WindowSpec("time", 120.0, 60.0)

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.batch import CategoryColumn, NumberColumn
-from detectors.category_counts import CategoryCounts
-from detectors.number_counts import NumberCounts
-from detectors.profile import CategoryProfile, NumberProfile
-from detectors.row_counts import RowCounts
-from detectors.side_by_side import (
+from detectors.columns.category_counts import CategoryCounts
+from detectors.columns.number_counts import NumberCounts
+from detectors.columns.profile import CategoryProfile, NumberProfile
+from detectors.columns.row_counts import RowCounts
+from detectors.columns.side_by_side import (
     BINS_MAX,
     NAME_CHARACTERS_MAX,
     NEW_MAX,

@@ -16,13 +16,13 @@ from docs.generate import (
     metric_rows,
     metrics_page,
 )
-from monitor import openapi
 from monitor.cli import cli
-from monitor.metrics import Metrics
-from monitor.settings_catalogue import every_setting
+from monitor.metrics.catalogue import Metrics
+from monitor.settings.catalogue import every_setting
 from monitor.version import VERSION
-from scoring import openapi as scoring_openapi
-from scoring.metrics import ScoringMetrics
+from monitor.web import openapi
+from scoring.log.metrics import ScoringMetrics
+from scoring.web import openapi as scoring_openapi
 
 
 def test_the_page_of_the_configuration_has_every_key_and_no_other() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.quantities import parse_false_alarms
+from monitor.settings.quantities import parse_false_alarms
 from tests.monitor.events import events, lines
 
 BEGIN = 1_772_618_400.0

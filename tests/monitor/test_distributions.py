@@ -10,14 +10,14 @@ import pytest
 import sqlalchemy as sa
 
 from collectors.batch import CategoryColumn, NumberColumn, Schema
-from detectors.pane import Pane
-from detectors.reference import Reference, ReferenceBuilder
-from detectors.side_by_side import side_by_side
-from detectors.window import ClosedWindow
-from monitor import tables
-from monitor.database import parsed
-from monitor.distributions import Distribution, Distributions
-from monitor.store import Change, Store
+from detectors.columns.side_by_side import side_by_side
+from detectors.reference.reference import Reference, ReferenceBuilder
+from detectors.windows.pane import Pane
+from detectors.windows.window import ClosedWindow
+from monitor.pictures.distributions import Distribution, Distributions
+from monitor.store import tables
+from monitor.store.database import parsed
+from monitor.store.store import Change, Store
 from tests.monitor.test_retention import BEGIN, Clock, window
 
 ONE = Distribution("cut-one", b"edges", b"counts")

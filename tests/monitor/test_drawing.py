@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 PROGRAM = """
-from detectors.side_by_side import Bars, Counted, beside
-from monitor.charts import bars
+from detectors.columns.side_by_side import Bars, Counted, beside
+from monitor.pictures.charts import bars
 column = beside(Bars("categories", ("a",), (1, 0), 0), Counted((1, 0), 0, 0))
 assert "<svg" in bars(column, "a picture")
 try:

@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 from monitor.cli import cli
-from monitor.drilling import ask_program
-from monitor.remembering import say_to_store
+from monitor.deciding.drill import ask_program
+from monitor.store.remembering import say_to_store
 from rollback.observation import HoldSet, VersionQuarantined
 from tests.collectors.registered import point, register
 from tests.monitor.test_whole_loop import configuration

@@ -16,12 +16,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from collectors.spool_source import SpoolSettings, SpoolSource
-from monitor.http_guard import Guard, listen
-from monitor.metrics import Metrics
-from monitor.queries import Queries
-from monitor.store import Change, Store
-from monitor.web import Web
+from collectors.spool.source import SpoolSettings, SpoolSource
+from monitor.metrics.catalogue import Metrics
+from monitor.store.queries import Queries
+from monitor.store.store import Change, Store
+from monitor.web.guard import Guard, listen
+from monitor.web.web import Web
 from tests.monitor.alerts_heard import Heard, alerts_to
 from tests.monitor.test_web import TOKEN, Daemon
 

@@ -11,10 +11,10 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.log_files import find
+from collectors.tail.log_files import find
 from monitor.cli import cli
-from monitor.initial_config import Seen, render
-from monitor.settings import EventSpan, TimeSpan, load
+from monitor.settings.initial_config import Seen, render
+from monitor.settings.settings import EventSpan, TimeSpan, load
 from tests.collectors.decoding import sample
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detectors.drift_spec import DriftSpec
-from detectors.pane import Pane
-from detectors.reference import Reference
-from detectors.rule import RuleSpec
-from detectors.window import ClosedWindow
-from monitor.judging import Judge, Judged
-from monitor.metrics import Metrics
-from monitor.publishing import Publisher
+from detectors.reference.reference import Reference
+from detectors.rules.drift_spec import DriftSpec
+from detectors.rules.rule import RuleSpec
+from detectors.windows.pane import Pane
+from detectors.windows.window import ClosedWindow
+from monitor.judging.judging import Judge, Judged
+from monitor.metrics.catalogue import Metrics
+from monitor.publishing.publishing import Publisher
 from tests.detectors.batches import batch_of, reference_of
 from tests.detectors.drifting import normals
 

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from detectors.side_by_side import Bars, Counted
-from monitor.distributions import Distribution
-from monitor.last_windows import SEGMENTS_MAX, VERSIONS_MAX, LastWindows, last_window
-from monitor.store import Change, Store, WindowRow
+from detectors.columns.side_by_side import Bars, Counted
+from monitor.pictures.distributions import Distribution
+from monitor.pictures.last_windows import SEGMENTS_MAX, VERSIONS_MAX, LastWindows, last_window
+from monitor.store.store import Change, Store, WindowRow
 from tests.monitor.daemon import eventually, running
 from tests.monitor.events import append, events, lines
 from tests.monitor.test_daemon import BEGIN, configuration

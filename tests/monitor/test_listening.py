@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from monitor.http_guard import CannotListenError, Guard, listen
+from monitor.web.guard import CannotListenError, Guard, listen
 
 CONFIG = """
 [model]
@@ -76,7 +76,7 @@ def test_a_hangup_while_it_starts_does_not_end_the_daemon(tmp_path: Path) -> Non
     try:
         ends = time.monotonic() + 120
         for line in daemon.stderr:
-            if "| monitor.settings\n" in line or "listening on" in line:
+            if "| monitor.settings.settings\n" in line or "listening on" in line:
                 daemon.send_signal(signal.SIGHUP)
             if "listening on" in line:
                 break

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from monitor.journal import StoreJournal
-from monitor.leadership import Door, KubernetesOffice, LeaseLostError, StoreOffice
-from monitor.lease_metrics import waiting_page
-from monitor.ownership import standing
-from monitor.store import Store, StoreInUse, StoreUnavailable
-from monitor.writer import Writer
-from rollback.kubernetes_lease import LEASES, KubernetesLease, LeaseRead
+from monitor.deciding.leadership import Door, KubernetesOffice, LeaseLostError, StoreOffice
+from monitor.metrics.lease import waiting_page
+from monitor.store.journal import StoreJournal
+from monitor.store.ownership import standing
+from monitor.store.store import Store, StoreInUse, StoreUnavailable
+from monitor.store.writer import Writer
+from rollback.kubernetes.lease import LEASES, KubernetesLease, LeaseRead
 from rollback.lease import LeaseTimes
 from rollback.lease_settings import LeaseSettings
 from rollback.record import RollbackRecord, Transition

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from monitor.notify_settings import EmailNotice
-from monitor.secret import Secret
+from monitor.settings.notify import EmailNotice
+from monitor.settings.secret import Secret
 from tests.monitor.mail_receiver import MailReceiver, mail_receiver
 from tests.monitor.test_notifying import notice, notifying, outcomes, until
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.label_budget import IDLE_S, LabelBudget
-from monitor.metrics import LATENCY_BUCKETS_S, Metrics
-from monitor.publishing import Publisher
+from monitor.metrics.catalogue import LATENCY_BUCKETS_S, Metrics
+from monitor.metrics.label_budget import IDLE_S, LabelBudget
+from monitor.publishing.publishing import Publisher
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.side_by_side import Bars, Counted, beside
-from monitor.picture_words import said_of
+from detectors.columns.side_by_side import Bars, Counted, beside
+from monitor.pictures.picture_words import said_of
 
 PLANS = Bars("categories", ("gold", "tin"), (60, 40, 0), 0)
 AGES = Bars("ranges", (10.0, 20.0), (1, 98, 1), 0)

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from detectors.side_by_side import Bars, Counted, beside
-from monitor.distributions import Distribution
-from monitor.last_windows import Held
-from monitor.metrics import Metrics
-from monitor.publishing_columns import COLUMNS_MAX, ColumnPublisher, shares_of
+from detectors.columns.side_by_side import Bars, Counted, beside
+from monitor.metrics.catalogue import Metrics
+from monitor.pictures.distributions import Distribution
+from monitor.pictures.last_windows import Held
+from monitor.publishing.columns import COLUMNS_MAX, ColumnPublisher, shares_of
 
 BARS = Bars("ranges", (0.0,), (3, 1), 0)
 COUNTED = Counted((1, 1), 2, 0)

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from detectors.reference import CategoryProfile, NumberProfile, Reference
-from detectors.reference_file import load
-from monitor import reference_csv, reference_tables
+from detectors.reference.reference import CategoryProfile, NumberProfile, Reference
+from detectors.reference.reference_file import load
 from monitor.cli import cli
+from monitor.references import csv_rows as reference_csv
+from monitor.references import tables as reference_tables
 from monitor.whole_file import write_whole
 
 Writer: TypeAlias = Callable[[Path], Path]

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from collectors.log_files import find
-from monitor.settings import (
+from collectors.tail.log_files import find
+from monitor.settings.faults import alternatives
+from monitor.settings.kinds import source_kinds
+from monitor.settings.settings import (
     ConfigurationError,
     EventSpan,
     ReferenceSettings,
@@ -19,8 +21,6 @@ from monitor.settings import (
     TimeSpan,
     load,
 )
-from monitor.settings_faults import alternatives
-from monitor.settings_kinds import source_kinds
 from rollback.kinds import STEP_KINDS
 from rollback.policy import Policy
 

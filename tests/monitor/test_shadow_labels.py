@@ -11,23 +11,23 @@ import pytest
 
 from collectors.batch import NumberColumn, PredictionBatch
 from collectors.labels import JoinColumns, LabelRows, Scalar
-from detectors.paired_comparison import LABELLED_METRICS, SHADOW_METRICS
-from detectors.paired_windows import PairedWindows
-from detectors.performance import Reading
-from detectors.performance_windows import PerformanceWindows
-from detectors.rule import RuleSpec
-from detectors.window_spec import WindowSpec
-from monitor.engine import LABELS, SHADOW
-from monitor.judging import Judged
-from monitor.judging_shadow import ShadowJudging
-from monitor.label_settling import JoinSpec
-from monitor.labels import LabelJoin
-from monitor.segments import Segments
-from monitor.shadow_labelled import LabelledShadow
-from monitor.shadow_queue import Answered, ShadowQueue
-from monitor.shadow_watch import ShadowStanding, ShadowWatch
-from monitor.store import Store
-from monitor.turn import Pending
+from detectors.paired.comparison import LABELLED_METRICS, SHADOW_METRICS
+from detectors.performance.performance import Reading
+from detectors.rules.rule import RuleSpec
+from detectors.windows.labelled import PerformanceWindows
+from detectors.windows.paired import PairedWindows
+from detectors.windows.window_spec import WindowSpec
+from monitor.counting.engine import LABELS, SHADOW
+from monitor.judging.judging import Judged
+from monitor.judging.turn import Pending
+from monitor.labels.labels import LabelJoin
+from monitor.labels.settling import JoinSpec
+from monitor.shadow.judging import ShadowJudging
+from monitor.shadow.labelled import LabelledShadow
+from monitor.shadow.queues import Answered, ShadowQueue
+from monitor.shadow.watch import ShadowStanding, ShadowWatch
+from monitor.store.store import Store
+from monitor.traffic.segments import Segments
 from tests.monitor.daemon import Kedge, eventually, running
 from tests.monitor.shadowing import MODEL, configuration, live_events, write
 

@@ -10,12 +10,12 @@ import pytest
 
 from collectors.batch import NumberColumn, PredictionBatch
 from collectors.labels import JoinColumns
-from detectors.paired_windows import PairedWindows
-from detectors.window_spec import WindowSpec
-from monitor.judging_shadow import ShadowJudging
-from monitor.shadow_queue import Answered, ShadowQueue, is_sampled, sampled_requests, sampled_rows
-from monitor.shadow_watch import ShadowStanding, ShadowWatch
-from monitor.turn import Pending
+from detectors.windows.paired import PairedWindows
+from detectors.windows.window_spec import WindowSpec
+from monitor.judging.turn import Pending
+from monitor.shadow.judging import ShadowJudging
+from monitor.shadow.queues import Answered, ShadowQueue, is_sampled, sampled_requests, sampled_rows
+from monitor.shadow.watch import ShadowStanding, ShadowWatch
 
 MINUTE = WindowSpec("time", 60.0, 60.0)
 

@@ -7,7 +7,7 @@ import pytest
 
 from collectors.batch import CategoryColumn, NumberColumn, PredictionBatch
 from collectors.labels import JoinColumns, Scalar
-from monitor.shadow_recent import PORTION_MAX, RENEWAL_S, VERSIONS_MAX, RecentRequests
+from monitor.shadow.recent import PORTION_MAX, RENEWAL_S, VERSIONS_MAX, RecentRequests
 
 
 def batch_of(

@@ -9,9 +9,9 @@ import pytest
 
 from collectors.batch import NumberColumn, PredictionBatch
 from collectors.labels import JoinColumns
-from monitor.settings import load
-from monitor.shadow_composition import rescoring_of
-from monitor.shadow_recent import RecentRequests
+from monitor.settings.settings import load
+from monitor.shadow.composition import rescoring_of
+from monitor.shadow.recent import RecentRequests
 from tests.monitor.shadowing import MODEL, configuration
 
 pytestmark = pytest.mark.real

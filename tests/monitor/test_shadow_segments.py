@@ -14,16 +14,16 @@ import pytest
 
 from collectors.batch import CategoryColumn, PredictionBatch
 from collectors.labels import JoinColumns
-from detectors.paired_windows import PairedWindows
-from detectors.window_spec import WindowSpec
+from detectors.windows.paired import PairedWindows
+from detectors.windows.window_spec import WindowSpec
 from monitor.cli.status_view import tables
-from monitor.judging_shadow import ShadowJudging
-from monitor.metrics import Metrics
-from monitor.publishing_shadow import ShadowPublisher
-from monitor.segments import Segments
-from monitor.shadow_queue import Answered, ShadowQueue
-from monitor.shadow_watch import ShadowStanding, ShadowWatch
-from monitor.turn import Pending
+from monitor.judging.turn import Pending
+from monitor.metrics.catalogue import Metrics
+from monitor.publishing.shadow import ShadowPublisher
+from monitor.shadow.judging import ShadowJudging
+from monitor.shadow.queues import Answered, ShadowQueue
+from monitor.shadow.watch import ShadowStanding, ShadowWatch
+from monitor.traffic.segments import Segments
 from tests.monitor.daemon import Kedge, eventually, running
 from tests.monitor.shadowing import MODEL, configuration, live_events, write
 from tests.monitor.test_shadow_status import SHADOW, STATUS

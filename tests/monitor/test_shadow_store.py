@@ -11,17 +11,17 @@ import pytest
 
 from collectors.batch import NumberColumn, PredictionBatch
 from collectors.labels import JoinColumns
-from detectors.paired_windows import PairedWindows
-from detectors.rule import RuleSpec
-from detectors.window_spec import WindowSpec
-from monitor.engine import SHADOW
-from monitor.judging_shadow import ShadowJudging
-from monitor.queries import Filter, Queries
-from monitor.segments import SEGMENTS, Segments
-from monitor.shadow_queue import Answered, ShadowQueue
-from monitor.shadow_watch import ShadowStanding, ShadowWatch
-from monitor.store import Store
-from monitor.turn import Pending
+from detectors.rules.rule import RuleSpec
+from detectors.windows.paired import PairedWindows
+from detectors.windows.window_spec import WindowSpec
+from monitor.counting.engine import SHADOW
+from monitor.judging.turn import Pending
+from monitor.shadow.judging import ShadowJudging
+from monitor.shadow.queues import Answered, ShadowQueue
+from monitor.shadow.watch import ShadowStanding, ShadowWatch
+from monitor.store.queries import Filter, Queries
+from monitor.store.store import Store
+from monitor.traffic.segments import SEGMENTS, Segments
 from tests.monitor.daemon import Kedge, eventually, running
 from tests.monitor.shadowing import configuration, live_events, write
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from detectors.side_by_side import Bars, Counted, beside
-from monitor.last_windows import LastWindow
-from monitor.queries import rfc3339
-from monitor.status_facts import Facts
-from monitor.status_page import COLUMNS_MAX, PICTURES_MAX, render
+from detectors.columns.side_by_side import Bars, Counted, beside
+from monitor.page.facts import Facts
+from monitor.page.status_page import COLUMNS_MAX, PICTURES_MAX, render
+from monitor.pictures.last_windows import LastWindow
+from monitor.store.queries import rfc3339
 from tests.monitor.test_verdict import NOON, incident, record, rule, status
 
 HOSTILE = "</td><script>alert(1)</script>\"'&{{ 7 * 7 }}\x00\ud800"

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from collectors.batch import NumberColumn, PredictionBatch
-from detectors.paired_comparison import PairedSummary, unknown_summary
-from monitor.shadow_recent import RecentRequests
-from monitor.shadow_rescoring import Gathered, at_once
-from monitor.target_comparison import SUSPECT_PAUSE_S, UNTOLD_KEPT_S, TargetComparisons
+from detectors.paired.comparison import PairedSummary, unknown_summary
+from monitor.shadow.recent import RecentRequests
+from monitor.shadow.rescoring import Gathered, at_once
+from monitor.shadow.target_comparison import SUSPECT_PAUSE_S, UNTOLD_KEPT_S, TargetComparisons
 from rollback.observation import RuleReport, RuleState
 
 KEPT_S = 1_200.0

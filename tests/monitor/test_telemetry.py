@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from monitor.metrics import Metrics
-from monitor.otel_metrics import named
-from monitor.otel_settings import OtelSettings
-from monitor.telemetry import Telemetry
+from monitor.metrics.catalogue import Metrics
+from monitor.settings.otel import OtelSettings
+from monitor.telemetry.metrics import named
+from monitor.telemetry.telemetry import Telemetry
 from rollback.record import GateResult, RollbackRecord, StepRecord, Transition
 from tests.monitor.daemon import eventually, running
 from tests.monitor.events import append, events, lines

@@ -22,8 +22,8 @@ from typing import Final
 import aiohttp
 import pytest
 
-from monitor.store import sqlite_path
-from rollback.kubernetes_lease import LEASES
+from monitor.store.store import sqlite_path
+from rollback.kubernetes.lease import LEASES
 from tests.collectors.registered import register
 from tests.monitor.daemon import Kedge, eventually
 from tests.monitor.test_whole_loop import alias, rollback, serve_version_1
@@ -44,7 +44,7 @@ retry = "300ms"
 STOPS_ITSELF: Final = """
 import os, signal, sys, time
 from pathlib import Path
-from collectors.registry import MlflowRegistry
+from collectors.registry.client import MlflowRegistry
 from monitor.cli import main
 
 go_on, move = Path(sys.argv.pop(1)), MlflowRegistry.set_alias

@@ -14,12 +14,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from collectors.batch import Column, Floats, NumberColumn, VectorColumn
-from detectors.profile import VectorProfile
-from detectors.reference_file import load
-from monitor import reference_parquet
+from detectors.columns.profile import VectorProfile
+from detectors.reference.reference_file import load
 from monitor.cli import cli
-from monitor.settings import load as load_settings
-from monitor.traffic_runs import Run, kinds_of, run_of, state_of
+from monitor.references import parquet as reference_parquet
+from monitor.settings.settings import load as load_settings
+from monitor.traffic.traffic_runs import Run, kinds_of, run_of, state_of
 from tests.monitor.daemon import eventually, running
 from tests.monitor.events import append, lines
 from tests.monitor.test_daemon import BEGIN, configuration, rule

@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from monitor.queries import rfc3339
-from monitor.timeline import timeline
-from monitor.verdict import Verdict, plain, verdict
+from monitor.page.timeline import timeline
+from monitor.page.verdict import Verdict, plain, verdict
+from monitor.store.queries import rfc3339
 
 NOON = 1_772_625_600.0  # 2026-03-04T12:00Z
 HOUR = 3_600.0

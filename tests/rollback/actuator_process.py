@@ -22,12 +22,12 @@ from typing import Final, Self
 
 import aiohttp
 
-from monitor.journal import StoreJournal
-from monitor.remembering import change_of, remembered
-from monitor.rollback_parts import actuators_of, registry_of
-from monitor.settings import Settings, load
-from monitor.store import Store
-from monitor.writer import Writer
+from monitor.deciding.parts import actuators_of, registry_of
+from monitor.settings.settings import Settings, load
+from monitor.store.journal import StoreJournal
+from monitor.store.remembering import change_of, remembered
+from monitor.store.store import Store
+from monitor.store.writer import Writer
 from rollback.controller import Controller, record_id
 from rollback.memory import Memory
 from rollback.observation import RuleState

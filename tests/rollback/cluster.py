@@ -20,16 +20,16 @@ from uuid import uuid4
 
 import pytest
 
-from rollback.kubernetes_answers import (
+from rollback.actuators.kubernetes_deployment import DEPLOYMENTS, REPLICASETS
+from rollback.actuators.kubernetes_service import ready_endpoints
+from rollback.kubernetes.answers import (
     KubernetesConflictError,
     KubernetesError,
     KubernetesNotFoundError,
 )
-from rollback.kubernetes_client import KubernetesClient, Resource
-from rollback.kubernetes_config import KubernetesConfig, kubeconfig_file
-from rollback.kubernetes_deployment import DEPLOYMENTS, REPLICASETS
-from rollback.kubernetes_move import ClusterSettings
-from rollback.kubernetes_service import ready_endpoints
+from rollback.kubernetes.client import KubernetesClient, Resource
+from rollback.kubernetes.config import KubernetesConfig, kubeconfig_file
+from rollback.kubernetes.move import ClusterSettings
 from tests.rollback.fake_kubernetes import FakeKubernetes
 from tests.rollback.older_server import SlicesClient
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
-from collectors.registry import MlflowRegistry
-from rollback.argo_rollout import ROLLOUTS
-from rollback.kserve import INFERENCE_SERVICES
-from rollback.kubernetes_client import Resource
-from rollback.kubernetes_deployment import DEPLOYMENTS
-from rollback.seldon import EXPERIMENTS
+from collectors.registry.client import MlflowRegistry
+from rollback.actuators.argo_rollout import ROLLOUTS
+from rollback.actuators.kserve import INFERENCE_SERVICES
+from rollback.actuators.kubernetes_deployment import DEPLOYMENTS
+from rollback.actuators.seldon import EXPERIMENTS
+from rollback.kubernetes.client import Resource
 from tests.collectors.registered import point, register
 from tests.rollback.cluster import SERVICES, Cluster, complete, kubeconfig_of, template
 from tests.rollback.killing_proxy import KillingProxy

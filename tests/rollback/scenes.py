@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from collectors.registry import ModelVersion
+from collectors.registry.client import ModelVersion
 from detectors.cause import Cause
 from rollback.command import Act, Command, Precheck, ReadRegistry, WriteTransition
 from rollback.decision import step

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from detectors.cause import Cause, CauseColumn, Origin
-from detectors.correlation import CORRELATION
+from detectors.statistics.correlation import CORRELATION
 from rollback.acting import COMPARING_PAUSE_S
 from rollback.better import Outcome, ShadowComparison, better_on_shadow, is_asked
 from rollback.command import Command, Precheck, ReadRegistry

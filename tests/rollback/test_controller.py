@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from collectors.registry import MlflowRegistry
+from collectors.registry.client import MlflowRegistry
 from rollback.better import ShadowComparison
 from rollback.controller import Compare, Controller, record_id
 from rollback.observation import HoldCleared, HoldSet, VersionBlessed

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from rollback.actuator import Done, Failed
-from rollback.argo_rollout import ROLLOUTS, ArgoRolloutSettings
-from rollback.kserve import INFERENCE_SERVICES, KserveSettings
-from rollback.kubernetes_client import Resource
-from rollback.kubernetes_deployment import REPLICASETS
-from rollback.kubernetes_move import GuardedMove
-from rollback.kubernetes_workload import INTENT_KEY
-from rollback.seldon import EXPERIMENTS, SeldonSettings
+from rollback.actuators.argo_rollout import ROLLOUTS, ArgoRolloutSettings
+from rollback.actuators.kserve import INFERENCE_SERVICES, KserveSettings
+from rollback.actuators.kubernetes_deployment import REPLICASETS
+from rollback.actuators.seldon import EXPERIMENTS, SeldonSettings
+from rollback.kubernetes.client import Resource
+from rollback.kubernetes.move import GuardedMove
+from rollback.kubernetes.workload import INTENT_KEY
 from tests.rollback.cluster import Cluster, template
 
 HASH = "rollouts-pod-template-hash"

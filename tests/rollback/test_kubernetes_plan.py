@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from itertools import count
 
+from rollback.actuators.kubernetes_deployment import DEPLOYMENTS, KubernetesDeploymentSettings
+from rollback.actuators.mlflow_alias import MlflowAliasSettings
 from rollback.controller import Controller
-from rollback.kubernetes_deployment import DEPLOYMENTS, KubernetesDeploymentSettings
 from rollback.memory import Memory
-from rollback.mlflow_alias import MlflowAliasSettings
 from rollback.policy import Policy
 from tests.rollback.cluster import Cluster, complete
 from tests.rollback.memory_journal import MemoryJournal

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from rollback.actuator import Done, Failed
-from rollback.kubernetes_client import Resource
-from rollback.kubernetes_deployment import DEPLOYMENTS
-from rollback.kubernetes_move import GuardedMove
-from rollback.traffic_routes import GatewayHttprouteSettings, IstioVirtualserviceSettings
+from rollback.actuators.kubernetes_deployment import DEPLOYMENTS
+from rollback.actuators.traffic_routes import GatewayHttprouteSettings, IstioVirtualserviceSettings
+from rollback.kubernetes.client import Resource
+from rollback.kubernetes.move import GuardedMove
 from tests.rollback.cluster import Cluster
 
 ROUTES = Resource("gateway.networking.k8s.io/v1", "httproutes")

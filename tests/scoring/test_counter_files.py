@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from scoring.counter_files import fold
-from scoring.metrics import ScoringMetrics
+from scoring.log.counter_files import fold
+from scoring.log.metrics import ScoringMetrics
 from tests.scoring.served import ROOT
 
 #: Counts as a worker does, says its page, and ends.
 _COUNTS = """
 import sys
-from scoring.metrics import ScoringMetrics
+from scoring.log.metrics import ScoringMetrics
 metrics = ScoringMetrics()
 metrics.predictions.labels("m", sys.argv[1], "200").inc(3)
 metrics.latency.labels("m", sys.argv[1]).observe(0.003)

@@ -17,13 +17,13 @@ import psutil
 import pytest
 from aiohttp import web
 
-from scoring.clients import ClientLimits, Fallback
-from scoring.front import Front
-from scoring.live import Live, load_served
-from scoring.log_file import LogFile
-from scoring.metrics import CLIENT_LIMITS, LOG_SOURCE, ScoringMetrics
-from scoring.prediction_log import PredictionLog
-from scoring.server import ScoringServer
+from scoring.answering.live import Live, load_served
+from scoring.log.log_file import LogFile
+from scoring.log.metrics import CLIENT_LIMITS, LOG_SOURCE, ScoringMetrics
+from scoring.log.prediction_log import PredictionLog
+from scoring.web.clients import ClientLimits, Fallback
+from scoring.web.front import Front
+from scoring.web.server import ScoringServer
 from tests.collectors.dripping import drip
 from tests.scoring.served import logged, until
 

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from scoring.log_file import LogFile
-from scoring.prediction_log import Answered, PredictionLog, events_of
-from scoring.table import Block, Columns, Table
+from scoring.log.log_file import LogFile
+from scoring.log.prediction_log import Answered, PredictionLog, events_of
+from scoring.protocol.table import Block, Columns, Table
 from tests.scoring.served import ROOT, logged, until
 
 
@@ -249,7 +249,7 @@ def test_a_file_that_has_grown_moves_aside_and_the_oldest_goes(tmp_path: Path) -
 
 def test_processes_that_share_a_log_tear_no_line_and_lose_none(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from scoring.log_file import LogFile\n"
+        "import sys; from pathlib import Path; from scoring.log.log_file import LogFile\n"
         "file = LogFile(Path(sys.argv[1]), bytes_max=100_000, keep=100)\n"
         "for n in range(500):\n"
         "    file.append(f'{sys.argv[2]} {n} {\"x\" * 200}\\n'.encode()); file.rotate()\n"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.predictions import plain_predictions
-from scoring.protocol import (
+from scoring.protocol.predictions import plain_predictions
+from scoring.protocol.protocol import (
     Arrays,
     Csv,
     MediaTypeError,

@@ -105,8 +105,8 @@ print(json.dumps([list(asked(kind, f"{sys.argv[2]}/{kind}")) for kind in kinds])
 ASK_ALL = """
 import json, sys
 from pathlib import Path
-from scoring.live import load_served
-from scoring.score import score
+from scoring.answering.live import load_served
+from scoring.answering.score import score
 found = []
 for folder, bodies in json.load(sys.stdin):
     served = load_served(Path(folder), "m", "1", checked=False)

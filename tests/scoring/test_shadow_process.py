@@ -12,9 +12,9 @@ import pytest
 
 from collectors.batch import CategoryColumn, Column, NumberColumn, VectorColumn
 from scoring.settings import ServeSettings
-from scoring.shadow_budget import CpuBudget
-from scoring.shadow_process import NICE, ShadowError, ShadowProcess
-from scoring.shadow_request import (
+from scoring.shadow.budget import CpuBudget
+from scoring.shadow.process import NICE, ShadowError, ShadowProcess
+from scoring.shadow.request import (
     AnswerError,
     Inputs,
     MissingInputsError,

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.params import check_params
-from scoring.plan import compile_plan
-from scoring.protocol import Arrays, Csv, Records, RequestData, ScoringError, Split
-from scoring.signature import ParamSpec, Signature, SignatureError, parse_signature
-from scoring.table import Block
+from scoring.protocol.params import check_params
+from scoring.protocol.plan import compile_plan
+from scoring.protocol.protocol import Arrays, Csv, Records, RequestData, ScoringError, Split
+from scoring.protocol.signature import ParamSpec, Signature, SignatureError, parse_signature
+from scoring.protocol.table import Block
 
 DOUBLES = [{"type": "double", "name": name, "required": True} for name in "abc"]
 

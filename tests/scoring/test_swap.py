@@ -21,7 +21,7 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from collectors.registry import MlflowRegistry, RegistryTransientError
+from collectors.registry.client import MlflowRegistry, RegistryTransientError
 from tests.scoring.served import Served, ask, children, logged, serving, until
 
 pytestmark = pytest.mark.real

@@ -13,12 +13,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from scoring.live import Live, load_served
-from scoring.log_file import LogFile
-from scoring.metrics import LOG_SOURCE, ScoringMetrics
-from scoring.prediction_log import PredictionLog
-from scoring.server import ScoringServer
-from scoring.v2 import DTYPES, Tensor, V2Error, array_of
+from scoring.answering.live import Live, load_served
+from scoring.answering.v2 import DTYPES, Tensor, V2Error, array_of
+from scoring.log.log_file import LogFile
+from scoring.log.metrics import LOG_SOURCE, ScoringMetrics
+from scoring.log.prediction_log import PredictionLog
+from scoring.web.server import ScoringServer
 from tests.scoring.served import logged, until
 
 Client: TypeAlias = TestClient[web.Request, web.Application]
