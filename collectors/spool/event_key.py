@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
 
 import msgspec
 
@@ -31,6 +32,23 @@ class _Attributes(msgspec.Struct):
     type: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What a first look at a line tells.
+
+    Parameters
+    ----------
+    key
+        What is equal for the same event sent twice; None for an event without an id.
+    is_whole
+        It has what Kedge's event format asks for: a time, and features or a prediction; or an id
+        and a label.
+    """
+
+    key: int | None
+    is_whole: bool
+
+
 class NotAnObjectError(ValueError):
     """A line that is not one JSON object."""
 
@@ -40,7 +58,18 @@ _attributes = msgspec.json.Decoder(_Attributes)
 
 
 def event_key(line: bytes) -> int | None:
-    """Return what is equal for the same event sent twice; None for an event without an id.
+    """Return what is equal for the same event sent twice, as `glance` does.
+
+    Raises
+    ------
+    NotAnObjectError
+        The line is not one JSON object, or is nested too deep to be looked at.
+    """
+    return glance(line).key
+
+
+def glance(line: bytes) -> Glance:
+    """Tell which event a line holds, and whether it is one.
 
     Only the id is asked for most events. A request's features, its prediction, its label and
     the answers of further versions are events of their own under one id. A label is the same
@@ -59,17 +88,20 @@ def event_key(line: bytes) -> int | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotAnObjectError(str(error)) from error
     if bytes(event.ce) not in _NOTHING:
-        return _cloud_event_key(bytes(event.ce))
+        return Glance(_cloud_event_key(bytes(event.ce)), is_whole=True)
     identity = bytes(event.id)
-    if identity in _NOTHING:
-        return None
-    features, prediction, label = (
-        bytes(value) not in _NOTHING for value in (event.features, event.prediction, event.label)
+    known = identity not in _NOTHING
+    timed, features, prediction, label = (
+        bytes(value) not in _NOTHING
+        for value in (event.ts, event.features, event.prediction, event.label)
     )
+    is_whole = (timed and (features or prediction)) or (known and label)
+    if not known:
+        return Glance(None, is_whole)
     key: tuple[Hashable, ...] = (identity, bytes(event.role), bytes(event.version))
     if features or prediction:
-        return hash((*key, features, prediction))
-    return hash((*key, label, bytes(event.label), bytes(event.ts)))
+        return Glance(hash((*key, features, prediction)), is_whole)
+    return Glance(hash((*key, label, bytes(event.label), bytes(event.ts))), is_whole)
 
 
 def _cloud_event_key(attributes: bytes) -> int | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from collectors.spool.event_key import NotAnObjectError, event_key
+from collectors.spool.event_key import NotAnObjectError, event_key, glance
 from collectors.spool.spool import Batch
 from collectors.tail.line_cutting import SKIPPED_BYTES_MAX
 
@@ -33,7 +33,7 @@ class Posted:
     accepted
         JSON objects that are not too long.
     malformed
-        Lines that are no JSON object, kept for the quarantine.
+        Lines that are no JSON object, or no event; kept for the quarantine.
     """
 
     lines: list[bytes] = field(default_factory=list)
@@ -52,24 +52,30 @@ class Posted:
         """Lines that cannot be used."""
         return self.malformed + len(self.too_long)
 
-    def take(self, line: bytes, bytes_max: int) -> None:
-        """Take a line that has no end."""
+    def take(self, line: bytes, bytes_max: int, *, whole: bool = False) -> None:
+        """Take a line that has no end; with `whole`, what lacks a part of an event is malformed."""
         if len(line) > bytes_max:
             self.too_long.append(line[:SKIPPED_BYTES_MAX])
             return
         try:
-            key = event_key(line)
+            found = glance(line)
         except NotAnObjectError:
-            key = None
+            found = None
+        if found is None or (whole and not found.is_whole):
             self.malformed += 1
         else:
             self.accepted += 1
         self.lines.append(line)
-        self.keys.append(key)
+        self.keys.append(None if found is None else found.key)
 
 
-def posted(body: bytes, *, line_bytes_max: int) -> Posted:
+def posted(body: bytes, *, line_bytes_max: int, whole: bool = False) -> Posted:
     r"""Return the events of a body: a JSON array of them, one a line, or a single one.
+
+    Parameters
+    ----------
+    whole
+        Events are of Kedge's format: what lacks a key that it requires counts as rejected.
 
     Raises
     ------
@@ -88,7 +94,7 @@ def posted(body: bytes, *, line_bytes_max: int) -> Posted:
         raise UnreadableBodyError("the body is empty")
     found = Posted()
     for line in _elements(body) if body.startswith(b"[") else _lines(body):
-        found.take(line, line_bytes_max)
+        found.take(line, line_bytes_max, whole=whole)
     return found
 
 

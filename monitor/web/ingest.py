@@ -24,6 +24,8 @@ from monitor.web.request_body import RETRY_AFTER_S, Bodies
 
 #: Formats that read the lines of :mod:`collectors.cloud_event`.
 CLOUD_FORMATS: Final = ("cloudevents", "kserve", "seldon")
+#: The format whose required keys are looked for at the door, so that a sender hears of them.
+OWN_FORMAT: Final = "kedge"
 #: A format that recognises what it gets takes both.
 ANY_FORMAT: Final = "auto"
 
@@ -66,8 +68,9 @@ class Ingest:
     async def _events(self, request: web.Request) -> web.Response:
         self._authorize(request)
         source = self._source_of_events()
+        whole = source.settings.format == OWN_FORMAT
         return await self._take(
-            request, source, lambda body, most: posted(body, line_bytes_max=most)
+            request, source, lambda body, most: posted(body, line_bytes_max=most, whole=whole)
         )
 
     async def _cloud_events(self, request: web.Request) -> web.Response:
@@ -128,8 +131,8 @@ class Ingest:
 def _unusable(found: Posted, line_bytes_max: int) -> web.HTTPException:
     """Return the refusal of a body of which nothing can be used: its sender has to know."""
     if found.malformed:
-        count = found.malformed
-        return web.HTTPBadRequest(text=f"none of {count} lines is a JSON object")
+        what = "a JSON object with ts, and with features or prediction"
+        return web.HTTPBadRequest(text=f"none of {found.malformed} lines is an event: {what}")
     return web.HTTPRequestEntityTooLarge(
         line_bytes_max, text=f"an event is longer than max_event_bytes: {line_bytes_max} bytes"
     )

@@ -149,6 +149,25 @@ async def test_lines_that_cannot_be_used_are_told_and_left_to_the_quarantine(
     assert chunk.skipped == (long[:4096],)
 
 
+async def test_events_without_what_is_required_are_told_and_left_to_the_quarantine(
+    served: Served,
+) -> None:
+    lacking: list[Mapping[str, Any]] = [
+        {"id": "b", "prediction": 1},
+        {"ts": 1.0},
+        {"ts": None, "features": {"x": 1}},
+        {},
+    ]
+
+    answer = await served.post("/predictions", ndjson(EVENT, *lacking))
+    refused, problem = await served.post("/predictions", ndjson(*lacking))
+
+    assert answer == (202, {"accepted": 1, "rejected": 4})
+    assert served.spooled() == [EVENT, *lacking]
+    assert refused == 400
+    assert "ts" in problem["detail"]
+
+
 async def test_labels_go_the_same_way(served: Served) -> None:
     label = {"id": "a", "label": 1, "ts": 2.0}
     await served.post("/predictions", ndjson(EVENT))
@@ -278,6 +297,7 @@ async def test_without_a_source_the_answer_says_what_to_configure(
         (b"", {}, 400, "empty"),
         (b"\n \n", {}, 400, "empty"),
         (b"hello", {}, 400, "none of 1 lines"),
+        (b"{}", {}, 400, "features or prediction"),
         (b"[1, 2]", {}, 400, "none of 2 lines"),
         (b'[{"id": "a"}', {}, 400, "not a JSON array"),
         (b"[" * 90_000, {}, 400, "not a JSON array"),
@@ -292,7 +312,16 @@ async def test_without_a_source_the_answer_says_what_to_configure(
         (b"{}", {"Content-Encoding": "br"}, 415, "gzip"),
     ],
     ids=[
-        *("nothing", "blanks", "no json", "numbers", "torn array", "deep array", "deep object"),
+        *(
+            "nothing",
+            "blanks",
+            "no json",
+            "no event",
+            "numbers",
+            "torn array",
+            "deep array",
+            "deep object",
+        ),
         *("not utf-8", "long event", "long body", "gzip bomb", "torn gzip", "no gzip"),
         *("many members", "brotli"),
     ],
