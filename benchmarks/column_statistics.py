@@ -32,9 +32,9 @@ import numpy as np
 from benchmarks.kedge_statistics import batch_of, reference_of
 from benchmarks.peers import PINNED, PeerMissing, environment, last_line
 from collectors.batch import NumberColumn, Schema
+from detectors.columns.profile import NumberProfile
 from detectors.kinds import COLUMN_DEFAULTS, COLUMN_METRICS, measure
-from detectors.pane import Pane
-from detectors.profile import NumberProfile
+from detectors.windows.pane import Pane
 
 ROWS, NUMBERS = 100_000, 20
 LEVELS = (3, 8, 20, 50, 200)

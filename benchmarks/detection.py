@@ -40,14 +40,14 @@ from benchmarks.best_possible import best_possible
 from benchmarks.recorded import recorded
 from benchmarks.streams import DRIFTS, QUIET, SIZES, Size, Stream, drifting, quiet
 from collectors.batch import CategoryColumn, Column, PredictionBatch, Schema
-from detectors.correlation import correlations_of
-from detectors.drift_memory import DriftMemory
-from detectors.drift_rule import DriftRule, DriftWindow
-from detectors.drift_spec import DriftSpec
-from detectors.judgement import RuleSpec
 from detectors.kinds import measure
-from detectors.pane import Pane
-from detectors.reference import Reference, ReferenceBuilder
+from detectors.reference.reference import Reference, ReferenceBuilder
+from detectors.rules.drift_memory import DriftMemory
+from detectors.rules.drift_rule import DriftRule, DriftWindow
+from detectors.rules.drift_spec import DriftSpec
+from detectors.rules.judgement import RuleSpec
+from detectors.statistics.correlation import correlations_of
+from detectors.windows.pane import Pane
 
 #: Verdicts of one detector on one stream: whether each window alarms.
 Alarms: TypeAlias = list[bool]
@@ -104,7 +104,7 @@ def measured(stream: Stream, start: int, reference: Reference) -> DriftWindow:
     rows = slice(start, start + stream.window)
     pane.add(batch_of({name: column.take(rows) for name, column in stream.rows.items()}))
     found = measure(pane, reference, seconds=None, confidence=CONFIDENCE, psi_bins=PSI_BINS)
-    together = correlations_of(pane, reference)
+    together = correlations_of(pane.joint, reference)
     return DriftWindow(pane.columns, pane.events, float(start), found, correlations=together)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.random import Generator
 
 from collectors.batch import CategoryColumn, Column, Floats, NumberColumn, PredictionBatch
-from detectors.reference import Reference, ReferenceBuilder
+from detectors.reference.reference import Reference, ReferenceBuilder
 
 MODEL, OLD, NEW = "m", "1", "2"
 REFERENCE_ROWS = 20_000

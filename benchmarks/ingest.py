@@ -31,18 +31,18 @@ import msgspec
 from collectors.formats.kedge import BLOCK_BYTES, KedgeFormat
 from collectors.formats.options import FormatOptions
 from collectors.quarantine import Quarantine
-from collectors.tail import Tail, TailSettings
-from detectors import reference_file
-from detectors.reference import Reference, ReferenceBuilder
-from detectors.rule import RuleSpec
-from detectors.window import Windows, WindowSpec
-from monitor.engine import Engine
-from monitor.judging import Judge
+from collectors.tail.tail import Tail, TailSettings
+from detectors.reference import reference_file
+from detectors.reference.reference import Reference, ReferenceBuilder
+from detectors.rules.rule import RuleSpec
+from detectors.windows.window import Windows, WindowSpec
+from monitor.counting.engine import Engine
+from monitor.counting.streams import Stream
+from monitor.judging.judging import Judge
 from monitor.loop import spare_collector
-from monitor.metrics import Metrics
-from monitor.reference_files import FileReferences
-from monitor.store import Store, Totals
-from monitor.streams import Stream
+from monitor.metrics.catalogue import Metrics
+from monitor.references.files import FileReferences
+from monitor.store.store import Store, Totals
 
 NUMBERS, CATEGORIES = 20, 3
 CHUNK_BYTES = 1 << 20

@@ -18,8 +18,8 @@ import numpy as np
 
 from collectors.batch import CategoryColumn, Column, NumberColumn, PredictionBatch, Schema
 from detectors.kinds import measure
-from detectors.pane import Pane
-from detectors.reference import Reference, ReferenceBuilder
+from detectors.reference.reference import Reference, ReferenceBuilder
+from detectors.windows.pane import Pane
 
 
 def read_tables(path: Path) -> list[dict[str, Column]]:

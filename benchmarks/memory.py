@@ -33,8 +33,8 @@ from pathlib import Path
 import msgspec
 
 from collectors.formats.kedge import KedgeFormat
-from detectors import reference_file
-from detectors.reference import ReferenceBuilder
+from detectors.reference import reference_file
+from detectors.reference.reference import ReferenceBuilder
 
 MODEL = "flight-delay"
 TS = 1772618400.0

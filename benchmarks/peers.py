@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import ingest
-from detectors import reference_file
-from detectors.window import WindowSpec
+from detectors.reference import reference_file
+from detectors.windows.window import WindowSpec
 
 BATCH_EVENTS = 10_000
 REFERENCE_EVENTS = 20_000

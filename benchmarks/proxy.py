@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from collectors.tap_standing import Standing, read_standing
+from collectors.taps.standing import Standing, read_standing
 from tests.monitor.daemon import Kedge, eventually, running
 
 RATE, CONNECTIONS, COLUMNS = 500, 16, 20

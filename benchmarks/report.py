@@ -21,16 +21,16 @@ from typing import Any
 import numpy as np
 
 from collectors.batch import CategoryColumn, NumberColumn, Schema
-from detectors.column_counts import add_column
+from detectors.columns.column_counts import add_column
+from detectors.columns.profile import CategoryProfile, NumberProfile
 from detectors.kinds import measure
-from detectors.pane import Pane
-from detectors.profile import CategoryProfile, NumberProfile
-from detectors.reference import Reference
-from detectors.window import ClosedWindow
-from monitor.distributions import Distributions
+from detectors.reference.reference import Reference
+from detectors.windows.pane import Pane
+from detectors.windows.window import ClosedWindow
+from monitor.pictures.distributions import Distributions
 from monitor.reports.from_store import stored_facts
 from monitor.reports.page import html
-from monitor.store import Change, Store, WindowRow
+from monitor.store.store import Change, Store, WindowRow
 
 BEGIN = 1_772_618_400.0
 WINDOW_S = 300.0
@@ -59,6 +59,7 @@ def reference_of(columns: int, rng: np.random.Generator) -> Reference:
 def pane_of(reference: Reference, rng: np.random.Generator, shift: float) -> Pane:
     """One window's counts."""
     pane = Pane(reference, Schema({name: one.kind for name, one in reference.columns.items()}))
+    pane.events = pane.answered = ROWS
     for number, counts in enumerate(pane.columns.values()):
         if counts.kind == "category":
             values = [f"value {i}" for i in rng.integers(0, 31, ROWS)]

@@ -10,9 +10,9 @@ got worse (`REGRESSIONS`: a rollback is right), in the other half something else
 mode ``act``, both as they are, and a registry that always answers. With ``--shadow``, version 1 is
 asked the requests of the window that turned suspicious, as the daemon does it; without labels.
 
-``--rules`` are those that may roll back: ``init`` what `kedge init` writes (PSI of the prediction
-above 0.25, 3 of 4), ``close`` a PSI above 0.1 (2 of 3), ``drift`` any drift of the prediction that
-is sure (2 of 3), each beside latency and errors.
+``--rules`` are those that may roll back: ``init`` what `kedge init` writes (drift of the prediction
+that is surely above 0.02, 2 of 3), ``drift`` any drift of it that is sure (2 of 3), ``close`` a PSI
+above 0.1 (2 of 3), ``far`` one above 0.25 (3 of 4), each beside latency and errors.
 
 Of each kind it prints how many scenarios had a confirmed breach of a rule that rolls back, how many
 were rolled back, and what refused the others. `BEYOND` is printed beside and not counted: what
@@ -53,18 +53,19 @@ from benchmarks.gate_scenarios import (
     versions_of,
 )
 from collectors.batch import Floats, NumberColumn, PredictionBatch
-from collectors.registry import ModelVersion
+from collectors.registry.client import ModelVersion
 from detectors.cause import Comparison
-from detectors.drift_spec import DriftSpec
-from detectors.paired_answers import PairedAnswer, PairedAnswers
-from detectors.paired_comparison import PairedSummary, summarise
-from detectors.pane import Pane
-from detectors.rule import RuleSpec
-from detectors.window import ClosedWindow
-from monitor.circumstances import no_shadow
-from monitor.judging import Judge
-from monitor.shadow_gate import comparison_of
-from monitor.shadow_settings import RECENT
+from detectors.paired.answers import PairedAnswer, PairedAnswers
+from detectors.paired.comparison import PairedSummary, summarise
+from detectors.rules.drift_spec import DriftSpec
+from detectors.rules.rule import RuleSpec
+from detectors.windows.pane import Pane
+from detectors.windows.window import ClosedWindow
+from monitor.judging.circumstances import no_shadow
+from monitor.judging.judging import Judge
+from monitor.settings.initial_config import ACTING_TOLERANCE
+from monitor.settings.shadow import RECENT
+from monitor.shadow.gate import comparison_of
 from rollback.better import ShadowComparison, about_answers, is_asked
 from rollback.command import Act, Command, Precheck, ReadRegistry
 from rollback.decision import step
@@ -81,6 +82,7 @@ from rollback.record import RollbackRecord
 from rollback.state import State
 
 DRIFT = DriftSpec.of_budget(1, 1_000)
+INIT = DriftSpec.of_budget(1, 1_000, tolerance=ACTING_TOLERANCE)
 _rolling = partial(RuleSpec, needed=2, of=3, min_events=300, action="rollback")
 _COMMON = (
     _rolling("slow", "latency_p95", above=100.0),
@@ -89,14 +91,15 @@ _COMMON = (
 )
 _ANSWERS = ("prediction",)
 RULES: Mapping[str, Sequence[RuleSpec]] = {
-    "init": (_rolling("answers", "psi", _ANSWERS, above=0.25, needed=3, of=4), *_COMMON),
+    "init": (_rolling("answers", "drift", _ANSWERS, above=INIT.tolerance, drift=INIT), *_COMMON),
+    "far": (_rolling("answers", "psi", _ANSWERS, above=0.25, needed=3, of=4), *_COMMON),
     "close": (_rolling("answers", "psi", _ANSWERS, above=0.1), *_COMMON),
     "drift": (
         _rolling("answers", "drift", _ANSWERS, above=DRIFT.tolerance, drift=DRIFT),
         *_COMMON,
     ),
 }
-ACTING = Policy(mode="act", target="previous")
+POLICY = Policy(mode="act", target="previous")
 
 
 @dataclass
@@ -114,7 +117,7 @@ class Registry:
         waiting = deque([observation])
         while waiting:
             state = replace(self.state, next_id=f"{time.monotonic_ns()}")
-            self.state, commands = step(state, waiting.popleft(), ACTING, now)
+            self.state, commands = step(state, waiting.popleft(), POLICY, now)
             waiting.extend(one for one in map(self._answer, commands) if one is not None)
 
     def _answer(self, command: Command) -> Observation | None:
@@ -134,7 +137,7 @@ class Registry:
         return None
 
     def _asked(self) -> ShadowComparison | None:
-        record, how = self.state.record, ACTING.gates.better_on_shadow
+        record, how = self.state.record, POLICY.gates.better_on_shadow
         asked = record is not None and is_asked(how, record.evidence, manual=False)
         return self.shadow if asked else None
 

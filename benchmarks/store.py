@@ -26,10 +26,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from monitor import tables
-from monitor.database import sqlite_path, writer_engine
-from monitor.queries import Filter, Queries
-from monitor.store import Change, Store, Totals, WindowRow
+from monitor.store import tables
+from monitor.store.database import sqlite_path, writer_engine
+from monitor.store.queries import Filter, Queries
+from monitor.store.store import Change, Store, Totals, WindowRow
 
 BEGIN = 1_772_618_400.0
 WINDOW_S = 60.0

@@ -160,6 +160,9 @@ class PredictionBatch:
     segments
         Values of the segment keys that a format was asked for, by key, each of length ``rows``;
         None where an event has no such value.
+    params
+        Parameters of each row's request, as JSON text (:mod:`collectors.params`); empty where no
+        row has any.
     """
 
     model: str
@@ -174,6 +177,7 @@ class PredictionBatch:
     requests_only: bool = False
     joins: JoinColumns | None = None
     segments: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+    params: Sequence[str | None] = ()
 
     @property
     def rows(self) -> int:
@@ -186,6 +190,7 @@ class PredictionBatch:
             rows,
             {name: column.take(rows) for name, column in self.columns.items()},
             {key: values[rows] for key, values in self.segments.items()},
+            self.params[rows],
         )
 
     def pick(self, rows: Ints) -> PredictionBatch:
@@ -194,6 +199,7 @@ class PredictionBatch:
             rows,
             {name: column.pick(rows) for name, column in self.columns.items()},
             {key: [values[row] for row in rows.tolist()] for key, values in self.segments.items()},
+            [self.params[row] for row in rows.tolist()] if self.params else (),
         )
 
     def _chosen(
@@ -201,6 +207,7 @@ class PredictionBatch:
         rows: slice | Ints,
         columns: Mapping[str, Column],
         segments: Mapping[str, Sequence[str | None]],
+        params: Sequence[str | None],
     ) -> PredictionBatch:
         return replace(
             self,
@@ -211,6 +218,7 @@ class PredictionBatch:
             columns=columns,
             joins=None,
             segments=segments,
+            params=params,
         )
 
     def answered(self) -> PredictionBatch:

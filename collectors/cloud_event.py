@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from collectors.posted_lines import UnreadableBodyError, one_line
+from collectors.spool.posted_lines import UnreadableBodyError, one_line
 
 #: Content types of events that carry their attributes in the body.
 STRUCTURED, BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"

@@ -26,11 +26,11 @@ from collectors.formats.mirrored import MIRRORED
 from collectors.formats.options import FormatOptions
 from collectors.formats.sagemaker import SAGEMAKER
 from collectors.parquet_folder import ParquetSettings
-from collectors.resources import Meter, ResourceSettings
+from collectors.resources.resources import Meter, ResourceSettings
 from collectors.source import Source
-from collectors.spool_source import SpoolSettings
-from collectors.tail import TailSettings
-from collectors.tap_settings import CloudEventsSettings, MirrorSettings, ProxySettings
+from collectors.spool.source import SpoolSettings
+from collectors.tail.tail import TailSettings
+from collectors.taps.settings import CloudEventsSettings, MirrorSettings, ProxySettings
 
 #: Entry points of installed packages that hold formats.
 ENTRY_POINTS = "kedge.formats"

@@ -47,7 +47,7 @@ _OK = 200
 class ParquetSettings:
     """Parquet files that others put into a folder."""
 
-    path: str
+    path: str = field(metadata={"pattern": True})
     """Path of the files, mostly a pattern: ``exports/*.parquet``. Files whose names begin with a
     dot or an underscore, or end in ``.tmp``, are passed over: they are being written."""
 

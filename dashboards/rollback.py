@@ -137,10 +137,52 @@ def _people() -> list[Panel]:
     ]
 
 
+def _who_acts() -> list[Panel]:
+    return [
+        lines(
+            About(
+                "Who may act",
+                "1 is who works, 0 who waits or could not renew its lease in time. Two at once "
+                "must not be; none for longer than the lease means that nobody watches. "
+                "Needs `[rollback.lease]`.",
+                width=8,
+            ),
+            Query(f"kedge_lease_held{{{_M}}}", "{{instance}}"),
+        ),
+        lines(
+            About(
+                "Leases lost",
+                "Within the hour before: renewals without success, leases that were lost, and "
+                "places taken over from who stood still. Who has lost it ends at once, so that "
+                "`taken_over`, which the next one counts, is what stays.",
+                width=8,
+            ),
+            Query(f"sum by (event) (increase(kedge_lease_events_total{{{_M}}}[1h]))", "{{event}}"),
+        ),
+        lines(
+            About(
+                "Comparisons with the target",
+                "Those that ended within the hour before, by what they found: whether the "
+                "rollback's target does better on the same requests.",
+                width=8,
+            ),
+            Query(
+                f"sum by (verdict) (increase(kedge_target_comparisons_total{{{_M}}}[1h]))",
+                "{{verdict}}",
+            ),
+        ),
+    ]
+
+
 BOARD = Board(
     name="rollback",
     title="Kedge / Rollback",
     text="What Kedge decided about one model, what it did, what kept it, and who was told.",
     choices=(MODEL,),
-    rows=(("Now", _now()), ("Over time", _over_time()), ("People and others", _people())),
+    rows=(
+        ("Now", _now()),
+        ("Over time", _over_time()),
+        ("People and others", _people()),
+        ("Who acts, and where to", _who_acts()),
+    ),
 )

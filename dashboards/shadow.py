@@ -7,6 +7,7 @@ from dashboards.panels import About, Panel, Query, lines, tile
 
 _M = 'model="$model"'
 _RATE = "[$__rate_interval]"
+_DISAGREEMENT = 'metric="disagreement"'
 _LATENCY = 'metric=~".*latency.*"'
 
 
@@ -111,6 +112,25 @@ def _over_time() -> list[Panel]:
                 f'kedge_shadow_high{{{_M}, metric!="disagreement", metric!~".*latency.*"}}',
                 "v{{live}}, v{{shadow}} {{metric}} high",
             ),
+            bounds=True,
+        ),
+        lines(
+            About(
+                "Disagreement in segments",
+                "Share of pairs on which they differ, with its confidence bounds, in the five "
+                "segments whose lower bound is highest. Needs `[segments] keys`.",
+                unit="percentunit",
+                empty="no segments",
+            ),
+            *(
+                Query(
+                    f"kedge_shadow_segment_{figure}{{{_M}, {_DISAGREEMENT}}}"
+                    f" and topk(5, kedge_shadow_segment_low{{{_M}, {_DISAGREEMENT}}})",
+                    f"v{{{{live}}}}, v{{{{shadow}}}} {{{{segment}}}}{called}",
+                )
+                for figure, called in (("statistic", ""), ("low", " low"), ("high", " high"))
+            ),
+            Query(f'kedge_drift_threshold{{{_M}, metric="shadow_disagreement"}}', "threshold"),
             bounds=True,
         ),
         lines(

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from detectors.block_bootstrap import block_length, resamples
+from detectors.numerics.block_bootstrap import block_length, resamples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

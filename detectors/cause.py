@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
-from detectors.judgement import Verdict
+from detectors.rules.judgement import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

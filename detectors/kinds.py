@@ -1,7 +1,8 @@
 """Every metric that Kedge measures of a window, and which columns it applies to.
 
 Adding a metric is adding a line to one of the tables. Those of predictions and their labels stand
-in :mod:`detectors.performance`, those of two versions in :mod:`detectors.paired_comparison`.
+in :mod:`detectors.performance.performance`, those of two versions in
+:mod:`detectors.paired.comparison`.
 """
 
 from __future__ import annotations
@@ -11,45 +12,45 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from detectors.bins import category_shares, number_shares
-from detectors.cardinality import cardinality_category, cardinality_number
-from detectors.category_counts import CategoryCounts
-from detectors.chi_square import chi_square
-from detectors.constant import constant_category, constant_number
-from detectors.correlation import correlations_of
-from detectors.cramer_von_mises import cramer_von_mises
-from detectors.estimators import ESTIMATED_METRICS, estimated
-from detectors.hellinger import hellinger
-from detectors.jensen_shannon import jensen_shannon
-from detectors.ks import ks
-from detectors.l_infinity import l_infinity
-from detectors.mean_distance import mean_distance
-from detectors.mean_shift import mean_shift
+from detectors.columns.category_counts import CategoryCounts
+from detectors.columns.number_counts import NumberCounts
+from detectors.columns.profile import CategoryProfile, NumberProfile, VectorProfile
+from detectors.columns.vector_counts import VectorCounts
 from detectors.measurement import Estimate, Measurement, untold
-from detectors.mmd import mmd
-from detectors.number_counts import NumberCounts
-from detectors.out_of_range import out_of_range_ratio
-from detectors.paired_comparison import SHADOW_METRICS
-from detectors.performance import PERFORMANCE_METRICS
-from detectors.profile import CategoryProfile, NumberProfile, VectorProfile
-from detectors.psi import psi
-from detectors.quantile_shift import quantile_shift
-from detectors.rate import rate
-from detectors.ratio import ratio
-from detectors.samples import age_of, mean_of, peak_of
-from detectors.std_ratio import std_ratio
-from detectors.vector_counts import VectorCounts
-from detectors.wasserstein import wasserstein
+from detectors.numerics.ratio import ratio
+from detectors.paired.comparison import SHADOW_METRICS
+from detectors.performance.estimators import ESTIMATED_METRICS, estimated
+from detectors.performance.performance import PERFORMANCE_METRICS
+from detectors.statistics.bins import category_shares, number_shares
+from detectors.statistics.cardinality import cardinality_category, cardinality_number
+from detectors.statistics.chi_square import chi_square
+from detectors.statistics.constant import constant_category, constant_number
+from detectors.statistics.correlation import correlations_of
+from detectors.statistics.cramer_von_mises import cramer_von_mises
+from detectors.statistics.hellinger import hellinger
+from detectors.statistics.jensen_shannon import jensen_shannon
+from detectors.statistics.ks import ks
+from detectors.statistics.l_infinity import l_infinity
+from detectors.statistics.mean_distance import mean_distance
+from detectors.statistics.mean_shift import mean_shift
+from detectors.statistics.mmd import mmd
+from detectors.statistics.out_of_range import out_of_range_ratio
+from detectors.statistics.psi import psi
+from detectors.statistics.quantile_shift import quantile_shift
+from detectors.statistics.rate import rate
+from detectors.statistics.samples import age_of, mean_of, peak_of
+from detectors.statistics.std_ratio import std_ratio
+from detectors.statistics.wasserstein import wasserstein
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from collectors.batch import Ints
-    from detectors.column_counts import ColumnCounts
+    from detectors.columns.column_counts import ColumnCounts
+    from detectors.columns.profile import Profile
     from detectors.metric_types import OfCategories, OfCells, OfShares, OfVectors
-    from detectors.pane import Pane
-    from detectors.profile import Profile
-    from detectors.reference import Reference
+    from detectors.reference.reference import Reference
+    from detectors.windows.pane import Pane
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,7 @@ def measure(
 
 def _of_several(pane: Pane, reference: Reference | None, asked: Asked) -> Iterator[Measurement]:
     """Measure what columns have in common, where the reference and the window tell it."""
-    found = correlations_of(pane, reference)
+    found = correlations_of(pane.joint, reference)
     if found is None:
         return
     shift = _measurement("correlation_shift", None, found.shift(confidence=asked.confidence))
@@ -377,7 +378,7 @@ SAMPLED_METRICS: dict[str, _OfSamples] = {
 }
 
 #: Of columns too, but measured by a rule that says how often it may be wrong
-#: (:mod:`detectors.drift_rule`): there is no bound without that.
+#: (:mod:`detectors.rules.drift_rule`): there is no bound without that.
 DRIFT = "drift"
 
 #: Names that a rule may use.

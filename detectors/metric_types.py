@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collectors.batch import Ints
-    from detectors.category_counts import CategoryCounts
+    from detectors.columns.category_counts import CategoryCounts
+    from detectors.columns.profile import CategoryProfile, NumberProfile, VectorProfile
+    from detectors.columns.vector_counts import VectorCounts
     from detectors.measurement import Estimate
-    from detectors.profile import CategoryProfile, NumberProfile, VectorProfile
-    from detectors.vector_counts import VectorCounts
 
 
 class OfCells(Protocol):

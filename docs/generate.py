@@ -14,11 +14,11 @@ from typing import Any, Final
 import click
 
 from docs.machine import machine_page, machine_picture
-from monitor import openapi
 from monitor.cli import cli
-from monitor.metrics import Metrics
-from monitor.settings_catalogue import Setting, every_setting
+from monitor.metrics.catalogue import Metrics
+from monitor.settings.catalogue import Setting, every_setting
 from monitor.version import VERSION
+from monitor.web import openapi
 
 #: What is said of a table whose keys do not say it.
 _TABLES: Final = {
@@ -111,7 +111,7 @@ def _toml(value: object) -> str:
 
 def metrics_page() -> str:
     """Every metric of the daemon and of the scoring server."""
-    from scoring.metrics import ScoringMetrics  # noqa: PLC0415 - the daemon's are made first
+    from scoring.log.metrics import ScoringMetrics  # noqa: PLC0415 - the daemon's are made first
 
     daemon = Metrics(columns_max=1, versions_max=1)
     return _page(
@@ -145,7 +145,7 @@ def metric_rows(metrics: object) -> list[tuple[str, str, str, str]]:
 
 def api_page() -> str:
     """Every path of the daemon's API and of the scoring server's, from their descriptions."""
-    from scoring.openapi import description  # noqa: PLC0415 - the daemon's comes first
+    from scoring.web.openapi import description  # noqa: PLC0415 - the daemon's comes first
 
     parts = ["# HTTP API", _OF_API, "## The daemon", *_operations(openapi.description())]
     return _page([*parts, "## The scoring server", _OF_SCORING, *_operations(description(VERSION))])

@@ -11,52 +11,52 @@ from typing import TYPE_CHECKING
 from collectors.kinds import FORMATS, METERS, options_of
 from collectors.labels import JoinsLabels
 from collectors.quarantine import Quarantine
-from collectors.registry import MlflowRegistry
+from collectors.registry.client import MlflowRegistry
 from collectors.segments import ReadsSegments
 from collectors.source import Source
-from collectors.spool_source import SpoolSettings, SpoolSource
-from collectors.tap_settings import CloudEventsSettings, MirrorSettings, ProxySettings
-from detectors.performance import Reading
-from detectors.performance_windows import PerformanceWindows
-from detectors.rule import RuleSpec
-from detectors.window import Windows, WindowSpec
-from monitor.alerts import Alerts
-from monitor.change_settings import change_spec, measured_metric
-from monitor.changes import ChangeWatch
-from monitor.circumstances import no_shadow
-from monitor.deciding import Deciding
-from monitor.drift_budget import drift_spec
-from monitor.engine import Engine
-from monitor.judging import Judge
-from monitor.judging_shadow import other_rules
-from monitor.keeping import Keeper, Rejected
-from monitor.label_settling import JoinSpec
-from monitor.labels import LabelJoin
-from monitor.leadership import Office
-from monitor.metrics import Metrics
-from monitor.model_age import ModelAge
-from monitor.notifying import Notifier
-from monitor.queries import Queries
-from monitor.reference_fetching import ReferenceFetching
-from monitor.reference_kinds import fetching_of, references_of
-from monitor.references import References
-from monitor.remembering import remembered
-from monitor.rollback_parts import comparisons_of, deciding_of, registry_of
-from monitor.sampling import Sampling, Target
-from monitor.segment_settings import looked_at, segment_of
-from monitor.segments import Segments
-from monitor.settings import EventSpan, RuleSettings, Settings, SourceSettings, TimeSpan
-from monitor.settings_rules import DRIFT
-from monitor.store import Store, sqlite_path
-from monitor.streams import Stream
+from collectors.spool.source import SpoolSettings, SpoolSource
+from collectors.taps.settings import CloudEventsSettings, MirrorSettings, ProxySettings
+from detectors.performance.performance import Reading
+from detectors.rules.rule import RuleSpec
+from detectors.windows.labelled import PerformanceWindows
+from detectors.windows.window import Windows, WindowSpec
+from monitor.counting.engine import Engine
+from monitor.counting.keeping import Keeper, Rejected
+from monitor.counting.streams import Stream
+from monitor.deciding.alerts import Alerts
+from monitor.deciding.deciding import Deciding
+from monitor.deciding.leadership import Office
+from monitor.deciding.parts import comparisons_of, deciding_of, registry_of
+from monitor.judging.changes import ChangeWatch
+from monitor.judging.circumstances import no_shadow
+from monitor.judging.judging import Judge
+from monitor.labels.labels import LabelJoin
+from monitor.labels.settling import JoinSpec
+from monitor.metrics.catalogue import Metrics
+from monitor.notifications.queues import Notifier
+from monitor.page.view import DaemonView
+from monitor.references.fetching import ReferenceFetching
+from monitor.references.kinds import fetching_of, references_of
+from monitor.references.references import References
+from monitor.resources.model_age import ModelAge
+from monitor.resources.sampling import Sampling, Target
+from monitor.settings.changes import change_spec, measured_metric
+from monitor.settings.drift_budget import drift_spec
+from monitor.settings.rules import DRIFT
+from monitor.settings.segments import looked_at, segment_of, segments_max_of
+from monitor.settings.settings import EventSpan, RuleSettings, Settings, SourceSettings, TimeSpan
+from monitor.shadow.judging import other_rules
+from monitor.store.queries import Queries
+from monitor.store.remembering import remembered
+from monitor.store.store import Store, sqlite_path
+from monitor.store.writer import Writer
+from monitor.traffic.segments import segments_of
 from monitor.version import VERSION
-from monitor.view import DaemonView
-from monitor.web import Web
-from monitor.writer import Writer
+from monitor.web.web import Web
 
 if TYPE_CHECKING:
-    from monitor.shadow_composition import ShadowParts
-    from monitor.target_comparison import TargetComparisons
+    from monitor.shadow.composition import ShadowParts
+    from monitor.shadow.target_comparison import TargetComparisons
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ async def compose(
 
     Raises
     ------
-    monitor.store.StoreError
+    monitor.store.store.StoreError
         The store cannot be used.
     """
     writer = Writer() if office is None else office.writer
@@ -139,11 +139,12 @@ async def compose(
     limits = settings.limits
     metrics = Metrics(columns_max=limits.columns_max, versions_max=limits.versions_max)
     metrics.build.labels(VERSION).set(1)
+    metrics.lease.follow(settings.model.name, office)
     registry = registry_of(settings, None if office is None else office.permit)
     sampling = _sampling(settings, metrics, registry)
     references = references_of(settings)
     shadow = _shadow(settings)
-    comparisons = comparisons_of(settings, shadow)
+    comparisons = comparisons_of(settings, shadow, metrics)
     engine = engine_of(
         *(settings, store, metrics, sampling),
         references=references,
@@ -171,7 +172,7 @@ async def compose(
         view=view,
         queries=queries,
         metrics=metrics,
-        token=_token(settings),
+        token=(lambda: None) if settings.http.token is None else settings.http.token.reveal,
         max_body_bytes=settings.http.max_body_bytes,
         alerts=alerts,
         sources=[s.source for s in engine.streams if isinstance(s.source, SpoolSource)],
@@ -200,7 +201,7 @@ async def compose(
 def _shadow(settings: Settings) -> ShadowParts | None:
     if not settings.shadow.scores:
         return None
-    from monitor.shadow_composition import shadow_of  # noqa: PLC0415 - the scoring server's modules
+    from monitor.shadow.composition import shadow_of  # noqa: PLC0415 - the scoring server's modules
 
     return shadow_of(settings, window_spec(settings), rule_specs(settings))
 
@@ -282,7 +283,7 @@ def engine_of(
     monotonic = time.monotonic if past is None else past.monotonic
     streams = [past.stream] if past is not None else _streams(settings, references)
     labels = _labels(settings, monotonic)
-    segments = Segments(settings.segments.keys, limits.segments_max)
+    segments = shadow.watch.segments if shadow is not None else segments_of(settings)
     for stream in streams:
         # Requests that are asked for come with the labels that stand in their events.
         asked = comparisons is not None and settings.shadow.recent is not None
@@ -302,7 +303,7 @@ def engine_of(
             settings.model.name,
             joint=settings.detectors.joint,
             versions_max=limits.versions_max,
-            segments_max=len(settings.segments.keys) * (limits.segments_max + 1),
+            segments_max=segments_max_of(settings.segments, limits.segments_max),
         ),
         references=references,
         segments=segments,
@@ -393,8 +394,3 @@ def _quarantine_path(settings: Settings) -> Path:
         return Path(settings.limits.quarantine_path)
     beside = sqlite_path(settings.store.url)
     return (beside.parent if beside else Path()) / "quarantine.jsonl"
-
-
-def _token(settings: Settings) -> Callable[[], str | None]:
-    token = settings.http.token
-    return (lambda: None) if token is None else token.reveal

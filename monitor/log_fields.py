@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from monitor.queries import rfc3339
+from monitor.store.queries import rfc3339
 from rollback.observation import Word
 from rollback.record import RollbackRecord, StepRecord, Transition
 

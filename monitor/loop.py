@@ -2,13 +2,15 @@
 
 Six things go on at once, and one thread writes:
 
-* *counting* (:mod:`monitor.engine`): a turn reads what has arrived, counts it, closes windows,
+* *counting* (:mod:`monitor.counting.engine`): a turn reads what has arrived, counts it, closes
+windows,
   judges them and commits; turns follow one another on the writer's thread;
-* *deciding* (:mod:`monitor.deciding`): takes the judged windows, in order, after their commit;
-* *sampling* (:mod:`monitor.sampling`): looks at what serves, for windows to ask about;
-* *fetching* (:mod:`monitor.reference_fetching`): gets references that the registry keeps;
-* *shadow* (:mod:`monitor.shadow_running`): has another version answer the same requests;
-* *answering* (:mod:`monitor.web`): pages, metrics and the API, from what was committed.
+* *deciding* (:mod:`monitor.deciding.deciding`): takes the judged windows, in order, after their
+commit;
+* *sampling* (:mod:`monitor.resources.sampling`): looks at what serves, for windows to ask about;
+* *fetching* (:mod:`monitor.references.fetching`): gets references that the registry keeps;
+* *shadow* (:mod:`monitor.shadow.running`): has another version answer the same requests;
+* *answering* (:mod:`monitor.web.web`): pages, metrics and the API, from what was committed.
 
 Bad data is counted and passed over. Bad weather (a locked database, a full disk, a registry that
 is away) is waited out, and meanwhile nothing acts. Anything else is a fault of ours: the daemon
@@ -25,24 +27,25 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from collectors import log_output
 from monitor import log_fields
 from monitor.composition import Parts, compose, rule_specs
-from monitor.engine import RETRY_S
-from monitor.http_guard import Guard, Listening, listen
-from monitor.incidents import told
-from monitor.judging import Judged
-from monitor.leadership import Office, office_of
-from monitor.otel_settings import NoTelemetryError
-from monitor.settings import ConfigurationError, Settings, load
-from monitor.standby import stand_by
-from monitor.store import Store, StoreUnavailable
+from monitor.counting.engine import RETRY_S
+from monitor.deciding.leadership import Office, office_of
+from monitor.judging.incidents import told
+from monitor.judging.judging import Judged
+from monitor.settings.otel import NoTelemetryError
+from monitor.settings.settings import ConfigurationError, Settings, load
+from monitor.store.store import Store, StoreUnavailable
 from monitor.watchdog import Watchdog
+from monitor.web.guard import CannotListenError, Guard, Listening, listen
+from monitor.web.standby import stand_by
 
 if TYPE_CHECKING:
-    from monitor.telemetry import Telemetry
+    from monitor.telemetry.telemetry import Telemetry
 
 log = logging.getLogger("kedge.loop")
 
@@ -87,7 +90,7 @@ async def _run(settings: Settings) -> int:
     office = office_of(settings)
     if office is None:
         return await _work(settings, stop, None, None)
-    store = await stand_by(settings.http.address, office, stop)
+    store = await stand_by(settings.http.address, settings.model.name, office, stop)
     if store is None:
         log.info("stopped: it waited for its place, and has not had it")
         return 0
@@ -108,6 +111,8 @@ async def _work(
         daemon.catch_signals(asyncio.get_running_loop())
         with Watchdog(asyncio.get_running_loop()):
             await daemon.run()
+    except CannotListenError:
+        raise  # bad weather at the start, and told in one line by who called
     except Exception:
         # Nobody may be looking: the whole story goes to the log, whatever the caller prints.
         log.exception("ended by a fault; what was committed stands")
@@ -122,10 +127,11 @@ async def _work(
 
 def _telemetry(settings: Settings, parts: Parts) -> Telemetry:
     try:
-        from monitor.telemetry import Telemetry  # noqa: PLC0415 - the SDK of kedge[otel]
+        from monitor.telemetry.telemetry import Telemetry  # noqa: PLC0415 - the SDK of kedge[otel]
     except ModuleNotFoundError as error:
         raise NoTelemetryError from error
-    telemetry = Telemetry(settings.otel, settings.model.name, parts.metrics.registry)
+    lost = parts.metrics.limited.labels("lost_spans").inc
+    telemetry = Telemetry(settings.otel, settings.model.name, parts.metrics.registry, lost)
     parts.deciding.follow(telemetry.traces.hear)
     telemetry.start()
     return telemetry
@@ -144,7 +150,10 @@ class Daemon:
         self._settings = settings
         self._parts = parts
         self._stop = stop
-        self._undecided: asyncio.Queue[Judged] = asyncio.Queue(UNDECIDED_MAX)
+        # None: a comparison that may be waited for has ended.
+        self._undecided: asyncio.Queue[Judged | None] = asyncio.Queue(UNDECIDED_MAX)
+        if parts.comparisons is not None:
+            parts.comparisons.on_end = self._compared
         self._main: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -196,15 +205,15 @@ class Daemon:
         guard = Guard(web.count_refused)
         listening = [await listen(web.app, *http.address, guard)]
         for address in listening[0].addresses:
-            log.info("listening on http://%s:%s", *address[:2])
+            log.info("listening on http://%s", address)
         if web.ingest_app is not None and http.ingest_address is not None:
             try:
                 listening.append(await listen(web.ingest_app, *http.ingest_address, guard))
-            except OSError:
+            except CannotListenError:
                 await listening[0].close()
                 raise
             for address in listening[1].addresses:
-                log.info("taking events on http://%s:%s", *address[:2])
+                log.info("taking events on http://%s", address)
         if not self._parts.changes_allowed:
             log.info("no [http] token: calls that change state answer 403")
         return listening
@@ -254,7 +263,15 @@ class Daemon:
             except TimeoutError:
                 await self._patiently(deciding.tick)
             else:
-                await self._patiently(lambda: deciding.observe(judged))  # noqa: B023 - run at once
+                if judged is None:
+                    await self._patiently(deciding.compared)
+                else:
+                    await self._patiently(partial(deciding.observe, judged))
+
+    def _compared(self) -> None:
+        # Where many windows wait, the next of them leads to the same questions.
+        with contextlib.suppress(asyncio.QueueFull):
+            self._undecided.put_nowait(None)
 
     async def _patiently(self, act: Callable[[], Awaitable[object]]) -> None:
         """Do something that writes the journal; when it cannot be written, nothing was done."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from rollback.better import better_on_shadow
-from rollback.command import Act, Precheck
+from rollback.better import better_on_shadow, waits_for_comparison
+from rollback.command import Act, Precheck, ReadRegistry
 from rollback.gates import ask_with_registry
 from rollback.observation import Prechecked, RegistryRead, StepDone, StepFailed
 from rollback.policy import pause_s
@@ -15,7 +15,7 @@ from rollback.state import Turn
 
 #: Between two calls of a step that waits for what it has set in motion.
 WAITING_PAUSE_S: Final = 1.0
-#: Between two questions whether the comparison with the target has ended.
+#: Between two questions whether the comparison with the target has ended, should nobody tell.
 COMPARING_PAUSE_S: Final = 2.0
 
 
@@ -29,7 +29,9 @@ def ask_gates(turn: Turn, record: RollbackRecord, read: RegistryRead) -> None:
     assert record.from_version is not None  # noqa: S101 - the gate `alias` has passed
     # Not written yet: after a crash all of this is asked again.
     turn.set(record=replace(record, to_version=target.version), next_try=None)
-    turn.commands.append(Precheck(record.id, record.from_version, target.version))
+    since = turn.state.comparing_since
+    waits = waits_for_comparison(turn.policy.gates, 0.0 if since is None else turn.now - since)
+    turn.commands.append(Precheck(record.id, record.from_version, target.version, waits))
 
 
 def prechecked(turn: Turn, checked: Prechecked) -> None:
@@ -47,7 +49,7 @@ def prechecked(turn: Turn, checked: Prechecked) -> None:
     record = replace(record, evidence={**evidence, **shadow})
     if checked.shadow is not None and checked.shadow.verdict == "pending":
         # Not written yet, as above; until it has ended, everything is asked again.
-        turn.set(record=record, next_try=turn.now + COMPARING_PAUSE_S)
+        _wait_for_comparison(turn, record)
         return
     gates = turn.policy.gates
     better = better_on_shadow(
@@ -69,6 +71,23 @@ def prechecked(turn: Turn, checked: Prechecked) -> None:
         record = turn.write(record, "GATED", f"every gate passed: {plan}")
         record = turn.write(record, "INTENDED", f"intended: {plan}")
         act(turn, record)
+
+
+def _wait_for_comparison(turn: Turn, record: RollbackRecord) -> None:
+    since = turn.state.comparing_since
+    since = turn.now if since is None else since
+    # Asked at the very end of the wait, too.
+    ends = since + turn.policy.gates.compare_wait_s
+    again = turn.now + COMPARING_PAUSE_S
+    again = min(again, ends) if ends > turn.now else again
+    turn.set(record=record, comparing_since=since, next_try=again)
+
+
+def comparison_ended(turn: Turn) -> None:
+    """Ask everything again at once if that was waited for."""
+    record = turn.state.record
+    if record is not None and record.undecided and turn.state.comparing_since is not None:
+        turn.commands.append(ReadRegistry())
 
 
 def act(turn: Turn, record: RollbackRecord) -> None:

@@ -65,7 +65,7 @@ class Actuator(Protocol):
 
         Raises
         ------
-        CheckUnavailableError, collectors.registry.RegistryTransientError
+        CheckUnavailableError, collectors.registry.client.RegistryTransientError
             It could not be found out now.
         """
         ...

@@ -6,16 +6,16 @@ Pure. Who compares is no business of this module: a comparison comes in, or none
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from detectors.change_kinds import LOSS_METRICS
-from detectors.estimators import ESTIMATED_METRICS
-from detectors.performance import PERFORMANCE_METRICS
+from detectors.change.change_kinds import LOSS_METRICS
+from detectors.performance.estimators import ESTIMATED_METRICS
+from detectors.performance.performance import PERFORMANCE_METRICS
 from rollback.record import GateResult, JsonObject
 
 if TYPE_CHECKING:
-    from rollback.policy import BetterOnShadow
+    from rollback.policy import BetterOnShadow, GatePolicy
 
 #: - ``better``: the whole interval says that the target does better, by labels.
 #: - ``alike``: it does neither better nor worse by more than nobody minds, or answers the same.
@@ -90,6 +90,29 @@ def is_asked(policy: BetterOnShadow, evidence: Mapping[str, Any], *, manual: boo
     if not rules:
         return policy == "require"
     return any(about_answers(rule["metric"], rule["column"]) for rule in rules)
+
+
+def waits_for_comparison(gates: GatePolicy, waited_s: float) -> bool:
+    """Say whether a confirmed breach goes on waiting for a comparison that is under way.
+
+    Where a comparison is required, only the rollback's own time ends the wait.
+
+    Examples
+    --------
+    >>> from rollback.policy import GatePolicy
+    >>> waits_for_comparison(GatePolicy(compare_wait_s=30.0), 29.9)
+    True
+    >>> waits_for_comparison(GatePolicy(compare_wait_s=30.0), 30.0)
+    False
+    """
+    return gates.better_on_shadow == "require" or waited_s < gates.compare_wait_s
+
+
+def not_waited_for(comparison: ShadowComparison, gates: GatePolicy) -> ShadowComparison:
+    """Return what a comparison counts as that is still under way when nobody waits any more."""
+    why = f"that was not done within {gates.compare_wait_s:g} s"
+    detail = f"{comparison.detail}; {why}" if comparison.detail else why
+    return replace(comparison, verdict="unknown", detail=detail)
 
 
 def better_on_shadow(

@@ -30,11 +30,18 @@ class ReadRegistry:
 
 @dataclass(frozen=True, slots=True)
 class Precheck:
-    """Rehearse every step; answered by `Prechecked` or `RegistryFailed`."""
+    """Rehearse every step; answered by `Prechecked` or `RegistryFailed`.
+
+    Parameters
+    ----------
+    waits
+        Whether a comparison that is under way is waited for; the steps are then rehearsed later.
+    """
 
     record_id: str
     from_version: str
     to_version: str
+    waits: bool = True
 
 
 @dataclass(frozen=True, slots=True)

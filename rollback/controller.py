@@ -13,14 +13,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, Protocol, TypeAlias
 
-from collectors.registry import (
+from collectors.registry.client import (
     ModelVersion,
     RegisteredModel,
     RegistryError,
     RegistryTransientError,
 )
 from rollback.actuator import Actuator, CheckUnavailableError, Done, HeldHere
-from rollback.better import ShadowComparison, is_asked
+from rollback.better import ShadowComparison, is_asked, not_waited_for
 from rollback.command import Act, Call, Notify, Precheck, ReadRegistry, WriteTransition
 from rollback.decision import step
 from rollback.gates import choose_any
@@ -55,7 +55,7 @@ TARGETS_ASKED_MAX: Final = 10
 
 
 class RegistryReader(Protocol):
-    """What of the registry the gates need; `collectors.registry.MlflowRegistry` has it."""
+    """What of the registry the gates need; `collectors.registry.client.MlflowRegistry` has it."""
 
     async def model(self, model: str) -> RegisteredModel: ...  # noqa: D102 - as there
 
@@ -99,6 +99,8 @@ class Controller:
         Tells what a shadow found of a target, given the version that serves and the target; None
         where none compares. It must answer at once, for nothing else goes on meanwhile: of what
         takes longer ``pending``, and it is asked again.
+    alias_stays
+        No step of the plan moves the alias.
 
     Raises
     ------
@@ -122,6 +124,7 @@ class Controller:
         on_memory: OnMemory | None = None,
         reads: Reads | None = None,
         compare: Compare | None = None,
+        alias_stays: bool = False,
     ) -> None:
         self._model = model
         self._alias = alias
@@ -140,6 +143,7 @@ class Controller:
         self._on_memory = on_memory
         self._reads = reads
         self._compare = compare
+        self._alias_stays = alias_stays
         self._state = self._blank(memory or Memory())
         self._kept = self._state.memory
         self._lock = asyncio.Lock()
@@ -212,7 +216,7 @@ class Controller:
 
         Raises
         ------
-        collectors.registry.RegistryError
+        collectors.registry.client.RegistryError
             The registry cannot be read.
         """
         model = await self._registry.model(self._model)
@@ -320,7 +324,8 @@ class Controller:
             return RegistryFailed(str(error), transient=isinstance(error, RegistryTransientError))
         undone = await self._undone(self._state.record)
         reads = await self._columns_read(self._state.record, versions)
-        return RegistryRead(model.aliases.get(self._alias), tuple(versions), undone, reads)
+        alias = model.aliases.get(self._alias)
+        return RegistryRead(alias, tuple(versions), undone, reads, self._alias_stays)
 
     async def _columns_read(
         self, record: RollbackRecord | None, versions: Sequence[ModelVersion]
@@ -349,8 +354,10 @@ class Controller:
     async def _check(self, command: Precheck) -> Observation:
         shadow = await self._compared(command)
         if shadow is not None and shadow.verdict == "pending":
-            # The steps are rehearsed when it has ended, just before they are begun.
-            return Prechecked(command.record_id, shadow=shadow)
+            if command.waits:
+                # The steps are rehearsed when it has ended, just before they are begun.
+                return Prechecked(command.record_id, shadow=shadow)
+            shadow = not_waited_for(shadow, self._policy.gates)
         problems: list[str] = []
         held = False
         try:

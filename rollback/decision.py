@@ -20,12 +20,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rollback.acting import act, ask_gates, give_up, prechecked, step_done, step_failed
+from rollback.acting import (
+    act,
+    ask_gates,
+    comparison_ended,
+    give_up,
+    prechecked,
+    step_done,
+    step_failed,
+)
 from rollback.alert import alerted, keep_window
 from rollback.breach import window_closed
 from rollback.command import Command, ReadRegistry
 from rollback.observation import (
     Alerted,
+    ComparisonEnded,
     HoldCleared,
     HoldSet,
     ManualRequested,
@@ -48,7 +57,7 @@ from rollback.state import State, Turn, remembered
 from rollback.verification import missing
 
 
-def step(  # noqa: C901 - one line an observation
+def step(  # noqa: C901, PLR0912 - one line an observation
     state: State, observation: Observation, policy: Policy, now: float
 ) -> tuple[State, tuple[Command, ...]]:
     """Return the next state, and what is to be done, in order.
@@ -79,6 +88,8 @@ def step(  # noqa: C901 - one line an observation
             step_failed(turn, observation)
         case Tick():
             _tick(turn)
+        case ComparisonEnded():
+            comparison_ended(turn)
         case Resumed():
             _resumed(turn, observation)
         case ManualRequested():
@@ -99,7 +110,8 @@ def _registry_read(turn: Turn, read: RegistryRead) -> None:
         ask_gates(turn, record, read)
     elif record.state == "VERIFYING":
         turn.set(failures=0, next_try=turn.now + turn.policy.verify_interval_s)
-        if read.alias_version != record.to_version:
+        stays = read.alias_stays and read.alias_version == record.from_version
+        if read.alias_version != record.to_version and not stays:
             why = (
                 f"the alias was moved to version {read.alias_version} by somebody else; "
                 "it is left there"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from collectors.registry_answers import ModelVersion
+from collectors.registry.answers import ModelVersion
 from detectors.cause import Cause
 from rollback.better import ShadowComparison
 from rollback.record import RollbackRecord
@@ -76,12 +76,15 @@ class RegistryRead:
     reads
         Input columns that versions depend on, as far as they are known; asked for where a breach
         comes from the inputs.
+    alias_stays
+        No step of the plan moves the alias, so that it may point where it did before.
     """
 
     alias_version: str | None
     versions: tuple[ModelVersion, ...] = ()
     undone: tuple[str, ...] = ()
     reads: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    alias_stays: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,11 @@ class StepFailed:
 @dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonEnded:
+    """A comparison with a target that was under way has ended: a wait for it may be over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +247,7 @@ Observation: TypeAlias = (
     | StepDone
     | StepFailed
     | Tick
+    | ComparisonEnded
     | ManualRequested
     | HoldSet
     | HoldCleared

@@ -11,6 +11,9 @@ BetterOnShadow: TypeAlias = Literal["require", "if-available", "off"]
 
 DAY_S: Final = 86_400.0
 PAUSE_S_MAX: Final = 60.0
+#: Several times what loading and asking a usual target takes on a busy machine, and half of a
+#: short window: a breach that took two windows to confirm is not made much worse by it.
+COMPARE_WAIT_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +29,23 @@ class GatePolicy:
     better_on_shadow
         Whether the target must do better on the same requests. ``require``: refuse where that
         cannot be told. ``if-available``: refuse only where it can, and the target does not.
+    compare_wait_s
+        With ``if-available``: how long a confirmed breach waits for a comparison under way.
+
+    Raises
+    ------
+    ValueError
+        A duration below zero.
     """
 
     world_or_model: bool = True
     better_on_shadow: BetterOnShadow = "if-available"
+    compare_wait_s: float = COMPARE_WAIT_S
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be meant."""
+        if not self.compare_wait_s >= 0:
+            raise ValueError(f"compare_wait_s: expected 0 or more, got {self.compare_wait_s}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,8 @@ class State:
         Key of the alert that opened SUSPECT.
     failures, next_try
         Failed tries in a row, and when the next one is due.
+    comparing_since
+        When the open rollback began to wait for the comparison with its target; None: it does not.
     """
 
     model: str
@@ -75,6 +77,7 @@ class State:
     decided_at: float | None = None
     failures: int = 0
     next_try: float | None = None
+    comparing_since: float | None = None
     lately: tuple[WindowsClosed, ...] = ()
     hint: str | None = None
     proof: Proof = field(default_factory=Proof)
@@ -158,6 +161,7 @@ class Turn:
         self.set(
             record=None,
             window_ends=None,
+            comparing_since=None,
             history=remembered((*self.state.history, record)),
             proof=Proof(),
         )
@@ -173,7 +177,7 @@ class Turn:
         refusal = gates[-1]
         if record.revision == 0 and self.told_of(record) in (refusal.gate, "cooldown"):
             self.repeat(refusal)
-            self.set(record=None, window_ends=None)
+            self.set(record=None, window_ends=None, comparing_since=None)
             return
         outcome: Outcome = "would breach" if refusal.gate == "mode" else "refused"
         self.close(replace(record, gates=gates), "REFUSED", outcome, refusal.detail)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from collectors.registry_answers import ModelVersion
+from collectors.registry.answers import ModelVersion
 from rollback.memory import Memory
 from rollback.policy import Policy
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from detectors.cause import Cause, CauseColumn
-from detectors.correlation import CORRELATION
+from detectors.statistics.correlation import CORRELATION
 from rollback.record import GateResult
 
 #: A target that depends on at most this share of what drifted is said not to drift with it.

@@ -1,7 +1,7 @@
 """The scoring server: MLflow's protocol, hot swap, and the prediction log it writes.
 
-A request's way: `server` takes it, `score` has `protocol` read it, a `plan` make a `table` of it
-and the `model` answer, and `prediction_log` writes it down. `serving` puts the parts
-of a process together, `workers` keeps processes running; when an alias moves, `swap` has them
-replaced. What a window is, and what drifted, is not known here.
+A request's way: `web` takes it, `answering` has `protocol` read it and the model of `flavours`
+answer, and `log` writes it down. `artifacts` fetches models, `processes` starts those that score,
+keeps them running and replaces them when an alias moves; `shadow` is one that only Kedge asks.
+What a window is, and what drifted, is not known here.
 """

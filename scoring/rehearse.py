@@ -15,12 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from collectors.registry import RegistryError
-from scoring.artifact import ArtifactCache, ArtifactError
-from scoring.model import ModelLoadError, load_model
-from scoring.target import Target, TargetError, registered, resolve, unregistered
-from scoring.tracking import Tracking
-from scoring.warm import ModelCheckError, check_example, warm
+from collectors.registry.client import RegistryError
+from scoring.answering.warm import ModelCheckError, check_example, warm
+from scoring.artifacts.artifact import ArtifactCache, ArtifactError
+from scoring.artifacts.target import Target, TargetError, registered, resolve, unregistered
+from scoring.artifacts.tracking import Tracking
+from scoring.flavours.model import ModelLoadError, load_model
 
 
 async def rehearse(model_uri: str) -> str:

@@ -8,14 +8,11 @@ from __future__ import annotations
 import asyncio
 import os
 
+from scoring.artifacts.target import TargetError, registered
+from scoring.serve_error import ServeError
 from scoring.settings import ServeSettings
-from scoring.target import TargetError, registered
 
 __all__ = ["ServeError", "ServeSettings", "run"]
-
-
-class ServeError(RuntimeError):
-    """The server did not start; the message is one line that says why and what to do."""
 
 
 def run(settings: ServeSettings) -> int:
@@ -28,11 +25,11 @@ def run(settings: ServeSettings) -> int:
     """
     _limit_threads()
     if settings.workers > 1 or _follows(settings):
-        from scoring.workers import supervise  # noqa: PLC0415 - it imports this module
+        from scoring.processes.workers import supervise  # noqa: PLC0415 - a parent of workers alone
 
         return asyncio.run(supervise(settings))
     # What scores is not imported where only a parent runs.
-    from scoring.serving import serve  # noqa: PLC0415 - see above
+    from scoring.processes.serving import serve  # noqa: PLC0415 - see above
 
     return asyncio.run(serve(settings))
 

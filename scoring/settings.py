@@ -9,6 +9,8 @@ from typing import Final
 BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 #: Rows and requests that are scored together at most.
 BATCH_ROWS_MAX: Final = 256
+#: Connections of callers to one process at a time.
+CONNECTIONS_MAX: Final = 2_000
 #: How long a request may take, queue and model together: MLflow's own default.
 REQUEST_TIMEOUT_S: Final = 60.0
 #: How long the next version may take to load, to be checked and to be warmed.
@@ -54,6 +56,8 @@ class ServeSettings:
         Rows of several requests that are scored together at most; 1: each request by itself.
     request_timeout_s
         A request that takes longer is answered 504.
+    connections_max
+        Connections to each worker at a time; further ones are answered 503 and closed.
     api_keys
         File of the hashes of API keys; None: everybody may ask.
     rate_limit
@@ -80,6 +84,7 @@ class ServeSettings:
     body_bytes_max: int = BODY_BYTES_MAX
     batch_rows_max: int = BATCH_ROWS_MAX
     request_timeout_s: float = REQUEST_TIMEOUT_S
+    connections_max: int = CONNECTIONS_MAX
     api_keys: Path | None = None
     rate_limit: float | None = None
     allowed_sources: tuple[str, ...] = ()
@@ -90,6 +95,7 @@ class ServeSettings:
             "workers": (self.workers, 1, 256),
             "port": (self.port, 0, 65535),
             "log_keep": (self.log_keep, 1, 1000),
+            "connections_max": (self.connections_max, 1, 1_000_000),
         }
         for name, (value, least, most) in limits.items():
             if not least <= value <= most:

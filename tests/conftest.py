@@ -47,6 +47,6 @@ def model_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def registry_uri(mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A tracking server with the registered models scoring-plain (4 versions) and scoring-tensor"""
+    """A tracking server with the registered models scoring-plain (4 versions), -tensor, -slow"""
     make_models(str(tmp_path_factory.mktemp("unused")), mlflow_uri)
     return mlflow_uri

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from collectors.formats.bodies import body, feature_rows, predictions
+from collectors.formats.bodies import body, feature_rows, params_of, predictions
 from collectors.formats.event_line import Unusable
 from collectors.formats.exchange import Exchange, Half
 from collectors.formats.line_format import json_lines
@@ -59,6 +59,7 @@ def AZUREML(line: Collected, options: FormatOptions) -> Iterator[Exchange]:  # n
         version=_version(line),
         half=side,
         joins_on=f"{pair}/{line.correlationid}",
+        params=params_of(given) if asked else None,
     )
 
 

@@ -24,6 +24,8 @@ Row = Mapping[str, Any]
 MISSING = frozenset(
     {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A", "NaT", "-nan", "n/a"}
 )
+#: Keys under which MLflow's protocol has the rows.
+_SHAPES = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _ERROR_KEYS = frozenset({"error", "error_code", "error_message", "detail", "ErrorCode"})
 
 
@@ -60,6 +62,21 @@ def feature_rows(value: object, names: ColumnNames) -> list[Row]:
     if value and not any(isinstance(one, dict | list) for one in value):
         return [_row(value, names.features)]  # one row, bare
     return [_row(one, names.features) for one in value]
+
+
+def params_of(value: object) -> Any:  # noqa: ANN401 - JSON
+    """Parameters beside the rows in the body of a request; None without any.
+
+    Examples
+    --------
+    >>> params_of({"inputs": [[41]], "params": {"top_k": 3}})
+    {'top_k': 3}
+    >>> params_of({"params": 3.5, "age": 41}) is None  # a row
+    True
+    """
+    if not isinstance(value, Mapping) or not any(key in value for key in _SHAPES):
+        return None
+    return value.get("parameters" if is_tensors(value.get("inputs")) else "params")
 
 
 def predictions(value: object, names: ColumnNames) -> list[Any] | None:
@@ -124,7 +141,7 @@ def cell(text: str) -> str | float | None:
 
 
 def _rows_of_object(value: Mapping[str, Any], names: Sequence[str]) -> list[Row]:
-    for key in ("dataframe_split", "dataframe_records", "instances", "inputs"):
+    for key in _SHAPES:
         if key in value:
             return _rows_of_known(value[key], names)
     data = value.get("data")

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from collectors.formats.bodies import feature_rows, predictions
+from collectors.formats.bodies import feature_rows, params_of, predictions
 from collectors.formats.event_line import Unusable
 from collectors.formats.exchange import Exchange, Half
 from collectors.formats.json_record import decoded, parsed
@@ -181,6 +181,7 @@ def _half(
         version=None if version is None else str(version),
         half=side,
         joins_on=joins_on,
+        params=params_of(body) if asked else None,
         timed=True,
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from collectors.formats.bodies import body, feature_rows, predictions
+from collectors.formats.bodies import body, feature_rows, params_of, predictions
 from collectors.formats.event_line import Unusable
 from collectors.formats.exchange import Exchange
 from collectors.formats.line_format import json_lines
@@ -55,6 +55,7 @@ def DATABRICKS(line: Served, options: FormatOptions) -> Iterator[Exchange]:  # n
         latency_kind="model",
         status=line.status_code,
         sampling=line.sampling_fraction,
+        params=params_of(asked),
     )
 
 

@@ -28,6 +28,7 @@ from collectors.formats.event_columns import feature_columns, floats, prediction
 from collectors.formats.event_types import EventTypes, Vocabulary
 from collectors.formats.event_vectors import joined_vectors
 from collectors.labels import JoinColumns, LabelRows, Scalar, join_key, scalar
+from collectors.params import params_by_row
 from collectors.segments import segment_values
 from collectors.text import clean_text
 
@@ -95,6 +96,7 @@ class Piece:
     columns: Mapping[str, Column]
     joins: JoinColumns | None = None
     segments: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+    params: Sequence[str | None] = ()
 
 
 def pieces(
@@ -145,6 +147,7 @@ def joined(
             requests_only=requests_only,
             joins=part.joins,
             segments=part.segments,
+            params=part.params,
         )
     names = dict.fromkeys(name for part in parts for name in part.columns)
     return PredictionBatch(
@@ -161,6 +164,7 @@ def joined(
             key: [value for part in parts for value in part.segments[key]]
             for key in parts[0].segments
         },
+        params=_joined_params(parts),
     )
 
 
@@ -232,7 +236,10 @@ def _piece(rows: Rows, features: Mapping[str, Sequence[Any]], vocabulary: Vocabu
     weights = _weights(rows.keys["sampling"])
     join_columns = _join_columns(rows.keys) if vocabulary.joins_labels else None
     segments = {key: segment_values(rows.keys["segment"], key) for key in vocabulary.segment_keys}
-    return Piece(rows.ts, latency_ms, _statuses(rows), weights, columns, join_columns, segments)
+    params = params_by_row(rows.keys["params"])
+    return Piece(
+        *(rows.ts, latency_ms, _statuses(rows), weights, columns, join_columns, segments, params)
+    )
 
 
 def _join_columns(keys: Mapping[str, Sequence[Any]]) -> JoinColumns:
@@ -247,6 +254,12 @@ def _scalars(values: Sequence[Any]) -> Sequence[Scalar | None]:
     if values.count(None) == len(values):
         return values
     return [None if value is None else scalar(value) for value in values]
+
+
+def _joined_params(parts: Sequence[Piece]) -> Sequence[str | None]:
+    if not any(part.params for part in parts):
+        return ()
+    return [one for part in parts for one in (part.params or [None] * len(part.ts))]
 
 
 def _joined_joins(parts: Sequence[JoinColumns]) -> JoinColumns | None:

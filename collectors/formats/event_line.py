@@ -168,8 +168,8 @@ def _known(key: str, value: object, model: str) -> object:
     if key == "model" and isinstance(value, str) and value != model:
         raise Unusable("wrong_model")
     if key not in KEYS or KEYS[key] is msgspec.Raw:
-        # Label and segment are looked at where they are asked for; of others, that they are there.
-        return value if key in ("label", "segment") else INVALID
+        # Of others than these nobody asks more than that they are there.
+        return value if key in ("label", "segment", "params") else INVALID
     try:
         converted = msgspec.convert(value, KEYS[key])
     except msgspec.ValidationError as error:

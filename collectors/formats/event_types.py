@@ -22,6 +22,8 @@ from collectors.text import clean_text
 IGNORED_NAMES_MAX = 100
 #: Elements of a prediction array that become columns.
 ARRAY_COLUMNS_MAX = 16
+#: Begins the name of a field whose own needs an escape in JSON. A noncharacter: no text has it.
+_PLACE = "\uffff"
 #: Values that do not decide on the kind of a column.
 _NOTHING: Sequence[object] = (None, [])
 
@@ -52,6 +54,7 @@ KEYS: Mapping[str, Any] = {
     "latency_kind": Span | None,
     "sampling": Share | None,
     "trace_id": msgspec.Raw,
+    "params": msgspec.Raw,
 }
 
 
@@ -183,9 +186,10 @@ class EventTypes:
         }
         types |= dict.fromkeys(vocabulary.ignored_features, msgspec.Raw)
         self.feature_names = list(types)
-        self.features = _struct(
-            "Features", types, strict=len(vocabulary.ignored_features) < IGNORED_NAMES_MAX
-        )
+        # Names that need the slow way must not be skipped unseen on the quick one.
+        escaped = not all(map(_is_field_name, types))
+        few = len(vocabulary.ignored_features) < IGNORED_NAMES_MAX
+        self.features = _struct("Features", types, strict=few or escaped)
         keys = {key: KEYS[key] for key in (vocabulary.key_order or KEYS)}
         # A literal, so that another model's event fails to decode and is looked at alone.
         keys["model"] = Literal[model] | None
@@ -210,7 +214,11 @@ _FEATURE_TYPES: Mapping[ColumnKind | None, Any] = {
 
 
 def _struct(name: str, types: Mapping[str, Any], *, strict: bool) -> type[msgspec.Struct]:
-    """Make a structure; its fields are numbered, because names in a log are any text."""
+    """Make a structure; its fields are numbered, because names in a log are any text.
+
+    A name that JSON escapes cannot be a field's: another name, which no log has, keeps its place.
+    Lines with it are refused whole, looked at alone, and put into that place by its number.
+    """
     fields = [
         (f"f{i}", type_) if key == "ts" and name == "Event" else (f"f{i}", type_, None)
         for i, (key, type_) in enumerate(types.items())
@@ -218,7 +226,9 @@ def _struct(name: str, types: Mapping[str, Any], *, strict: bool) -> type[msgspe
     return msgspec.defstruct(
         name,
         fields,
-        rename={f"f{i}": key for i, key in enumerate(types)},
+        rename={
+            f"f{i}": key if _is_field_name(key) else f"{_PLACE}{i}" for i, key in enumerate(types)
+        },
         forbid_unknown_fields=strict,
         kw_only=True,
         eq=False,
@@ -234,11 +244,9 @@ def _ignore(name: str, ignored: dict[str, None]) -> bool:
 
 
 def _is_column_name(name: str) -> bool:
-    return (
-        bool(name) and clean_text(name) == name and _is_field_name(name) and not is_prediction(name)
-    )
+    return bool(name) and clean_text(name) == name and not is_prediction(name)
 
 
 def _is_field_name(name: str) -> bool:
-    # msgspec refuses these in field names; such names are met line by line for ever.
+    # msgspec refuses these in field names; lines with such names are looked at one by one.
     return not any(char in '\\"' or char < " " or "\ud800" <= char <= "\udfff" for char in name)

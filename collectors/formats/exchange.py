@@ -55,6 +55,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
         a ``response`` is when it was given.
     joins_on
         What both halves carry; `id` by default.
+    params
+        The request's parameters beside its rows, as MLflow's ``params``; None without any.
     timed
         Whether both halves have times fine enough that their difference is the latency.
 
@@ -78,6 +80,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     role: Role = "live"
     half: Half | None = None
     joins_on: str | None = None
+    params: Mapping[str, Any] | None = None
     timed: bool = False
 
     @property
@@ -140,6 +143,7 @@ def together(request: Exchange, response: Exchange) -> Exchange:
         status=response.status if response.status is not None else request.status,
         sampling=request.sampling if request.sampling is not None else response.sampling,
         role=response.role,
+        params=request.params,
     )
 
 

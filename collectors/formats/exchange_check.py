@@ -7,6 +7,8 @@ import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
+import msgspec
+
 from collectors.batch import LatencyKind, Role
 from collectors.formats.event_line import Unusable
 from collectors.formats.exchange import Exchange, Half, flat
@@ -47,6 +49,7 @@ def checked(exchange: Exchange, zone: str, now: float | None) -> Exchange:
         role=_one_of(exchange.role, get_args(Role)),
         half=None if exchange.half is None else _one_of(exchange.half, get_args(Half)),
         joins_on=_text(exchange.joins_on),
+        params=_params(exchange.params),
         timed=exchange.timed,
     )
 
@@ -93,6 +96,17 @@ def _scalar(value: object) -> object:
             return None
         return number if math.isfinite(number) else str(number)  # a text fits no column of numbers
     return value if isinstance(value, dict | list) else str(value)[:_TEXT_CHARS]
+
+
+def _params(value: object) -> Mapping[str, Any] | None:
+    """Return parameters of plain values; None of what no server takes for some."""
+    if not isinstance(value, Mapping) or not value:
+        return None
+    try:
+        plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(value, enc_hook=str))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Unusable("wrong_type") from error
+    return plain
 
 
 def _listed(values: object) -> Sequence[object]:

@@ -8,6 +8,8 @@ rejected with a reason.
 `label` is read where labels are joined (`KedgeFormat.join_labels`); then a line with an id and a
 label alone is a label that came later, and otherwise one that lacks a key.
 
+`params` are handed out as text, for who asks another version the same.
+
 `segment` is read where segments are watched (`KedgeFormat.read_segments`).
 
 What it does not do: read `trace_id` (accepted, unused).

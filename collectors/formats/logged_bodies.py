@@ -13,7 +13,14 @@ from typing import Any
 
 import msgspec
 
-from collectors.formats.bodies import body, cell, feature_rows, predictions, split_csv
+from collectors.formats.bodies import (
+    body,
+    cell,
+    feature_rows,
+    params_of,
+    predictions,
+    split_csv,
+)
 from collectors.formats.event_line import Unusable
 from collectors.formats.exchange import Exchange, Half
 from collectors.formats.json_record import decoded
@@ -37,6 +44,8 @@ class Logged(msgspec.Struct):
     dataframe_records: Any = None
     instances: Any = None
     inputs: Any = None
+    params: Any = None
+    parameters: Any = None
     ts: str | float | None = None
     time: str | float | None = None
     timestamp: str | float | None = None
@@ -57,7 +66,7 @@ class Logged(msgspec.Struct):
             return body(given)
         for key in ("dataframe_split", "dataframe_records", "instances", "inputs"):
             if (value := getattr(self, key)) is not None:
-                return {key: value}
+                return {key: value, "params": self.params, "parameters": self.parameters}
         return None
 
     @property
@@ -108,6 +117,7 @@ def _exchange(logged: Logged, options: FormatOptions) -> Exchange:
         latency_ms=logged.latency_ms,
         status=logged.status,
         half=logged.half if logged.tap is not None else None,
+        params=params_of(asked),
     )
 
 

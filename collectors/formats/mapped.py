@@ -33,7 +33,7 @@ from collectors.labels import join_key as label_key
 _NUMBER_TYPES = frozenset({float, int, type(None)})
 _KEYS = (
     *("id", "ts", "version", "latency_ms", "status", "prediction", "label"),
-    *("role", "latency_kind", "sampling"),
+    *("role", "latency_kind", "sampling", "params"),
 )
 
 
@@ -62,6 +62,7 @@ class _Rows:
                 exchange.role,
                 exchange.latency_kind,
                 exchange.sampling,
+                exchange.params,
             )
             for name, value in zip(_KEYS, values, strict=True):
                 self.keys[name].append(value)

@@ -56,16 +56,16 @@ def command(
     Example:
       kedge calibrate -c kedge.toml --false-alarms "1 per 30d" 'logs/march/*.jsonl.gz'
     """  # noqa: D301 - \b is click's mark
-    from monitor.calibrating import (  # noqa: PLC0415 - not to print help
-        FalseAlarms,
+    from monitor.replay.calibrating import (  # noqa: PLC0415 - not to print help
         Healthy,
         as_data,
         calibrated,
         toml,
     )
+    from monitor.settings.quantities import parse_false_alarms  # noqa: PLC0415 - not to print help
 
     try:
-        asked = FalseAlarms.parse(false_alarms)
+        asked = parse_false_alarms(false_alarms)
     except ValueError as error:
         raise click.UsageError(
             f'--false-alarms: expected "1 per 30d" or "1 per 1000 windows", got "{false_alarms}"'

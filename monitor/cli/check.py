@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from monitor.cli.options import config_option, json_option
-from monitor.quantities import render_duration
-from monitor.settings_kinds import meters
+from monitor.settings.kinds import meters
+from monitor.settings.quantities import render_duration
 
 if TYPE_CHECKING:
-    from monitor.settings import RuleSettings, Settings
+    from monitor.settings.settings import RuleSettings, Settings
 
 
 @click.command("check")
@@ -30,8 +30,8 @@ def command(*, config: Path, as_json: bool) -> int:
     Example:
       kedge check -c kedge.toml
     """  # noqa: D301 - \b is click's mark
-    from monitor.settings import load  # noqa: PLC0415 - not to print help
-    from monitor.settings_oddities import oddities  # noqa: PLC0415 - not to print help
+    from monitor.settings.oddities import oddities  # noqa: PLC0415 - not to print help
+    from monitor.settings.settings import load  # noqa: PLC0415 - not to print help
 
     if as_json:
         return _print_json(config)
@@ -47,8 +47,8 @@ def command(*, config: Path, as_json: bool) -> int:
 def _print_json(config: Path) -> int:
     import json  # noqa: PLC0415 - not to print help
 
-    from monitor.settings import ConfigurationError, load  # noqa: PLC0415 - the same
-    from monitor.settings_oddities import oddities  # noqa: PLC0415 - the same
+    from monitor.settings.oddities import oddities  # noqa: PLC0415 - the same
+    from monitor.settings.settings import ConfigurationError, load  # noqa: PLC0415 - the same
 
     told: dict[str, object] = {"file": str(config), "valid": True, "faults": []}
     try:
@@ -81,7 +81,7 @@ def _summary(settings: Settings) -> Iterator[str]:
     for rule in settings.rules:
         yield f'rule "{rule.name}": {_rule(rule)}'
     yield f"on a confirmed breach: {_rollback(settings)}"
-    from monitor.database import place  # noqa: PLC0415 - not to print help
+    from monitor.store.database import place  # noqa: PLC0415 - not to print help
 
     yield f"keeps results in {place(settings.store.url)}, and shows them on {settings.http.listen}"
 

@@ -15,7 +15,7 @@ import click
 from monitor.cli.options import CONFIGURATION
 
 if TYPE_CHECKING:
-    from monitor.settings import Settings
+    from monitor.settings.settings import Settings
 
 #: How long the daemon may take to answer.
 TIMEOUT_S: Final = 5.0
@@ -89,7 +89,7 @@ def daemon_of(config: Path | None, url: str | None, token_file: Path | None = No
     ------
     click.UsageError
         Both are given, or neither tells where it is.
-    monitor.settings.ConfigurationError
+    monitor.settings.settings.ConfigurationError
         The configuration is faulty.
     """
     if config is not None and url is not None:
@@ -104,7 +104,7 @@ def daemon_of(config: Path | None, url: str | None, token_file: Path | None = No
 
 
 def _configured(config: Path, token_file: Path | None) -> Daemon:
-    from monitor.settings import load  # noqa: PLC0415 - not with --url
+    from monitor.settings.settings import load  # noqa: PLC0415 - not with --url
 
     settings = load(config)
     host, port = settings.http.address
@@ -120,7 +120,7 @@ def _configured(config: Path, token_file: Path | None) -> Daemon:
 
 
 def _token_of(file: Path) -> str:
-    from monitor.secret import Secret  # noqa: PLC0415 - not to print help
+    from monitor.settings.secret import Secret  # noqa: PLC0415 - not to print help
 
     return Secret(file=file).reveal()
 

@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 import click
 
 from monitor.cli.options import force_option
-from monitor.cli.output import refuse_existing, write_whole
+from monitor.cli.output import refuse_existing
+from monitor.whole_file import write_whole
 
 #: What of the package is for others to load.
 SUFFIXES = (".json", ".yml", ".yaml")

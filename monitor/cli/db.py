@@ -28,10 +28,10 @@ def upgrade(*, config: Path, as_json: bool) -> None:
     Example:
       kedge db upgrade -c kedge.toml
     """  # noqa: D301 - \b is click's mark
-    from monitor.settings import load  # noqa: PLC0415 - not to print help
+    from monitor.settings.settings import load  # noqa: PLC0415 - not to print help
 
     settings = load(config)
-    from monitor import migrations  # noqa: PLC0415 - Alembic takes half a second to import
+    from monitor.store import migrations  # noqa: PLC0415 - Alembic takes half a second to import
 
     done = migrations.upgrade(settings.store.url)
     if as_json:

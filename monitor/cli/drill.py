@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -12,8 +12,11 @@ from monitor.cli.options import config_option, json_option
 from monitor.cli.words import duration
 
 if TYPE_CHECKING:
-    from monitor.drilling import Finding
-    from monitor.settings import Settings
+    from monitor.deciding.drill import Finding
+    from monitor.settings.settings import Settings
+
+#: How a line begins; ``--`` is what a drill cannot tell.
+_MARKS: Final = {True: "ok  ", False: "FAIL", None: "--  "}
 
 
 @click.command("drill")
@@ -48,11 +51,14 @@ def command(
     every step is rehearsed, in Kubernetes with an access review and a dry run of the server. A
     line each; exit status 0 if a rollback would come through now, 1 if not.
 
+    The gates world_or_model and better_on_shadow are judged on a breach's evidence, and are not
+    part of a drill.
+
     \b
     Example:
       kedge drill -c kedge.toml
     """  # noqa: D301 - \b is click's mark
-    from monitor.settings import load  # noqa: PLC0415 - not to print help
+    from monitor.settings.settings import load  # noqa: PLC0415 - not to print help
 
     settings = load(config)
     timeout_s = None if no_load else load_timeout_s
@@ -68,15 +74,15 @@ def command(
 async def _drilled(
     settings: Settings, to_version: str | None, timeout_s: float | None, *, quiet: bool
 ) -> list[Finding]:
-    from monitor.drilling import drill  # noqa: PLC0415 - a faulty configuration needs none of it
+    from monitor.deciding.drill import drill  # noqa: PLC0415 - a faulty configuration needs none of it
 
     findings: list[Finding] = []
     async for one in drill(settings, to_version=to_version, load_timeout_s=timeout_s):
         findings.append(one)
         if not quiet:
-            click.echo(f"{'ok  ' if one.ok else 'FAIL'}  {one.what}: {one.detail}")
+            click.echo(f"{_MARKS[one.ok]}  {one.what}: {one.detail}")
     return findings
 
 
 def _ready(findings: list[Finding]) -> bool:
-    return all(one.ok for one in findings)
+    return all(one.ok is not False for one in findings)

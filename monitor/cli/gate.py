@@ -61,16 +61,16 @@ def command(
     Example, in a pipeline:
       kedge gate flight-delay --challenger 8 -c kedge.toml && promote 8
     """  # noqa: D301 - \b is click's mark
-    from monitor.settings import load  # noqa: PLC0415 - not to print help
+    from monitor.settings.settings import load  # noqa: PLC0415 - not to print help
 
     settings = load(config)
     if model != settings.model.name:
         raise click.ClickException(
             f"{config} is of the model {settings.model.name!r}, not of {model!r}"
         )
-    from monitor.gating import Demand, judge_challenger  # noqa: PLC0415 - not for wrong use
-    from monitor.queries import Queries  # noqa: PLC0415 - as above
-    from monitor.store import sqlite_path  # noqa: PLC0415 - as above
+    from monitor.deciding.gate import Demand, judge_challenger  # noqa: PLC0415 - not for wrong use
+    from monitor.store.queries import Queries  # noqa: PLC0415 - as above
+    from monitor.store.store import sqlite_path  # noqa: PLC0415 - as above
 
     file = sqlite_path(settings.store.url)
     if file is not None and not file.exists():

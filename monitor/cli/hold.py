@@ -53,6 +53,6 @@ def command(
         path="/api/v1/holds",
         body={"model": model, "until": until, "reason": reason, "by": by},
     )
-    from monitor.queries import rfc3339  # noqa: PLC0415 - not to print help
+    from monitor.store.queries import rfc3339  # noqa: PLC0415 - not to print help
 
     click.echo(f"{model} is held until {rfc3339(until)}, says {took}")

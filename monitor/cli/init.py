@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from pathlib import Path
 
 import click
 
 from monitor.cli.options import CONFIGURATION, force_option
-from monitor.cli.output import refuse_existing, write_whole
+from monitor.cli.output import refuse_existing
+from monitor.whole_file import write_whole
 
 #: Where the log is said to be when none was shown.
 PLACEHOLDER = "logs/predictions*.jsonl"
@@ -51,7 +53,7 @@ def command(*, log: Path | None, log_format: str, out: Path, force: bool) -> Non
       kedge init --from logs/predictions.jsonl
     """  # noqa: D301 - \b is click's mark
     from collectors.kinds import FORMATS  # noqa: PLC0415 - not to print help
-    from monitor.initial_config import look_at, render  # noqa: PLC0415 - not to print help
+    from monitor.settings.initial_config import look_at, render  # noqa: PLC0415 - not to print help
 
     if log_format not in FORMATS:
         raise click.UsageError(
@@ -70,6 +72,6 @@ def command(*, log: Path | None, log_format: str, out: Path, force: bool) -> Non
 def _beside(log: Path, out: Path) -> str:
     """Write the log's path as it is seen from the configuration, or whole if it is elsewhere."""
     folder = out.absolute().parent
-    if log.is_absolute() and not log.is_relative_to(folder):
-        return str(log)
-    return os.path.relpath(log.absolute(), folder)
+    elsewhere = log.is_absolute() and not log.is_relative_to(folder)
+    # In the configuration it is a pattern.
+    return glob.escape(str(log) if elsewhere else os.path.relpath(log.absolute(), folder))

@@ -54,6 +54,6 @@ def command(
         path="/api/v1/quarantines",
         body={"model": model, "version": version, "until": until, "reason": reason, "by": by},
     )
-    from monitor.queries import rfc3339  # noqa: PLC0415 - not to print help
+    from monitor.store.queries import rfc3339  # noqa: PLC0415 - not to print help
 
     click.echo(f"version {version} of {model} is unfit until {rfc3339(until)}, says {took}")

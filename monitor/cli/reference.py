@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from monitor.cli.options import force_option, json_option
-from monitor.cli.output import refuse_existing, write_whole
+from monitor.cli.output import refuse_existing
 from monitor.cli.reference_shelf import shelf_of
+from monitor.whole_file import write_whole
 
 if TYPE_CHECKING:
-    from detectors.reference import Reference
-    from detectors.season import Season, SeasonKind
-    from monitor.reference_building import Building
-    from monitor.reference_tables import Notes
+    from detectors.reference.reference import Reference
+    from detectors.reference.season import Season, SeasonKind
+    from monitor.references.building import Building
+    from monitor.references.tables import Notes
 
 
 #: Segments that are named in a sentence.
@@ -160,7 +161,7 @@ def build(
       kedge reference build --from training.parquet --model models:/flight-delay/7
       kedge reference build --from logs/*.jsonl --out reference.kedge --season hour-of-week
     """  # noqa: D301 - \b is click's mark
-    from monitor.reference_building import Building  # noqa: PLC0415 - not to print help
+    from monitor.references.building import Building  # noqa: PLC0415 - not to print help
 
     paths = [*first, *more]
     wanted = [name for part in columns for name in part.split(",") if name]
@@ -194,10 +195,10 @@ def _build(
     as_json: bool,
 ) -> None:
     """Build a reference, put it where it belongs, and tell what it is like."""
-    from detectors.reference_file import dump  # noqa: PLC0415 - it brings in numpy
+    from detectors.reference.reference_file import dump  # noqa: PLC0415 - it brings in numpy
     from monitor.cli.reference_view import varying  # noqa: PLC0415 - not to print help
-    from monitor.reference_building import build_reference  # noqa: PLC0415 - the same
-    from monitor.reference_tables import Notes  # noqa: PLC0415 - the same
+    from monitor.references.building import build_reference  # noqa: PLC0415 - the same
+    from monitor.references.tables import Notes  # noqa: PLC0415 - the same
 
     notes = Notes()
     with _progress(building.paths, shown=shown) as advance:
@@ -265,8 +266,8 @@ def _tell(notes: Notes) -> None:
 
 
 def _season(season: Season) -> str:
-    from detectors.season import SLOTS  # noqa: PLC0415 - not to print help
-    from detectors.season_builder import SLOT_ROWS_MIN  # noqa: PLC0415 - it brings in numpy
+    from detectors.reference.season import SLOTS  # noqa: PLC0415 - not to print help
+    from detectors.reference.season_builder import SLOT_ROWS_MIN  # noqa: PLC0415 - it brings in numpy
 
     slots = SLOTS[season.kind]
     few = slots - len(season.slots)
@@ -297,7 +298,8 @@ def show(*, file: Path, as_json: bool) -> None:
     Example:
       kedge reference show reference.kedge
     """  # noqa: D301 - \b is click's mark
-    from detectors.reference_file import load  # noqa: PLC0415 - it brings in numpy
+    from detectors.reference.reference_file import ReferenceError as BadReference  # noqa: PLC0415 - numpy
+    from detectors.reference.reference_file import load  # noqa: PLC0415 - it brings in numpy
     from monitor.cli.reference_view import (  # noqa: PLC0415 - not to print help
         as_data,
         as_tables,
@@ -305,7 +307,10 @@ def show(*, file: Path, as_json: bool) -> None:
         headline,
     )
 
-    reference = load(file.read_bytes())
+    try:
+        reference = load(file.read_bytes())
+    except BadReference as error:
+        raise BadReference(f"{file}: {error}") from error
     if as_json:
         import json  # noqa: PLC0415 - not to print help
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from monitor.reference_storing import Place
+    from monitor.references.storing import Place
 
 
 def shelf_of(model: str, tracking_uri: str | None, *, force: bool) -> Callable[[bytes], str]:
     """Look whether a reference may be stored with a version; return what does so."""
     import asyncio  # noqa: PLC0415 - not to print help
 
-    from collectors.registry import parse_model_uri  # noqa: PLC0415 - not to print help
-    from monitor.reference_storing import place_of, store_reference  # noqa: PLC0415 - the same
-    from scoring.tracking import Tracking  # noqa: PLC0415 - the same
+    from collectors.registry.model_uri import parse_model_uri  # noqa: PLC0415 - not to print help
+    from monitor.references.storing import place_of, store_reference  # noqa: PLC0415 - the same
+    from scoring.artifacts.tracking import Tracking  # noqa: PLC0415 - the same
 
     uri = parse_model_uri(model)
     tracking = Tracking.of(tracking_uri)

@@ -10,13 +10,19 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from detectors.dispersion import design_effect
-from detectors.profile import CategoryProfile, NumberProfile, Profile, ScalarProfile, VectorProfile
+from detectors.columns.profile import (
+    CategoryProfile,
+    NumberProfile,
+    Profile,
+    ScalarProfile,
+    VectorProfile,
+    design_effect,
+)
 from monitor.cli.screen import texts
-from monitor.references import season_of
+from monitor.references.references import season_of
 
 if TYPE_CHECKING:
-    from detectors.reference import Reference
+    from detectors.reference.reference import Reference
 
 #: Category values that are shown of a column.
 TOP_VALUES: Final = 5

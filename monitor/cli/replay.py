@@ -13,10 +13,10 @@ import click
 from monitor.cli.options import config_option, force_option, json_option
 
 if TYPE_CHECKING:
-    from monitor.old_logs import OldLog, Reading
-    from monitor.replay import Replay, Tally
+    from monitor.replay.old_logs import OldLog, Reading
+    from monitor.replay.replay import Replay, Tally
     from monitor.reports.from_replay import ReplayFacts
-    from monitor.settings import Settings
+    from monitor.settings.settings import Settings
 
 #: Exit status where something fired and that was asked for.
 BREACH = 3
@@ -121,8 +121,8 @@ def command(
 def _report(
     facts: ReplayFacts, out: Path, settings: Settings, logs: Sequence[OldLog], tally: Tally
 ) -> None:
-    from monitor.cli.output import write_whole  # noqa: PLC0415 - not to print help
     from monitor.reports.page import html  # noqa: PLC0415 - only where a report is asked for
+    from monitor.whole_file import write_whole  # noqa: PLC0415 - not to print help
 
     named = "the log" if len(logs) == 1 else f"{len(logs):,} logs, the first of them"
     notes = [f"{lines:,} lines were left out: {why}." for why, lines in tally.rejected.items()]
@@ -150,14 +150,14 @@ def opened(
     click.UsageError
         A log is not there, or no such format is known.
     """
-    from monitor.settings import load  # noqa: PLC0415 - not to print help
-    from monitor.settings_faults import nearest  # noqa: PLC0415 - not to print help
-    from monitor.settings_kinds import formats  # noqa: PLC0415 - not to print help
+    from monitor.settings.faults import nearest  # noqa: PLC0415 - not to print help
+    from monitor.settings.kinds import formats  # noqa: PLC0415 - not to print help
+    from monitor.settings.settings import load  # noqa: PLC0415 - not to print help
 
     settings = load(config)
     if format_ is not None and format_ not in formats():
         raise click.UsageError(f'--format: unknown format "{format_}"{nearest(format_, formats())}')
-    from monitor.old_logs import NoSuchLogError, Reading, old_logs  # noqa: PLC0415 - a faulty configuration needs none of it
+    from monitor.replay.old_logs import NoSuchLogError, Reading, old_logs  # noqa: PLC0415 - a faulty configuration needs none of it
 
     reading = Reading.of(settings, format_)
     try:
@@ -183,8 +183,8 @@ def replaying(
     click.ClickException
         The registry has references, and does not answer.
     """
-    from monitor.replay import Replay  # noqa: PLC0415 - not to print help
-    from monitor.replay_references import ReferencesUnavailableError  # noqa: PLC0415 - the same
+    from monitor.replay.references import ReferencesUnavailableError  # noqa: PLC0415 - the same
+    from monitor.replay.replay import Replay  # noqa: PLC0415 - not to print help
 
     shown = sys.stderr.isatty() if progress is None else progress
     try:

@@ -13,10 +13,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from monitor.cli.screen import fitting, screen, texts
-from monitor.queries import described, rfc3339
+from monitor.store.queries import described, rfc3339
 
 if TYPE_CHECKING:
-    from monitor.replay import Replayed
+    from monitor.replay.replay import Replayed
 
 
 class Findings:

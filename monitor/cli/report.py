@@ -42,9 +42,10 @@ def command(*, config: Path, out: Path, since_s: float, version: str | None, for
       kedge report -c kedge.toml --out report.html
       kedge report -c kedge.toml --since 4h --version 8 --out version-8.html
     """  # noqa: D301 - \b is click's mark
-    from monitor.cli.output import refuse_existing, write_whole  # noqa: PLC0415 - not to print help
-    from monitor.settings import load  # noqa: PLC0415 - as above
-    from monitor.store import sqlite_path  # noqa: PLC0415 - as above
+    from monitor.cli.output import refuse_existing  # noqa: PLC0415 - not to print help
+    from monitor.settings.settings import load  # noqa: PLC0415 - as above
+    from monitor.store.store import sqlite_path  # noqa: PLC0415 - as above
+    from monitor.whole_file import write_whole  # noqa: PLC0415 - not to print help
 
     settings = load(config)
     refuse_existing(out, force=force)

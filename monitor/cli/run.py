@@ -22,7 +22,11 @@ def command(*, config: Path) -> int:
     Example:
       kedge run -c kedge.toml
     """  # noqa: D301 - \b is click's mark
-    from monitor.settings import load  # noqa: PLC0415 - not to print help
+    import signal  # noqa: PLC0415 - not to print help
+
+    # Until there are rules to read again it says nothing; by itself it would end us.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    from monitor.settings.settings import load  # noqa: PLC0415 - not to print help
 
     settings = load(config)
     from monitor.loop import run  # noqa: PLC0415 - a faulty configuration needs none of it

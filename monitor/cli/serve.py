@@ -94,6 +94,13 @@ import click
     help="A request that takes longer is answered 504.",
 )
 @click.option(
+    "--connections-max",
+    type=click.IntRange(1, 1_000_000),
+    default=2000,
+    show_default=True,
+    help="Connections to each worker at a time; further ones are answered 503 and closed.",
+)
+@click.option(
     "--allow-source",
     metavar="PREFIX",
     multiple=True,
@@ -122,6 +129,7 @@ def command(
     body_max: str,
     batch_rows_max: int,
     timeout: str,
+    connections_max: int,
     allow_source: tuple[str, ...],
     mlflow_accidents: bool,
 ) -> int:
@@ -158,6 +166,7 @@ def command(
         body_bytes_max=_size("--body-max", body_max) or BODY_BYTES_MAX,
         batch_rows_max=batch_rows_max,
         request_timeout_s=_duration("--timeout", timeout),
+        connections_max=connections_max,
         allowed_sources=allow_source,
         mlflow_accidents=mlflow_accidents,
     )
@@ -170,7 +179,7 @@ def command(
 
 
 def _size(option: str, text: str | None) -> int | None:
-    from monitor.quantities import parse_size  # noqa: PLC0415 - not to print help
+    from monitor.settings.quantities import parse_size  # noqa: PLC0415 - not to print help
 
     try:
         return None if text is None else parse_size(text)
@@ -180,7 +189,7 @@ def _size(option: str, text: str | None) -> int | None:
 
 
 def _duration(option: str, text: str) -> float:
-    from monitor.quantities import parse_duration  # noqa: PLC0415 - not to print help
+    from monitor.settings.quantities import parse_duration  # noqa: PLC0415 - not to print help
 
     try:
         seconds = parse_duration(text)

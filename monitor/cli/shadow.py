@@ -12,7 +12,9 @@ from monitor.cli.options import config_option, json_option
 from monitor.cli.replay import BREACH, format_option, opened
 
 if TYPE_CHECKING:
-    from monitor.shadow_offline import Compared
+    from rich.table import Table
+
+    from monitor.replay.shadow import Compared
 
 
 @click.group("shadow")
@@ -63,7 +65,7 @@ def compare(
     settings, found, reading = opened(config, logs, format_)
     import asyncio  # noqa: PLC0415 - not to print help
 
-    from monitor.shadow_offline import Comparing, NothingToCompareError  # noqa: PLC0415 - the same
+    from monitor.replay.shadow import Comparing, NothingToCompareError  # noqa: PLC0415 - the same
 
     comparing = Comparing(settings, found, reading, live=live, shadow=shadow, sampling=sampling)
     try:
@@ -90,8 +92,8 @@ def compare(
 def _json(compared: Compared, fired: list[Any]) -> dict[str, Any]:
     from dataclasses import asdict  # noqa: PLC0415 - not to print help
 
-    from monitor.queries import rfc3339  # noqa: PLC0415 - the same
-    from monitor.shadow_offline import measurement_json  # noqa: PLC0415 - the same
+    from monitor.replay.shadow import measurement_json  # noqa: PLC0415 - the same
+    from monitor.store.queries import rfc3339  # noqa: PLC0415 - the same
 
     return {
         "live": compared.live,
@@ -101,8 +103,18 @@ def _json(compared: Compared, fired: list[Any]) -> dict[str, Any]:
         "rows": dict(compared.rows),
         "measurements": [measurement_json(one) for one in compared.measurements],
         "summary": asdict(compared.summary),
+        "segments": [
+            {
+                "segment": one.segment,
+                "pairs": one.summary.n,
+                "measurements": [measurement_json(found) for found in one.measurements],
+                "summary": asdict(one.summary),
+            }
+            for one in compared.segments
+        ],
         "windows": [
             {
+                "segment": one.judged.row.window["segment"] or None,
                 "start": rfc3339(one.judged.row.window["begins"]),
                 "end": rfc3339(one.judged.row.window["ends"]),
                 "pairs": one.judged.row.window["events"],
@@ -119,6 +131,7 @@ def _json(compared: Compared, fired: list[Any]) -> dict[str, Any]:
                 "at": rfc3339(one["at"]),
                 "rule": one["rule"],
                 "version": one["version"],
+                "segment": one["segment"] or None,
                 **{key: one["evidence"][key] for key in ("live", "value", "low", "high", "n")},
             }
             for one in fired
@@ -143,13 +156,41 @@ def _show(compared: Compared, fired: list[Any]) -> None:
         name = one.metric.removeprefix("shadow_")
         table.add_row(*texts(name, bounds, _figure(one.p_value), f"{one.n:,}"))
     console.print(fitting(table, console))
+    if compared.segments:
+        console.print(fitting(_by_segment(compared), console))
     others = {fate: rows for fate, rows in compared.rows.items() if fate != "compared" and rows}
     for fate, rows in others.items():
         click.echo(f"left out {rows:,} rows: {fate}", err=True)
     console.print(f"verdict: {compared.summary.verdict}", highlight=False)
-    rules = sorted({one["rule"] for one in fired})
+    rules = sorted({_fired(one) for one in fired})
     fires = f"fired: {', '.join(rules)}" if rules else "no rule about shadows would have fired"
-    console.print(f"{len(compared.windows):,} windows; {fires}", highlight=False, markup=False)
+    windows = sum(not one.judged.row.window["segment"] for one in compared.windows)
+    console.print(f"{windows:,} windows; {fires}", highlight=False, markup=False)
+
+
+def _by_segment(compared: Compared) -> Table:
+    """Return the segments, those that differ most for sure first."""
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - not to print help
+    from rich.table import Table  # noqa: PLC0415 - the same
+
+    from monitor.cli.screen import texts  # noqa: PLC0415 - the same
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("segment", "differs [low, high]", "rows", "verdict"):
+        table.add_column(heading, justify="left" if heading[0] in "sv" else "right")
+    worst = sorted(compared.segments, key=lambda one: -(one.summary.disagreement_low or 0.0))
+    for one in worst:
+        found = one.summary
+        low, high = _figure(found.disagreement_low), _figure(found.disagreement_high)
+        bounds = f"{_figure(found.disagreement)} [{low}, {high}]"
+        table.add_row(*texts(one.segment, bounds, f"{found.n:,}", found.verdict))
+    return table
+
+
+def _fired(incident: dict[str, Any]) -> str:
+    return (
+        f"{incident['rule']} in {incident['segment']}" if incident["segment"] else incident["rule"]
+    )
 
 
 def _figure(value: float | None) -> str:

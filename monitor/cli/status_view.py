@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.cli.screen import texts
-from monitor.incidents import told_cause
+from monitor.judging.incidents import told_cause
+from monitor.shadow.shown import most_apart
 
 #: Colours only repeat what the word says.
 _STYLES: Final = {"ok": "green", "suspect": "yellow", "breach": "bold red", "unknown": "dim"}
@@ -53,7 +54,21 @@ def _shadow(shadow: Mapping[str, Any]) -> str:
     if found and found["value"] is not None:
         bounds = f"[{found['low']:.1%}, {found['high']:.1%}]"
         text += f"; differs from {shadow['live']} on {found['value']:.1%} {bounds}"
+    text += _labelled(shadow.get("labelled") or {"measurements": {}})
     return f"{text} ({shadow['why']})" if shadow["why"] else text
+
+
+def _labelled(window: Mapping[str, Any]) -> str:
+    """Say how right both are, by the labels that are known."""
+    measured = window["measurements"]
+    for of, said in (
+        ("accuracy", "right on {:.1%} (live {:.1%})"),
+        ("error", "off by {:.4g} (live {:.4g})"),
+    ):
+        own, live = measured.get(of), measured.get(f"live_{of}")
+        if own and live and own["value"] is not None and live["value"] is not None:
+            return f"; {said.format(own['value'], live['value'])} of {own['n']:,} labels"
+    return ""
 
 
 def _by(said: Mapping[str, Any]) -> str:
@@ -61,10 +76,11 @@ def _by(said: Mapping[str, Any]) -> str:
 
 
 def tables(status: Mapping[str, Any]) -> Iterator[Table]:
-    """Return the tables that have rows: versions, rules, rollbacks."""
+    """Return the tables that have rows: versions, rules, segments of the shadow, rollbacks."""
     filled = (
         _versions(status["versions"], status["rollback"].get("versions", [])),
         _rules(status["rules"]),
+        _shadow_segments(status.get("shadow") or {}),
         _rollbacks(status.get("rollbacks", [])),
     )
     yield from (table for table in filled if table.row_count)
@@ -121,6 +137,16 @@ def _rules(rules: list[Mapping[str, Any]]) -> Table:
         )
         state = Text(str(one["state"]), style=_STYLES.get(one["state"], ""))
         table.add_row(name, state, since, *rest)
+    return table
+
+
+def _shadow_segments(shadow: Mapping[str, Any]) -> Table:
+    right = ("differs [low, high]", "rows")
+    table = _table("segment in the shadow", *right, "until", right=right)
+    for one in most_apart(shadow):
+        found = one["disagreement"]
+        bounds = f"{found['value']:.1%} [{found['low']:.1%}, {found['high']:.1%}]"
+        table.add_row(*texts(one["segment"], bounds, f"{found['n']:,}", one["window_end"]))
     return table
 
 

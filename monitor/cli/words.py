@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def duration(ctx: click.Context, param: click.Parameter, value: str) -> float:
     """Read a duration such as ``4h``, for an option's `callback`; return seconds."""
-    from monitor.quantities import parse_duration  # noqa: PLC0415 - not to print help
+    from monitor.settings.quantities import parse_duration  # noqa: PLC0415 - not to print help
 
     try:
         seconds = parse_duration(value)
@@ -63,9 +63,9 @@ def _to_store(daemon: Daemon, model: str, word: Word, error: NoDaemonError) -> s
         )
     if not settings.model.tracking_uri:
         raise click.ClickException("no [model] tracking_uri is configured: nothing is rolled back")
-    from monitor.database import place  # noqa: PLC0415 - only without a daemon
-    from monitor.remembering import say_to_store  # noqa: PLC0415 - as above
-    from monitor.store_errors import StoreInUse  # noqa: PLC0415 - as above
+    from monitor.store.database import place  # noqa: PLC0415 - only without a daemon
+    from monitor.store.errors import StoreInUse  # noqa: PLC0415 - as above
+    from monitor.store.remembering import say_to_store  # noqa: PLC0415 - as above
 
     try:
         say_to_store(settings.store.url, model, word, time.time(), config=str(settings.path))

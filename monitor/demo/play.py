@@ -15,7 +15,7 @@ from typing import Final
 
 import aiohttp
 
-from collectors.registry import MlflowRegistry, RegistryError
+from collectors.registry.client import MlflowRegistry, RegistryError
 from monitor.demo.configuration import RULE
 from monitor.demo.models import ALIAS, MODEL_NAME, VERSION_1, VERSION_2
 from monitor.demo.processes import Child, DemoError

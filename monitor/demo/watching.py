@@ -9,7 +9,7 @@ from typing import Any, Final
 import aiohttp
 
 from monitor.demo.processes import DemoError
-from monitor.incidents import told_cause
+from monitor.judging.incidents import told_cause
 
 CALL_TIMEOUT_S: Final = 5.0
 #: Measurements that one poll asks for: far more than arrive between two polls.

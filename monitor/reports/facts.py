@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from monitor.distributions import CountedColumn, CutColumn
+from detectors.columns.side_by_side import SideBySide
 from monitor.reports.series import POINTS_MAX, Series, point_of
 
 #: What a report is full of where it is bad when it falls.
@@ -27,7 +27,7 @@ MISSING, INVALID, NEW = "missing_ratio", "invalid_ratio", "new_category_ratio"
 #: Shadows' metrics have a version in the place of a column.
 SHADOW: Final = "shadow_"
 #: Points that all series of a column have together, whatever the versions.
-POINTS_OF_COLUMN: Final = POINTS_MAX // 2
+POINTS_OF_COLUMN: Final = POINTS_MAX // 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,11 @@ class Picture:
     ----------
     begins, ends
         Of the window, seconds since the epoch.
-    reference, current
-        Counts over the same bins.
     """
 
     begins: float
     ends: float
-    reference: CutColumn
-    current: CountedColumn
+    column: SideBySide
 
 
 @dataclass(slots=True)
@@ -129,11 +126,8 @@ class Facts:
         return sum(one.windows for one in self.versions)
 
 
-#: Gives the pictured columns of windows: of some keys, the cut and the counts by column.
-Pictures = Callable[
-    [Collection[Hashable]],
-    Mapping[Hashable, tuple[Mapping[str, CutColumn], Mapping[str, CountedColumn]]],
-]
+#: Gives the pictured columns of windows, by some of their keys.
+Pictures = Callable[[Collection[Hashable]], Mapping[Hashable, Mapping[str, SideBySide]]]
 
 
 class Gathering:
@@ -195,13 +189,12 @@ class Gathering:
         found = pictures(wanted)
         for version, (key, ends, begins) in self._last.items():
             facts = self._versions[version]
-            cut, counts = found.get(key, ({}, {}))
-            for column in cut.keys() & counts.keys():
-                facts.last[column] = Picture(begins, ends, cut[column], counts[column])
+            for column, one in found.get(key, {}).items():
+                facts.last[column] = Picture(begins, ends, one)
         for chosen, kept in ((self._worst, "worst"), (self._newest, "newest")):
             for (version, column), (_, key) in chosen.items():
-                cut, counts = found.get(key, ({}, {}))
-                if column in cut and column in counts:
-                    picture = Picture(*self._frames[key], cut[column], counts[column])
+                shown = found.get(key, {})
+                if column in shown:
+                    picture = Picture(*self._frames[key], shown[column])
                     getattr(self._versions[version], kept)[column] = picture
         return sorted(self._versions.values(), key=lambda one: (one.begins, one.version))

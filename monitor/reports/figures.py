@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from monitor.reports.charts import Line, bars, over_time
-from monitor.reports.facts import POINTS_OF_COLUMN, SHADOW, Picture, VersionFacts
+from monitor.pictures.charts import Line, bars, over_time, shares_of
+from monitor.pictures.picture_words import missing_of, said_of
+from monitor.reports.facts import POINTS_OF_COLUMN, SHADOW, VersionFacts
 from monitor.reports.series import Point, Series
 from monitor.reports.standing import Standing
 from monitor.reports.words import moment
@@ -53,48 +54,28 @@ def beside(one: Standing, facts: VersionFacts) -> Figure:
     at_worst = one.column in facts.worst
     picture = facts.worst[one.column] if at_worst else facts.last[one.column]
     shown = "at its worst" if at_worst else "last"
-    labels, before, now = _shares(picture)
+    shares = shares_of(picture.column)
     title = f"Version {one.version} beside its reference"
-    said = f"{one.column}, {title}, shares of the rows in {len(labels)} bins; the table has them"
-    filled = bool(labels) and any((*before, *now))
-    categories = picture.reference.kind == "categories"
+    said = f"{one.column}, {title}, shares of the rows in {len(shares)} bars; the table has them"
+    svg = bars(picture.column, said)
     return Figure(
         title,
         [("reference", "reference"), ("current", f"{shown}, window to {moment(picture.ends)}")],
-        bars(labels, before, now, said, lying=categories) if filled else "",
-        "" if filled else "No rows had a value.",
+        svg,
+        _capital(said_of(picture.column)) if svg else "No rows had a value.",
         ("values", "reference", "current"),
         [
-            *(
-                (label, f"{a:.2%}", f"{b:.2%}")
-                for label, a, b in zip(labels, before, now, strict=True)
+            *((bar.label, f"{bar.reference:.2%}", f"{bar.current:.2%}") for bar in shares),
+            (
+                "missing or of a wrong type",
+                *(f"{share:.2%}" for share in missing_of(picture.column)),
             ),
-            ("missing or of a wrong type", *_without(picture)),
         ],
     )
 
 
-def _shares(picture: Picture) -> tuple[list[str], list[float], list[float]]:
-    """Return bins and shares of the rows with a value; bins that both lack at the ends go."""
-    before, now = max(1, sum(picture.reference.rows)), max(1, sum(picture.current.rows))
-    rows = zip(picture.reference.labels, picture.reference.rows, picture.current.rows, strict=True)
-    every = list(rows)
-    # The bin for "all others" is there whether or not anything falls in it.
-    while every and not every[-1][1] and not every[-1][2]:
-        every.pop()
-    while every and not every[0][1] and not every[0][2]:
-        every.pop(0)
-    return (
-        [label for label, _, _ in every],
-        [rows / before for _, rows, _ in every],
-        [rows / now for _, _, rows in every],
-    )
-
-
-def _without(picture: Picture) -> Iterator[str]:
-    for side in (picture.reference, picture.current):
-        lacking = side.missing + side.invalid
-        yield f"{lacking / max(1, lacking + sum(side.rows)):.2%}"
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def lines_of(

@@ -6,11 +6,12 @@ import time
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from monitor.distributions import CountedColumn, CutColumn, Distribution, counts_of, cut_of
+from detectors.columns.side_by_side import SideBySide
+from monitor.pictures.distributions import Distribution
 from monitor.reports.facts import Facts, Gathering
 
 if TYPE_CHECKING:
-    from monitor.replay import Replayed
+    from monitor.replay.replay import Replayed
 
 
 class ReplayFacts:
@@ -48,11 +49,5 @@ class ReplayFacts:
         )
 
 
-def _decoded(
-    keys: Collection[Hashable],
-) -> Mapping[Hashable, tuple[Mapping[str, CutColumn], Mapping[str, CountedColumn]]]:
-    return {
-        key: (cut_of(key.cut_payload), counts_of(key.payload))
-        for key in keys
-        if isinstance(key, Distribution)
-    }
+def _decoded(keys: Collection[Hashable]) -> Mapping[Hashable, Mapping[str, SideBySide]]:
+    return {key: key.columns() for key in keys if isinstance(key, Distribution)}

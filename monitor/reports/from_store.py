@@ -9,10 +9,11 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from monitor import schema, tables
-from monitor.database import classified, never_silent, place, reader_engine
-from monitor.distributions import CountedColumn, CutColumn, counts_of, cut_of
+from detectors.columns.side_by_side import Bars
+from monitor.pictures.distributions import Columns, counts_of, cut_of
 from monitor.reports.facts import Facts, Gathering
+from monitor.store import schema, tables
+from monitor.store.database import classified, never_silent, place, reader_engine
 
 #: Windows whose measurements are asked for at a time: some ten thousand rows.
 _WINDOWS: Final = 50
@@ -42,7 +43,7 @@ def stored_facts(
 
     Raises
     ------
-    monitor.store_errors.StoreError
+    monitor.store.errors.StoreError
         The store cannot be read, or is of another version of Kedge.
     """
     engine = reader_engine(url, connections_max=1)
@@ -105,22 +106,20 @@ class _Reading:
         for begin in range(0, len(every), _WINDOWS):
             yield every[begin : begin + _WINDOWS]
 
-    def _pictures(
-        self, keys: Collection[Hashable]
-    ) -> Mapping[Hashable, tuple[Mapping[str, CutColumn], Mapping[str, CountedColumn]]]:
+    def _pictures(self, keys: Collection[Hashable]) -> Mapping[Hashable, Columns]:
         table = tables.distributions
         wanted = sorted(int(str(key)) for key in keys)
-        found: dict[Hashable, tuple[Mapping[str, CutColumn], Mapping[str, CountedColumn]]] = {}
-        cuts: dict[str, Mapping[str, CutColumn]] = {}
+        found: dict[Hashable, Columns] = {}
+        cuts: dict[str, Mapping[str, Bars]] = {}
         for begin in range(0, len(wanted), _WINDOWS):
             portion = wanted[begin : begin + _WINDOWS]
             for row in self._rows(sa.select(table).where(table.c.window.in_(portion))):
                 if row["cut"] not in cuts:
                     cuts[row["cut"]] = self._cut(row["cut"])
-                found[row["window"]] = cuts[row["cut"]], counts_of(row["payload"])
+                found[row["window"]] = Columns(cuts[row["cut"]], counts_of(row["payload"]))
         return found
 
-    def _cut(self, digest: str) -> Mapping[str, CutColumn]:
+    def _cut(self, digest: str) -> Mapping[str, Bars]:
         table = tables.cuts
         payload = self._connection.scalar(
             sa.select(table.c.payload).where(table.c.digest == digest)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from monitor.page.status_page import PAGES
 from monitor.reports.figures import Cell
 from monitor.reports.view import report
 from monitor.reports.words import moment
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 def html(facts: Facts) -> bytes:
     """Return a report of facts as a page that stands by itself."""
-    style = _read("report.css")
+    style = PAGES.joinpath("charts.css").read_text("utf-8") + _read("report.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     text = _template().render(
         report=report(facts),

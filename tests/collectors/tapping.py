@@ -12,9 +12,9 @@ from typing import Any
 
 from aiohttp import web
 
-from collectors.tap_settings import ProxySettings
-from collectors.tap_source import TapSource
-from collectors.tap_standing import Standing, read_standing
+from collectors.taps.settings import ProxySettings
+from collectors.taps.source import TapSource
+from collectors.taps.standing import Standing, read_standing
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from collectors.kinds import ENTRY_POINTS_MAX, FORMATS, FormatLoadError
-from monitor.settings import ConfigurationError, load
+from monitor.settings.settings import ConfigurationError, load
 from tests.collectors.decoding import TS, columns, make, reasons, rows
 
 DOCS = Path(__file__).parents[2] / "docs" / "formats.md"

@@ -219,14 +219,46 @@ def test_random_names_stop_being_looked_at_and_cost_no_event() -> None:
 
 def test_names_that_cannot_be_fields_or_labels_cost_no_event() -> None:
     decoder = KedgeFormat(MODEL)
-    odd = {'a"b': 1, "back\\slash": 2, "new\nline": 3, "n" * 200: 4, "": 5, "prediction": 6}
+    odd = {"a\0b": 1, "\ud800": 2, "n" * 200: 4, "": 5, "prediction": 6}
     log = lines(event(features=odd), event(features={**odd, "fine": 1}))
 
-    batch = only(decoder.decode(log))
+    decoded = decoder.decode(log)
 
+    batch = only(decoded)
     assert numbers(batch, "fine") == [None, 1.0]
     assert set(batch.columns) == {"fine", "prediction"}
     assert numbers(batch, "prediction") == [0.83, 0.83]
+    assert sum(decoded.unknown_keys.values()) == 2 * len(odd)
+
+
+def test_a_name_that_json_escapes_is_a_column_like_any_other() -> None:
+    decoder = KedgeFormat(MODEL)
+    log = lines(
+        event(features={'a"b': 1, "back\\slash": "x", "age": 1}),
+        event(features={"new\nline": 3, 'a"b': "no number", "age": 2}),
+        event(features={"age": 3}),
+    )
+
+    for _ in range(2):  # learning the names, and knowing them
+        decoded = decoder.decode(log)
+        batch = only(decoded)
+
+        assert numbers(batch, 'a"b') == [1.0, None, None]
+        assert batch.columns['a"b'].invalid_rows == (1,)
+        assert texts(batch, "back\\slash") == ["x", None, None]
+        assert numbers(batch, "new\nline") == [None, 3.0, None]
+        assert numbers(batch, "age") == [1.0, 2.0, 3.0]
+        assert decoded.unknown_keys == {}
+
+
+def test_a_name_that_json_escapes_stays_a_column_among_random_ones() -> None:
+    decoder = KedgeFormat(MODEL, Schema({'a"b': "number"}))
+    random = [event(features={f"k{i}": 1}) for i in range(2 * IGNORED_NAMES_MAX)]
+    decoder.decode(lines(*random))
+
+    batch = only(decoder.decode(lines(event(features={'a"b': 5}))))
+
+    assert numbers(batch, 'a"b') == [5.0]
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,14 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
-from collectors import registry as registry_module
-from collectors.registry import (
+from collectors.registry import client as registry_module
+from collectors.registry.client import (
     MlflowRegistry,
-    ModelUri,
-    ModelUriError,
     RegisteredModel,
     RegistryNotFoundError,
     RegistryPermanentError,
-    parse_model_uri,
 )
+from collectors.registry.model_uri import ModelUri, ModelUriError, parse_model_uri
 from tests.collectors.registered import SOURCE, post, register
 
 pytestmark = pytest.mark.real

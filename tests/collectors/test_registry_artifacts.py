@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from collectors.registry import MlflowRegistry, RegistryError
-from collectors.registry_artifacts import (
+from collectors.registry.artifacts import (
     ArtifactAddress,
     ArtifactAddressError,
     RegistryArtifacts,
     artifact_place,
     parse_artifact_address,
 )
+from collectors.registry.client import MlflowRegistry, RegistryError
 from tests.collectors.registered import SOURCE, register
 
 DATA = bytes(range(256)) * 1000

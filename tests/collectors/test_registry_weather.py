@@ -15,8 +15,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from collectors import registry_answers
-from collectors.registry import (
+from collectors.registry import answers as registry_answers
+from collectors.registry.client import (
     ANSWER_BYTES_MAX,
     REASONS,
     MlflowRegistry,

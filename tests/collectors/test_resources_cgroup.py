@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from collectors.cgroup import Cgroup
-from collectors.resource_sample import ResourceError
-from collectors.resources import Meter
+from collectors.resources.cgroup import Cgroup
+from collectors.resources.resources import Meter
+from collectors.resources.sample import ResourceError
 from tests.collectors.laborer import laborer
 
 MIB = 1 << 20

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from collectors.gpus import Gpus, Nvml, pynvml
-from collectors.resource_sample import GpuSample, Usage
-from collectors.resources import Meter, ResourceSettings
+from collectors.resources.gpus import Gpus, Nvml, pynvml
+from collectors.resources.resources import Meter, ResourceSettings
+from collectors.resources.sample import GpuSample, Usage
 
 
 class NvmlStubError(Exception):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from collectors.pod import Shared, in_container
-from collectors.resource_sample import ResourceError
+from collectors.resources.pod import Shared, in_container
+from collectors.resources.sample import ResourceError
 from tests.collectors.laborer import laborer
 from tests.collectors.test_resources_cgroup import MIB, group
 

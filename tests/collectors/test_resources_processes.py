@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from collectors.processes import ProcessGroup, _family, by_name, by_pid
-from collectors.resource_sample import ResourceError
-from collectors.resources import Meter, ResourceSettings
+from collectors.resources.processes import ProcessGroup, _family, by_name, by_pid
+from collectors.resources.resources import Meter, ResourceSettings
+from collectors.resources.sample import ResourceError
 from tests.collectors.laborer import Laborer, laborer
 
 MIB = 1 << 20
@@ -183,7 +183,7 @@ def test_open_files_of_another_user_are_untold_and_the_rest_is_measured() -> Non
         worker.burn(0)
         code = (
             "import os\n"
-            "from collectors.resources import ResourceSettings\n"
+            "from collectors.resources.resources import ResourceSettings\n"
             f"meter = ResourceSettings(pid={worker.pid}, gpu='off').build('r')\n"
             "os.setuid(65534)\n"
             "s = meter.sample()\n"

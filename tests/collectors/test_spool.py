@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectors.spool import Batch, Spool
-from collectors.spool_files import Place, SpoolClosedError, SpoolError
-from collectors.spool_reader import SpoolReader
-from collectors.spool_segment import HEADER_BYTES
+from collectors.spool.files import Place, SpoolClosedError, SpoolError
+from collectors.spool.reader import SpoolReader
+from collectors.spool.segment import HEADER_BYTES
+from collectors.spool.spool import Batch, Spool
 from tests.collectors.spooling import KIB, batch, event, open_spool, read_all, segments, spooled
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from collectors.log_files import Found, find
-from collectors.stream_table import KEPT_S, SOUGHT_S
-from collectors.tail import POLL_BYTES, TailSettings
-from collectors.tailed_files import COPY_WAIT_S, LOOKED
+from collectors.tail.log_files import Found, find
+from collectors.tail.stream_table import KEPT_S, SOUGHT_S
+from collectors.tail.tail import POLL_BYTES, TailSettings
+from collectors.tail.tailed_files import COPY_WAIT_S, LOOKED
 from tests.collectors.following import Following, append, found, ids
 
 
@@ -463,7 +463,7 @@ def test_files_renamed_between_listing_and_opening_are_read_in_their_order(
         return listed
 
     calls: list[list[Found]] = []
-    monkeypatch.setattr("collectors.tailed_files.find", rotated_after_the_last_listing)
+    monkeypatch.setattr("collectors.tail.tailed_files.find", rotated_after_the_last_listing)
     following.look()
 
     assert len(calls) > 2

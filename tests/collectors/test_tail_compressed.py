@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from backports import zstd
 
-from collectors import compressed, compressed_files
-from collectors.compressed_files import WRITING_WAIT_S
-from collectors.log_files import find
+from collectors.tail import compressed, compressed_files
+from collectors.tail.compressed_files import WRITING_WAIT_S
+from collectors.tail.log_files import find
 from tests.collectors.following import Following, append, found, ids
 
 PACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".zst": zstd.compress}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.framing import Framing, recognise, unwrap
+from collectors.tail.framing import Framing, recognise, unwrap
 from tests.collectors.following import Following, append, found, ids
 
 TIME = "2026-03-04T10:00:00.123456789Z"

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from collectors.tailed_files import COPY_WAIT_S
+from collectors.tail.tailed_files import COPY_WAIT_S
 from tests.collectors.following import Following
 
 KEPT_FILES = 4

@@ -20,7 +20,7 @@ FILES = 2_000
 READER = """
 import os, resource, sys, time
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
-from collectors.tail import TailSettings
+from collectors.tail.tail import TailSettings
 tail = TailSettings(path=sys.argv[1]).build("tail")
 tail.restore({})
 lines, most = 0, 0

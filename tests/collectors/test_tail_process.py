@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.tail import Tail, TailSettings
+from collectors.tail.tail import Tail, TailSettings
 
 LINES = 30_000
 

@@ -17,9 +17,9 @@ from aiohttp import web
 from collectors.batch import STATUS_UNKNOWN, Decoded, PredictionBatch
 from collectors.format import Format, Holding
 from collectors.formats.mirrored import MIRRORED
-from collectors.mirror_source import MirrorSource
 from collectors.source import Source
-from collectors.tap_settings import MirrorSettings
+from collectors.taps.mirror_source import MirrorSource
+from collectors.taps.settings import MirrorSettings
 from tests.collectors.mirroring import ENVOY, NGINX, NO_ENVOY, NO_NGINX, envoy, nginx
 from tests.collectors.tapping import eventually, listening, model_server
 

@@ -23,6 +23,7 @@ from aiohttp import web
 from collectors.batch import Decoded
 from collectors.formats.logged_bodies import MLFLOW, V2
 from collectors.kinds import FORMATS
+from tests.collectors.dripping import drip
 from tests.collectors.tapping import (
     Tap,
     eventually,
@@ -392,6 +393,20 @@ async def test_slow_clients_are_cut_off(tmp_path: Path) -> None:
 
         head_writer.close()
         body_writer.close()
+
+
+async def test_a_head_that_drips_is_cut_off_and_counted(tmp_path: Path) -> None:
+    async with (
+        model_server(predict) as upstream,
+        tapping(settings_for(upstream, idle_s=2.0), tmp_path) as tap,
+    ):
+        place = urlsplit(tap.url)
+        _, writer = await asyncio.open_connection(place.hostname, place.port)
+
+        await drip(writer)
+
+        await eventually(lambda: tap.source.costs().get("tap_slow_head"), "it is counted")
+        writer.close()
 
 
 async def test_more_connections_than_allowed_are_refused_and_counted(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dashboards
-from monitor.metrics import Metrics
+from monitor.metrics.catalogue import Metrics
 
 FOLDER = Path(dashboards.__file__).parent
 NAMES = ("fleet", "model", "drift", "shadow", "rollback", "itself")

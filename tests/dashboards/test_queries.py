@@ -50,6 +50,7 @@ SILENT: Mapping[str, str] = {
     "kedge_model_age_failures_total": "the registry answered",
     "kedge_seasonal_windows_total": "the reference has no season",
     "kedge_change_memory_dropped_total": "the daemon was not restarted",
+    "kedge_lease_": "there is one Kedge for each model, without a lease",
 }
 
 

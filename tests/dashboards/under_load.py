@@ -98,6 +98,9 @@ above = 0.5
 """
 
 _SHADOW_RULE = """
+[segments]
+keys = ["country"]
+
 [[rules]]
 name = "challenger-differs"
 metric = "shadow_disagreement"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from monitor.settings import load
+from monitor.settings.settings import load
 from rollback.kinds import STEP_KINDS
-from rollback.kubernetes_lease import LEASES
-from rollback.kubernetes_move import GuardedMove
+from rollback.kubernetes.lease import LEASES
+from rollback.kubernetes.move import GuardedMove
 from tests.deploy.manifests import (
     KUBERNETES,
     Manifest,

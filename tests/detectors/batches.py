@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from collectors.batch import CategoryColumn, Column, LatencyKind, NumberColumn, PredictionBatch
-from detectors.reference import Reference, ReferenceBuilder
+from detectors.reference.reference import Reference, ReferenceBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,14 +8,14 @@ import numpy as np
 
 from collectors.batch import CategoryColumn, Column, Floats, NumberColumn, Schema, VectorColumn
 from detectors.kinds import COLUMN_METRICS, measure
-from detectors.pane import Pane
+from detectors.windows.pane import Pane
 from tests.detectors.batches import batch_of, reference_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from detectors.measurement import Measurement
-    from detectors.reference import Reference
+    from detectors.reference.reference import Reference
 
 Values: TypeAlias = "Floats | Sequence[str | None]"
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from collectors.batch import CategoryColumn, Column, Floats, NumberColumn
-from detectors.drift_memory import DriftMemory
-from detectors.drift_rule import Drift, DriftRule, DriftWindow
-from detectors.drift_spec import DriftSpec
-from detectors.judgement import RuleSpec, Verdict
 from detectors.kinds import measure
-from detectors.pane import Pane
-from detectors.reference import Reference
+from detectors.reference.reference import Reference
+from detectors.rules.drift_memory import DriftMemory
+from detectors.rules.drift_rule import Drift, DriftRule, DriftWindow
+from detectors.rules.drift_spec import DriftSpec
+from detectors.rules.judgement import RuleSpec, Verdict
+from detectors.windows.pane import Pane
 from tests.detectors.batches import batch_of, reference_of
 
 LENGTH_S = 300.0

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.ascending import distinct, distinct_counts
+from detectors.numerics.ascending import distinct, distinct_counts
 
 numbers = st.lists(st.sampled_from([-np.inf, -1.5, 0.0, 1e-300, 2.0, 1e9, np.inf]), max_size=30)
 

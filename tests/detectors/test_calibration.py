@@ -10,8 +10,8 @@ import pytest
 from scipy.signal import lfilter
 
 from collectors.batch import Floats
-from detectors.block_bootstrap import block_length, resamples
 from detectors.calibration import Proposal, Quorum, propose
+from detectors.numerics.block_bootstrap import block_length, resamples
 
 Chance = np.random.Generator
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from collectors.batch import Floats
-from detectors.change_kinds import CHANGE_KINDS, ChangeSpec, Subject
-from detectors.change_stream import ChangeStream
+from detectors.change.change_kinds import CHANGE_KINDS, ChangeSpec, Subject
+from detectors.change.change_stream import ChangeStream
 
 ROWS = 500_000
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.batch import CategoryColumn, NumberColumn
-from detectors.coarse_bins import BINS_MAX, CoarseBins, coarse_bins
-from detectors.column_counts import add_column, counts_of
-from detectors.profile import VectorProfile
-from detectors.reference import Reference
+from detectors.columns.coarse_bins import BINS_MAX, CoarseBins, coarse_bins
+from detectors.columns.column_counts import add_column, counts_of
+from detectors.columns.profile import VectorProfile
+from detectors.reference.reference import Reference
 from tests.detectors.batches import NAMES, NUMBERS, reference_of
 
 
@@ -24,7 +24,7 @@ def bins_of(reference: Reference, name: str) -> CoarseBins:
 def test_every_number_is_in_one_of_few_bins(before: list[float], after: list[float]) -> None:
     reference = reference_of({"x": NumberColumn(np.array(before))})
     bins = bins_of(reference, "x")
-    counts = counts_of(reference, "x")
+    counts = counts_of(reference.columns["x"])
     add_column(counts, NumberColumn(np.array(after, np.float64)))
 
     rows = bins.count(counts)
@@ -40,7 +40,7 @@ def test_every_number_is_in_one_of_few_bins(before: list[float], after: list[flo
 def test_the_reference_counted_like_a_window_gives_its_own_rows(before: list[float]) -> None:
     reference = reference_of({"x": NumberColumn(np.array(before))})
     bins = bins_of(reference, "x")
-    counts = counts_of(reference, "x")
+    counts = counts_of(reference.columns["x"])
     add_column(counts, NumberColumn(np.array(before)))
 
     assert bins.count(counts).tolist() == bins.reference.tolist()
@@ -52,7 +52,7 @@ def test_every_category_is_in_one_of_few_bins(
 ) -> None:
     reference = reference_of({"c": CategoryColumn(before)})
     bins = bins_of(reference, "c")
-    counts = counts_of(reference, "c")
+    counts = counts_of(reference.columns["c"])
     add_column(counts, CategoryColumn(after))
 
     rows = bins.count(counts)
@@ -66,7 +66,7 @@ def test_a_frequent_value_has_a_bin_of_its_own() -> None:
     rng = np.random.default_rng(0)
     values = np.concatenate((np.zeros(700), rng.normal(size=300)))
     reference = reference_of({"x": NumberColumn(values)})
-    counts = counts_of(reference, "x")
+    counts = counts_of(reference.columns["x"])
     add_column(counts, NumberColumn(np.array([0.0, -1e-9, 1e-9])))
 
     bins = bins_of(reference, "x")
@@ -85,7 +85,7 @@ def test_many_even_numbers_are_cut_at_quantiles() -> None:
 
 def test_counts_of_another_kind_are_no_rows() -> None:
     reference = reference_of({"x": NumberColumn(np.arange(10.0))})
-    other = counts_of(None, "x")
+    other = counts_of(None)
     add_column(other, NumberColumn(np.arange(10.0)))
 
     assert bins_of(reference, "x").count(other).sum() == 0

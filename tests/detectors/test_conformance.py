@@ -16,7 +16,7 @@ import pytest
 
 from collectors.batch import Floats, Schema
 from detectors.kinds import COLUMN_METRICS
-from detectors.pane import Pane
+from detectors.windows.pane import Pane
 from tests.detectors.columns import Values, compared, measured_pane, pane_of, reference_to
 
 if TYPE_CHECKING:

@@ -11,16 +11,16 @@ from scipy.stats import binom, norm, rankdata
 
 from benchmarks.streams import QUIET, Stream, drifting, quiet
 from collectors.batch import Column, NumberColumn
-from detectors.correlation import Correlations, jeffreys
-from detectors.joint_counts import JointCounts
-from detectors.joint_scores import SCORE_UNIT
+from detectors.joint.counts import JointCounts
+from detectors.joint.scores import SCORE_UNIT
+from detectors.statistics.correlation import Correlations, jeffreys
 from tests.detectors.batches import reference_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from collectors.batch import Floats
-    from detectors.joint_profile import JointProfile
+    from detectors.joint.profile import JointProfile
 
 #: Chance that a right detector fails a case, were the looks independent.
 CHANCE = 1e-4

@@ -14,11 +14,11 @@ from scipy.signal import lfilter
 from scipy.stats import binom
 
 from collectors.batch import CategoryColumn, Column, NumberColumn
-from detectors import reference_file
-from detectors.dispersion import LEVEL, DesignEffect, Dispersion, Scale, design_effect
-from detectors.profile import NumberProfile
-from detectors.profile import ReferenceError as BadReference
-from detectors.reference import Reference, ReferenceBuilder
+from detectors.columns.dispersion import LEVEL, DesignEffect, Dispersion, Scale
+from detectors.columns.profile import NumberProfile, design_effect
+from detectors.columns.reference_error import ReferenceError as BadReference
+from detectors.reference import reference_file
+from detectors.reference.reference import Reference, ReferenceBuilder
 from tests.detectors.batches import reference_of
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import pytest
 from scipy.special import chdtrc, ndtr, ndtri
 
 from collectors.batch import Floats, Ints
-from detectors.dispersion import DesignEffect
-from detectors.drift import ROWS_MIN, Comparison, Distance
-from detectors.psi import smoothed
+from detectors.columns.dispersion import DesignEffect
+from detectors.rules.drift import ROWS_MIN, Comparison, Distance
+from detectors.statistics.psi import smoothed
 
 UNIFORM = np.full(10, 0.1)
 RARE = np.append(np.full(10, 0.09995), 0.0005)

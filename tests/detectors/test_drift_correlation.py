@@ -9,12 +9,12 @@ import pytest
 
 from benchmarks.streams import QUIET, drifting, quiet
 from collectors.batch import Schema
-from detectors.correlation import CORRELATION, correlations_of
-from detectors.drift_rule import Drift, DriftRule, DriftWindow
-from detectors.drift_spec import DriftSpec
-from detectors.judgement import RuleSpec
 from detectors.kinds import DRIFT, measure
-from detectors.pane import Pane
+from detectors.rules.drift_rule import Drift, DriftRule, DriftWindow
+from detectors.rules.drift_spec import DriftSpec
+from detectors.rules.judgement import RuleSpec
+from detectors.statistics.correlation import CORRELATION, correlations_of
+from detectors.windows.pane import Pane
 from tests.detectors.batches import batch_of, reference_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def judged(stream: Stream, *, columns: tuple[str, ...] = ("*",), joint: bool = T
             pane.events,
             60.0 * number,
             found,
-            correlations=correlations_of(pane, reference),
+            correlations=correlations_of(pane.joint, reference),
         )
         drifts.append(rule.judge(window, reference, memory))
         memory = drifts[-1].memory

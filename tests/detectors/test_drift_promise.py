@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from collectors.batch import CategoryColumn, Column, NumberColumn
-from detectors.drift_spec import DriftSpec
+from detectors.rules.drift_spec import DriftSpec
 from tests.detectors.batches import reference_of
 from tests.detectors.drifting import Stream, rule_of
 

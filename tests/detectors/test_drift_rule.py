@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from collectors.batch import CategoryColumn, Column, NumberColumn
-from detectors.drift_memory import DriftMemory
-from detectors.drift_rule import Drift, DriftRule
-from detectors.drift_spec import DriftSpec
-from detectors.judgement import RuleSpec
+from detectors.rules.drift_memory import DriftMemory
+from detectors.rules.drift_rule import Drift, DriftRule
+from detectors.rules.drift_spec import DriftSpec
+from detectors.rules.judgement import RuleSpec
 from tests.detectors.batches import reference_of
 from tests.detectors.drifting import (
     LENGTH_S,

@@ -10,7 +10,15 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import ndtr, ndtri, xlogy
 
 from collectors.batch import Floats
-from detectors.e_detector import MEMORIES, Evidence, Null, alarm_at, gather, log_ratios, radius
+from detectors.rules.e_detector import (
+    MEMORIES,
+    Evidence,
+    Null,
+    alarm_at,
+    gather,
+    log_ratios,
+    radius,
+)
 
 SHARES = arrays(np.float64, 6, elements=st.floats(0.01, 1)).map(lambda rows: rows / rows.sum())
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from collectors.batch import CategoryColumn, Column, NumberColumn, Schema
-from detectors import reference_file
-from detectors.estimators import (
+from detectors.joint.row_sample import RowSample
+from detectors.measurement import Measurement
+from detectors.performance.estimators import (
     ESTIMATED_METRICS,
     LABEL,
     Estimators,
@@ -19,10 +20,9 @@ from detectors.estimators import (
     labels_column,
     learn,
 )
-from detectors.measurement import Measurement
-from detectors.pane import Pane
-from detectors.reference import Reference, ReferenceBuilder
-from detectors.row_sample import RowSample
+from detectors.reference import reference_file
+from detectors.reference.reference import Reference, ReferenceBuilder
+from detectors.windows.pane import Pane
 from tests.detectors.batches import batch_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.false_discoveries import (
+from detectors.numerics.false_discoveries import (
     benjamini_hochberg,
     e_benjamini_hochberg,
     selected_level,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.grid import Grid
+from detectors.columns.grid import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors import (
+from detectors.columns.number_counts import NumberCounts
+from detectors.columns.profile import NumberProfile
+from detectors.statistics import (
     chi_square,
     cramer_von_mises,
     hellinger,
@@ -18,10 +20,8 @@ from detectors import (
     l_infinity,
     wasserstein,
 )
-from detectors.number_counts import NumberCounts
-from detectors.profile import NumberProfile
-from detectors.psi import smoothed
-from detectors.scale import scaled
+from detectors.statistics.psi import smoothed
+from detectors.statistics.scale import scaled
 from tests.detectors.columns import compared, pane_of, reference_to
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.batch import CategoryColumn, Column, NumberColumn, PredictionBatch, Schema
-from detectors.joint_counts import JointCounts, unzigzag, zigzag
-from detectors.joint_scores import SCORE_UNIT, ScoreTable, ScoreTables
-from detectors.pane import Pane
-from detectors.profile import ReferenceError as BadReference
-from detectors.window import Windows, WindowSpec
+from detectors.columns.reference_error import ReferenceError as BadReference
+from detectors.joint.counts import JointCounts, unzigzag, zigzag
+from detectors.joint.scores import SCORE_UNIT, ScoreTable, ScoreTables
+from detectors.windows.pane import Pane
+from detectors.windows.window import Windows, WindowSpec
 from tests.detectors.batches import NUMBERS, batch_of, reference_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from collectors.batch import Floats
-    from detectors.reference import Reference
+    from detectors.reference.reference import Reference
 
 RANDOM = np.random.default_rng(5)
 HEALTHY: dict[str, Column] = {

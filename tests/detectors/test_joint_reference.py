@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from benchmarks.streams import QUIET, drifting, quiet
 from collectors.batch import Column, NumberColumn
-from detectors import reference_file
-from detectors.joint_profile import JointProfile
-from detectors.joint_scores import COLUMNS_MAX
-from detectors.reference import Reference, ReferenceBuilder
-from detectors.reference_file import ReferenceError as BadReference
+from detectors.columns.reference_error import ReferenceError as BadReference
+from detectors.joint.profile import JointProfile
+from detectors.joint.scores import COLUMNS_MAX
+from detectors.reference import reference_file
+from detectors.reference.reference import Reference, ReferenceBuilder
 from tests.detectors.batches import reference_of
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from collectors.batch import (
     Schema,
     VectorColumn,
 )
-from detectors.estimators import ESTIMATED_METRICS
 from detectors.kinds import (
     COLUMN_DEFAULTS,
     COLUMN_METRICS,
@@ -29,12 +28,13 @@ from detectors.kinds import (
     measure,
 )
 from detectors.measurement import Measurement
-from detectors.paired_comparison import SHADOW_METRICS
-from detectors.pane import Pane
-from detectors.performance import PERFORMANCE_METRICS
-from detectors.rate import rate
-from detectors.ratio import ratio
-from detectors.reference import Reference
+from detectors.numerics.ratio import ratio
+from detectors.paired.comparison import SHADOW_METRICS
+from detectors.performance.estimators import ESTIMATED_METRICS
+from detectors.performance.performance import PERFORMANCE_METRICS
+from detectors.reference.reference import Reference
+from detectors.statistics.rate import rate
+from detectors.windows.pane import Pane
 from tests.detectors.batches import batch_of, batches, reference_of
 
 if TYPE_CHECKING:

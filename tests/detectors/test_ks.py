@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.batch import Floats, NumberColumn
-from detectors.ks import ks
+from detectors.columns.number_counts import NumberCounts
+from detectors.columns.profile_builder import NumberBuilder
 from detectors.measurement import Estimate
-from detectors.number_counts import NumberCounts
-from detectors.profile_builder import NumberBuilder
+from detectors.statistics.ks import ks
 
 ROWS = st.lists(
     st.one_of(st.integers(-5, 5).map(float), st.floats(-6, 6), st.just(1e9)),

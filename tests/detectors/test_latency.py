@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 
-from detectors.latency import LONGEST_MS, RELATIVE_ERROR, SHORTEST_MS, LatencyHistogram
-from detectors.order_statistics import ranks
+from detectors.columns.latency import LONGEST_MS, RELATIVE_ERROR, SHORTEST_MS, LatencyHistogram
+from detectors.numerics.order_statistics import ranks
 
 LATENCIES = st.floats(2 * SHORTEST_MS, LONGEST_MS / 2)
 

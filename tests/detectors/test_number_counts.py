@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.batch import NumberColumn
-from detectors.number_counts import NumberCounts, NumberState
-from detectors.packing import PackingError, pack_counts
+from detectors.columns.number_counts import NumberCounts, NumberState
+from detectors.numerics.packing import PackingError, pack_counts
 from tests.detectors.batches import NUMBERS
 
 POINTS = st.lists(st.integers(-4, 4).map(float), unique=True, max_size=9).map(

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from collectors.labels import Scalar
-from detectors.mcnemar import accuracy_difference, mcnemar
 from detectors.measurement import Measurement
-from detectors.paired_answers import (
+from detectors.paired.answers import (
     CLASSES_MAX,
     OTHER,
     PairedAnswer,
@@ -22,8 +21,9 @@ from detectors.paired_answers import (
     PairedStateError,
     disagree,
 )
-from detectors.paired_comparison import SHADOW_METRICS, measure_paired, summarise
-from detectors.signed_rank import signed_rank
+from detectors.paired.comparison import SHADOW_METRICS, measure_paired, summarise
+from detectors.paired.mcnemar import accuracy_difference, mcnemar
+from detectors.paired.signed_rank import signed_rank
 
 ANSWERS = st.one_of(
     st.floats(-1e6, 1e6, allow_nan=False), st.sampled_from(["gold", "basic", "1", "true"])
@@ -166,6 +166,9 @@ def test_labels_tell_which_of_the_two_is_right_more_often() -> None:
     expected = stats.binomtest(10, 40, 0.5).pvalue
     assert found["shadow_accuracy_difference"].p_value == pytest.approx(expected)
     assert found["shadow_error_difference"].value == pytest.approx(-0.2)
+    assert (found["shadow_live_accuracy"].value, found["shadow_accuracy"].value) == (0.7, 0.9)
+    assert found["shadow_accuracy"].n == 100
+    assert (found["shadow_live_error"].value, found["shadow_error"].value) == (0.3, 0.1)
 
 
 def test_quantities_are_not_taken_for_classes() -> None:
@@ -174,7 +177,10 @@ def test_quantities_are_not_taken_for_classes() -> None:
     found = measured(counted(pairs, labels=[1.5, 2.5]))
 
     assert "shadow_accuracy_difference" not in found
-    assert "shadow_error_difference" in found
+    assert "shadow_accuracy" not in found
+    assert (found["shadow_live_error"].value, found["shadow_error"].value) == (0.125, 0.125)
+    assert found["shadow_error_difference"].value == 0.0
+    assert found["shadow_error"].p_value is None
 
 
 def test_equal_answers_measure_as_no_difference_at_all() -> None:

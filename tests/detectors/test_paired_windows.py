@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.paired_answers import PairedAnswer, PairedStateError
-from detectors.paired_windows import ClosedPairs, PairedWindows
-from detectors.window_spec import WindowSpec
+from detectors.paired.answers import PairedAnswer, PairedStateError
+from detectors.windows.paired import ClosedPairs, PairedWindows
+from detectors.windows.population import is_segment, population
+from detectors.windows.window_spec import WindowSpec
 
 MINUTE = WindowSpec("time", 60.0, 60.0)
 SLIDING = WindowSpec("time", 120.0, 60.0)
@@ -117,3 +118,34 @@ def test_versions_beyond_the_limit_push_out_those_idle_for_longest() -> None:
 
     assert [one.live for one in windows.close()] == ["6", "7"]
     assert windows.evicted == 1
+
+
+def test_segments_have_windows_beside_the_whole_and_go_with_their_versions() -> None:
+    windows = PairedWindows(MINUTE, "m", versions_max=1, segments_max=2)
+    german = population("8", "country=DE")
+    for other in ("8", german):
+        windows.pane("6", other, 10.0).add(OTHER, 10.0, tolerance=0.0)
+        windows.pane("6", other, 70.0).add(SAME, 70.0, tolerance=0.0)
+    windows.advance(60.0)
+    closed = windows.close()
+
+    add(windows, 80.0, live="7")
+    windows.advance(120.0)
+
+    assert [(one.version, one.segment, one.population) for one in closed] == [
+        ("8", "", "8"),
+        ("8", "country=DE", german),
+    ]
+    assert windows.evicted == 2
+    assert told(windows.close()) == [("7", "8", 60.0, 120.0, 1, 0)]
+
+
+def test_a_restart_lets_go_of_populations_that_are_not_compared_any_more() -> None:
+    before, after = PairedWindows(MINUTE, "m"), PairedWindows(MINUTE, "m")
+    for other in ("8", population("8", "country=DE")):
+        before.pane("7", other, 10.0).add(OTHER, 10.0, tolerance=0.0)
+
+    after.restore(before.encode(), lambda name: not is_segment(name))
+    after.advance(60.0)
+
+    assert [one.population for one in after.close()] == ["8"]

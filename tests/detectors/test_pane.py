@@ -18,11 +18,11 @@ from collectors.batch import (
     PredictionBatch,
     Schema,
 )
-from detectors.category_counts import NEW_NAMES_MAX, CategoryCounts
+from detectors.columns.category_counts import NEW_NAMES_MAX, CategoryCounts
+from detectors.columns.number_counts import NumberCounts
+from detectors.columns.row_counts import RowCounts
 from detectors.kinds import measure
-from detectors.number_counts import NumberCounts
-from detectors.pane import Pane, PaneError, PaneReferenceError
-from detectors.row_counts import RowCounts
+from detectors.windows.pane import Pane, PaneError, PaneReferenceError
 from tests.detectors.batches import batch_of, batches, reference_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from collectors.labels import Scalar
 from detectors.measurement import Measurement
-from detectors.performance import (
+from detectors.performance.classes import CLASSES_MAX
+from detectors.performance.performance import (
     PERFORMANCE_METRICS,
     Pair,
     Performance,
@@ -21,8 +22,7 @@ from detectors.performance import (
     Task,
     measure_performance,
 )
-from detectors.performance_classes import CLASSES_MAX
-from detectors.performance_scores import cell_of
+from detectors.performance.scores import cell_of
 
 READING = Reading()
 

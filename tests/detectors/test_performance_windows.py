@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.performance import Pair, Performance, Reading
-from detectors.performance_windows import ClosedPerformance, PerformanceWindows
-from detectors.window_spec import WindowSpec
-from detectors.window_state import WindowStateError
+from detectors.performance.performance import Pair, Performance, Reading
+from detectors.windows.labelled import ClosedPerformance, PerformanceWindows
+from detectors.windows.window_spec import WindowSpec
+from detectors.windows.window_state import WindowStateError
 
 RIGHT, WRONG = Pair("a", "a"), Pair("a", "b")
 MINUTE = WindowSpec("time", 60.0, 60.0, lateness_s=10.0)

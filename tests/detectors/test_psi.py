@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.batch import CategoryColumn, Column, Floats, NumberColumn
-from detectors.bins import SHARE_MIN, bin_of_cells, category_shares, number_shares
-from detectors.category_counts import CategoryCounts
+from detectors.columns.category_counts import CategoryCounts
+from detectors.columns.number_counts import NumberCounts
+from detectors.columns.profile import CategoryProfile, NumberProfile
 from detectors.measurement import Estimate
-from detectors.number_counts import NumberCounts
-from detectors.profile import CategoryProfile, NumberProfile
-from detectors.psi import psi, smoothed
+from detectors.statistics.bins import SHARE_MIN, bin_of_cells, category_shares, number_shares
+from detectors.statistics.psi import psi, smoothed
 from tests.detectors.batches import reference_of
 
 if TYPE_CHECKING:

@@ -19,19 +19,19 @@ from scipy.stats import binom
 
 from benchmarks.streams import QUIET, Stream, quiet
 from collectors.batch import CategoryColumn, Column, NumberColumn
-from detectors.bins import category_shares, number_shares
-from detectors.category_counts import CategoryCounts
-from detectors.dispersion import NONE, design_effect
-from detectors.ks import statistic
-from detectors.number_counts import NumberCounts
-from detectors.profile import CategoryProfile, NumberProfile, Profile
-from detectors.psi import smoothed
+from detectors.columns.category_counts import CategoryCounts
+from detectors.columns.dispersion import NONE
+from detectors.columns.number_counts import NumberCounts
+from detectors.columns.profile import CategoryProfile, NumberProfile, Profile, design_effect
+from detectors.statistics.bins import category_shares, number_shares
+from detectors.statistics.ks import statistic
+from detectors.statistics.psi import smoothed
 from tests.detectors.batches import reference_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from detectors.dispersion import DesignEffect
+    from detectors.columns.dispersion import DesignEffect
 
 LEVEL = 1e-3
 #: Chance that a right detector fails a case, were the looks independent.

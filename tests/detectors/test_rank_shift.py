@@ -10,8 +10,8 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import binom, mannwhitneyu
 
 from collectors.batch import Floats, Ints
-from detectors.drift import Comparison
-from detectors.rank_shift import RankShift
+from detectors.rules.drift import Comparison
+from detectors.statistics.rank_shift import RankShift
 
 COUNTS = st.lists(st.integers(0, 50), min_size=2, max_size=8)
 TOLERANCE = 0.002

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.batch import CategoryColumn, Column, NumberColumn
-from detectors import reference_file
-from detectors.profile_builder import NumberBuilder
-from detectors.reference import (
+from detectors.columns.profile_builder import NumberBuilder
+from detectors.columns.reference_error import ReferenceError  # noqa: A004 - the builtin is about weak references
+from detectors.reference import reference_file
+from detectors.reference.reference import (
     CategoryProfile,
     NumberProfile,
     Reference,
     ReferenceBuilder,
-    ReferenceError,  # noqa: A004 - the builtin is about weak references
 )
 from tests.detectors.batches import NAMES, NUMBERS, reference_of
 

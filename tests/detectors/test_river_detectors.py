@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from river import drift
 from river.drift import binary
 
-from detectors.change import ChangeDetector, DamagedMemory, Memory
-from detectors.change_kinds import CHANGE_KINDS
-from detectors.river_detectors import critical_steps
+from detectors.change.change import ChangeDetector, DamagedMemory, Memory
+from detectors.change.change_kinds import CHANGE_KINDS
+from detectors.change.river_detectors import critical_steps
 
 #: Eager ones, so that short streams hold many changes.
 EAGER: Mapping[str, Mapping[str, Any]] = {
@@ -161,7 +161,8 @@ def test_the_table_of_kinds_imports_no_river() -> None:
     import subprocess  # noqa: PLC0415 - for this test only
 
     probe = (
-        "import sys, monitor.composition, detectors.change_stream; print('river' in sys.modules)"
+        "import sys, monitor.composition, detectors.change.change_stream as _; "
+        "print('river' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", probe], capture_output=True, check=True, text=True)
 

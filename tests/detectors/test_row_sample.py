@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.batch import CategoryColumn, NumberColumn
-from detectors.row_sample import RowSample
+from detectors.joint.row_sample import RowSample
 
 CUTS = st.lists(st.integers(0, 40), min_size=1, max_size=8)
 

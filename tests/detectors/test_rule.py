@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.measurement import Measurement
-from detectors.rule import (
+from detectors.rules.rule import (
     Judgement,
     RuleEvent,
     RuleSpec,

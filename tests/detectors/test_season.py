@@ -9,22 +9,22 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from collectors.batch import CategoryColumn, Column, NumberColumn, PredictionBatch, Schema
-from detectors.category_counts import CategoryCounts
-from detectors.dispersion import design_effect
+from detectors.columns.category_counts import CategoryCounts
+from detectors.columns.number_counts import NumberCounts
+from detectors.columns.profile import CategoryProfile, NumberProfile, design_effect
+from detectors.columns.reference_error import ReferenceError  # noqa: A004 - ours
 from detectors.kinds import COLUMN_METRICS, measure
-from detectors.ks import ks
-from detectors.number_counts import NumberCounts
-from detectors.pane import Pane
-from detectors.profile import CategoryProfile, NumberProfile
-from detectors.reference import Reference, ReferenceBuilder, ReferenceError  # noqa: A004 - ours
-from detectors.reference_file import dump, load
-from detectors.season import Season
-from detectors.season_builder import (
+from detectors.reference.reference import Reference, ReferenceBuilder
+from detectors.reference.reference_file import dump, load
+from detectors.reference.season import Season
+from detectors.reference.season_builder import (
     CELLS_MAX,
     SLOT_ROWS_MIN,
     SeasonBuilder,
     SeasonResiduals,
 )
+from detectors.statistics.ks import ks
+from detectors.windows.pane import Pane
 
 HOURS = 24
 Rows = tuple[np.ndarray, dict[str, Column]]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, hypergeom
 
-from detectors.share_shift import ShareShift
+from detectors.statistics.share_shift import ShareShift
 
 TOLERANCE = 0.0005
 COUNT = st.integers(1, 1_000)

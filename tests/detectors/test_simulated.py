@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from detectors.profile import NumberProfile
-from detectors.scale import scaled
+from detectors.columns.profile import NumberProfile
+from detectors.statistics.scale import scaled
 from tests.detectors.columns import Values, compared, measured_pane, pane_of, reference_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from collectors.batch import Floats
-    from detectors.profile import Profile
+    from detectors.columns.profile import Profile
 
 CONFIDENCE = 0.9
 #: A population as its quantiles.

@@ -12,10 +12,10 @@ from scipy.special import ndtr
 from scipy.stats import binom
 
 from collectors.batch import Floats, NumberColumn
-from detectors.drift import Comparison
-from detectors.fine_bins import END_ROWS, FineBins, fine_bins
-from detectors.profile import NumberProfile
-from detectors.spread_shift import SpreadShift
+from detectors.columns.fine_bins import END_ROWS, FineBins, fine_bins
+from detectors.columns.profile import NumberProfile
+from detectors.rules.drift import Comparison
+from detectors.statistics.spread_shift import SpreadShift
 from tests.detectors.batches import reference_of
 
 TOLERANCE = 0.0005

@@ -1,4 +1,4 @@
-"""The distributions of `detectors.tails` against scipy's, and against laws where scipy errs."""
+"""The distributions of `tails` against scipy's, and against laws where scipy errs."""
 
 import math
 import subprocess
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 
-from detectors.tails import (
+from detectors.numerics.tails import (
     beta_quantile,
     chi_square_above,
     chi_square_below,
@@ -148,13 +148,13 @@ def test_neither_the_daemon_nor_a_measured_window_loads_scipy() -> None:
 import sys
 import numpy as np
 import monitor.composition, monitor.loop
-from detectors.ks import ks
-from detectors.latency import LatencyHistogram
-from detectors.profile import NumberProfile
-from detectors.psi import psi
-from detectors.rate import rate
-from detectors.ratio import ratio
-from detectors.samples import mean_of
+from detectors.statistics.ks import ks
+from detectors.columns.latency import LatencyHistogram
+from detectors.columns.profile import NumberProfile
+from detectors.statistics.psi import psi
+from detectors.statistics.rate import rate
+from detectors.numerics.ratio import ratio
+from detectors.statistics.samples import mean_of
 
 profile = NumberProfile(np.array([1.0, 2.0]), np.array([50, 50]), 0, 0)
 ks(profile, np.array([0, 0, 0, 100, 100]), confidence=0.95)
@@ -182,10 +182,10 @@ import numpy as np
 import monitor.composition, monitor.loop
 from collectors.batch import CategoryColumn, NumberColumn, PredictionBatch, Schema
 from detectors.kinds import COLUMN_DEFAULTS, measure
-from detectors.pane import Pane
-from detectors.reference import ReferenceBuilder
-from detectors.reference_file import dump, load
-from detectors.season_builder import SeasonBuilder, SeasonResiduals
+from detectors.windows.pane import Pane
+from detectors.reference.reference import ReferenceBuilder
+from detectors.reference.reference_file import dump, load
+from detectors.reference.season_builder import SeasonBuilder, SeasonResiduals
 
 random = np.random.default_rng(1)
 

@@ -16,17 +16,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.batch import Column, Floats, NumberColumn, Schema, VectorColumn
-from detectors import reference_file, vector_builder, vector_counts
-from detectors.drift_watch import Watch
+from detectors.columns import vector_builder, vector_counts
+from detectors.columns.profile import VectorProfile
+from detectors.columns.vector_axes import KEPT_MAX, RADIUS, VectorAxes
+from detectors.columns.vector_builder import VectorBuilder
+from detectors.columns.vector_counts import VectorCounts
 from detectors.kinds import COLUMN_DEFAULTS, measure
 from detectors.measurement import Measurement
-from detectors.pane import Pane
-from detectors.profile import VectorProfile
-from detectors.reference import Reference, ReferenceBuilder
-from detectors.season_builder import SeasonBuilder
-from detectors.vector_axes import KEPT_MAX, RADIUS, VectorAxes
-from detectors.vector_builder import VectorBuilder
-from detectors.vector_counts import VectorCounts
+from detectors.reference import reference_file
+from detectors.reference.reference import Reference, ReferenceBuilder
+from detectors.reference.season_builder import SeasonBuilder
+from detectors.rules.drift_watch import Watch
+from detectors.windows.pane import Pane
 from tests.detectors.batches import batch_of, reference_of
 from tests.detectors.columns import compared
 

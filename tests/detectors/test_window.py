@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.batch import NumberColumn, PredictionBatch, Schema
-from detectors.number_counts import NumberCounts
-from detectors.pane import Pane
-from detectors.pane_store import PaneStore
-from detectors.window import (
+from detectors.columns.number_counts import NumberCounts
+from detectors.windows.pane import Pane
+from detectors.windows.pane_store import PaneStore
+from detectors.windows.window import (
     AddResult,
     ClosedWindow,
     Windows,
@@ -27,7 +27,7 @@ from tests.detectors.batches import batch_of, reference_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from detectors.pane_store import PaneKey
+    from detectors.windows.pane_store import PaneKey
 
 REFERENCE = reference_of({"x": NumberColumn(np.arange(10.0))})
 TUMBLING = WindowSpec("time", length=60, slide=60, lateness_s=10, ahead_max_s=30)

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from collectors.formats.kedge import KedgeFormat
-from detectors.reference import ReferenceBuilder
-from detectors.reference_file import dump
+from detectors.reference.reference import ReferenceBuilder
+from detectors.reference.reference_file import dump
 
 #: 2026-03-02, a Monday, midnight.
 _MONDAY = 1_772_409_600

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from monitor.settings_catalogue import every_setting
+from monitor.settings.catalogue import every_setting
 from tests.docs.blocks import Block, blocks_of, pages
 
 BLOCKS = [block for page in pages() for block in blocks_of(page)]

@@ -16,13 +16,13 @@ from docs.generate import (
     metric_rows,
     metrics_page,
 )
-from monitor import openapi
 from monitor.cli import cli
-from monitor.metrics import Metrics
-from monitor.settings_catalogue import every_setting
+from monitor.metrics.catalogue import Metrics
+from monitor.settings.catalogue import every_setting
 from monitor.version import VERSION
-from scoring import openapi as scoring_openapi
-from scoring.metrics import ScoringMetrics
+from monitor.web import openapi
+from scoring.log.metrics import ScoringMetrics
+from scoring.web import openapi as scoring_openapi
 
 
 def test_the_page_of_the_configuration_has_every_key_and_no_other() -> None:
@@ -44,7 +44,7 @@ def test_the_page_of_the_configuration_has_every_key_and_no_other() -> None:
 
 def test_the_page_of_the_metrics_has_what_the_daemon_exports_and_nothing_else() -> None:
     metrics = Metrics(columns_max=1, versions_max=1)
-    page, _ = metrics.render("")
+    page, _ = metrics.page.render("")
 
     exported = {family.name for family in text_string_to_metric_families(page.decode())}
     listed = {row[0].strip("`").removesuffix("_total") for row in metric_rows(metrics)}

@@ -12,16 +12,16 @@ import pytest
 
 from collectors.formats.kedge import KedgeFormat
 from collectors.quarantine import Quarantine
-from collectors.tail import Tail, TailSettings
-from detectors.window import Windows, WindowSpec
-from monitor.engine import Engine
-from monitor.forward_clock import ForwardClock
-from monitor.judging import Judge
-from monitor.metrics import Metrics
-from monitor.queries import Filter, Queries
-from monitor.references import NoReference
-from monitor.store import Store
-from monitor.streams import Stream
+from collectors.tail.tail import Tail, TailSettings
+from detectors.windows.window import Windows, WindowSpec
+from monitor.counting.engine import Engine
+from monitor.counting.streams import Stream
+from monitor.judging.judging import Judge
+from monitor.metrics.catalogue import Metrics
+from monitor.references.references import NoReference
+from monitor.store.queries import Filter, Queries
+from monitor.store.store import Store
+from monitor.traffic.forward_clock import ForwardClock
 from tests.faults.scene import configure, sample
 from tests.monitor.daemon import Kedge, eventually, running
 from tests.monitor.events import append, events, lines

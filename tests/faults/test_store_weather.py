@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.database import BUSY_TIMEOUT_MS
+from monitor.store.database import BUSY_TIMEOUT_MS
 from tests.faults.scene import configure, exactly, refused, unready, write
 from tests.monitor.daemon import eventually, running
 

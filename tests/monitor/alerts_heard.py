@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from monitor.alert_settings import AlertSettings
-from monitor.alerts import Alerts
-from monitor.metrics import Metrics
+from monitor.deciding.alerts import Alerts
+from monitor.metrics.catalogue import Metrics
+from monitor.settings.alerts import AlertSettings
 from rollback.observation import Alerted
 
 

@@ -6,7 +6,7 @@ import contextlib
 import gzip
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -24,6 +24,9 @@ class Receiver:
         self.resource: dict[str, str] = {}
         self.spans: list[Span] = []
         self.url = ""
+        #: While it is not set, whoever sends something waits.
+        self.answers = Event()
+        self.answers.set()
 
     def take(self, path: str, body: bytes) -> int:
         if path == "/v1/metrics":
@@ -49,6 +52,7 @@ def otlp_receiver() -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
+            receiver.answers.wait()
             self.send_response(receiver.take(self.path, body))
             self.send_header("Content-Length", "0")
             self.end_headers()

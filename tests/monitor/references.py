@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 from collectors.formats.kedge import KedgeFormat
-from detectors.reference import Reference, ReferenceBuilder
+from detectors.reference.reference import Reference, ReferenceBuilder
 from tests.monitor.events import events
 
 

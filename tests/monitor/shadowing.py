@@ -16,7 +16,7 @@ MODEL = "scoring-plain"
 def live_events(
     count: int, *, version: str = "1", begins: float = 1_772_618_400.0, first: int = 0
 ) -> list[dict[str, Any]]:
-    """Return what version 1 answered, a second apart, half of it 1 and half 0."""
+    """Return what version 1 answered, a second apart, half of it 1 and half 0, a tenth French."""
     return [
         {
             "id": f"r{number}",
@@ -25,6 +25,7 @@ def live_events(
             "latency_ms": 4.0,
             "features": {"a": sign * 5.0, "b": sign * 5.0, "c": 0.0, "d": 0.0},
             "prediction": int(sign > 0),
+            "segment": {"country": "DE" if number % 10 else "FR"},
         }
         for number in range(first, first + count)
         for sign in ((-1) ** number,)
@@ -36,12 +37,20 @@ def write(path: Path, events: list[dict[str, Any]]) -> None:
         log.writelines(json.dumps(event) + "\n" for event in events)
 
 
-def configuration(folder: Path, uri: str, shadow: str, more: str = "") -> Path:
+def configuration(
+    folder: Path,
+    uri: str,
+    shadow: str,
+    more: str = "",
+    *,
+    model: str = MODEL,
+    store: str = "sqlite:///kedge.db",
+) -> Path:
     path = folder / "kedge.toml"
     path.write_text(
         f"""
 [model]
-name = "{MODEL}"
+name = "{model}"
 tracking_uri = "{uri}"
 
 [[collect]]
@@ -57,6 +66,7 @@ length = "20 events"
 min_events = 20
 
 [store]
+url = "{store}"
 commit_interval = "20ms"
 
 [http]

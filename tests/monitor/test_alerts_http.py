@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from monitor.alert_settings import AlertSettings
-from monitor.alerts import WAITING_MAX, Alerts
-from monitor.metrics import Metrics
-from monitor.queries import Queries
-from monitor.secret import Secret
-from monitor.store import Change, Store
-from monitor.web import Web
+from monitor.deciding.alerts import WAITING_MAX, Alerts
+from monitor.metrics.catalogue import Metrics
+from monitor.settings.alerts import AlertSettings
+from monitor.settings.secret import Secret
+from monitor.store.queries import Queries
+from monitor.store.store import Change, Store
+from monitor.web.web import Web
 from rollback.observation import Alerted
 from tests.monitor.alerts_heard import Heard, alerts_to
 from tests.monitor.test_web import Daemon

@@ -13,17 +13,17 @@ import pytest
 
 from collectors.formats.kedge import KedgeFormat
 from collectors.quarantine import Quarantine
-from collectors.tail import Tail, TailSettings
-from detectors.rule import RuleSpec
-from detectors.window import Windows, WindowSpec
-from monitor import database
-from monitor import engine as engine_module
-from monitor.engine import Engine
-from monitor.judging import Judge
-from monitor.metrics import Metrics
-from monitor.references import NoReference
-from monitor.store import Change, Store, StoreUnavailable
-from monitor.streams import Stream
+from collectors.tail.tail import Tail, TailSettings
+from detectors.rules.rule import RuleSpec
+from detectors.windows.window import Windows, WindowSpec
+from monitor.counting import engine as engine_module
+from monitor.counting.engine import Engine
+from monitor.counting.streams import Stream
+from monitor.judging.judging import Judge
+from monitor.metrics.catalogue import Metrics
+from monitor.references.references import NoReference
+from monitor.store import database
+from monitor.store.store import Change, Store, StoreUnavailable
 from tests.monitor.events import append
 
 BEGIN = 1_772_618_400.0

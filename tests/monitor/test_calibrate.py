@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.calibrating import FalseAlarms
+from monitor.settings.quantities import parse_false_alarms
 from tests.monitor.events import events, lines
 
 BEGIN = 1_772_618_400.0
@@ -139,9 +139,29 @@ def test_wrong_use_is_told_in_one_line_with_exit_2_and_no_window_with_exit_1(
     assert not any("Traceback" in done.stderr for done in (rate, missing, ruleless, few))
 
 
+def test_a_reference_of_which_the_logs_hold_no_column_is_named(tmp_path: Path) -> None:
+    healthy, other = (events(3_000, version="7", begins=BEGIN + 60 * i) for i in range(2))
+    (tmp_path / "healthy.jsonl").write_bytes(lines(healthy))
+    renamed = ({**one, "features": {"x": 1.0}, "prediction": None} for one in other)
+    (tmp_path / "other.jsonl").write_bytes(lines(renamed))
+    build = ["reference", "build", "--from", "healthy.jsonl", "--out", "r.kedge"]
+    subprocess.run([sys.executable, "-m", "monitor.cli", *build], cwd=tmp_path, check=True)
+    filed = CONFIG.replace('from = "first"\nevents = 2000', 'path = "r.kedge"')
+    of_columns = filed[: filed.index('[[rules]]\nname = "slow"')]
+
+    alone = calibrate(tmp_path, "other.jsonl", rules=of_columns)
+    among = calibrate(tmp_path, "other.jsonl", rules=filed)
+
+    why = f"the logs hold no column of the reference {tmp_path / 'r.kedge'}"
+    assert (alone.returncode, among.returncode) == (1, 0)
+    assert f"nothing to propose: {why}" in alone.stderr
+    assert f'# rule "prediction": {why}; it stays as it is.' in among.stdout
+    assert "slow" in {rule["name"] for rule in tomllib.loads(among.stdout)["rules"]}
+
+
 def test_rates_are_read_by_time_and_by_windows() -> None:
-    assert FalseAlarms.parse("1 per 30d").per_window(60.0) == 60 / (30 * 86_400)
-    assert FalseAlarms.parse("2 per 1000 windows").per_window(60.0) == 0.002
+    assert parse_false_alarms("1 per 30d").per_window(60.0) == 60 / (30 * 86_400)
+    assert parse_false_alarms("2 per 1000 windows").per_window(60.0) == 0.002
     for wrong in ("often", "0 per 30d", "1 per 0 windows", "1 per -3d", "per 30d"):
         with pytest.raises(ValueError):
-            FalseAlarms.parse(wrong)
+            parse_false_alarms(wrong)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from monitor.composition import rule_specs
-from monitor.settings import ConfigurationError, Settings, load
+from monitor.settings.settings import ConfigurationError, Settings, load
 
 HEAD = """
 [model]

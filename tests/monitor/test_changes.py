@@ -21,21 +21,21 @@ from collectors.batch import (
     PredictionBatch,
     Schema,
 )
-from detectors.change_kinds import (
+from detectors.change.change_kinds import (
     CHANGE_KINDS,
     ChangeSpec,
     Direction,
     Subject,
     default_direction,
 )
-from detectors.change_stream import WARM_UP
+from detectors.change.change_stream import WARM_UP
 from detectors.measurement import Measurement
-from detectors.pane import Pane
-from detectors.performance import Pair
-from detectors.rule import RuleSpec
-from detectors.window import ClosedWindow
-from monitor.changes import CHANGES, STREAMS_MAX, ChangeWatch
-from monitor.metrics import Metrics
+from detectors.performance.performance import Pair
+from detectors.rules.rule import RuleSpec
+from detectors.windows.pane import Pane
+from detectors.windows.window import ClosedWindow
+from monitor.judging.changes import CHANGES, STREAMS_MAX, ChangeWatch
+from monitor.metrics.catalogue import Metrics
 from tests.detectors.batches import batch_of, reference_of
 
 BEGIN = 1_772_618_400.0

@@ -11,8 +11,8 @@ import pytest
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from monitor.web import problems
-from monitor.web_changes import Changes, revision
+from monitor.web.changes import Changes, revision
+from monitor.web.web import problems
 
 
 class Standing:

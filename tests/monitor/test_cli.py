@@ -182,7 +182,7 @@ def test_a_failure_is_one_line_and_a_traceback_only_with_debug(tmp_path: Path) -
     debug = kedge("reference", "show", "not-a-reference", "--debug", cwd=tmp_path)
 
     assert plain.returncode == debug.returncode == 1
-    assert plain.stderr.startswith("kedge: not a reference file")
+    assert plain.stderr.startswith("kedge: not-a-reference: not a reference file")
     assert plain.stderr.count("\n") == 1
     assert "Traceback" in debug.stderr
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.tap_standing import is_taken, is_tap, read_standing
+from collectors.taps.standing import is_taken, is_tap, read_standing
 from tests.monitor.daemon import eventually, running
 
 pytestmark = pytest.mark.real

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from collectors.registry import MlflowRegistry
+from collectors.registry.client import MlflowRegistry
 from monitor.demo import story
 from monitor.demo.models import ALIAS, MODEL_NAME, VERSION_1, VERSION_2
 from monitor.demo.processes import ChildError, child

@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 PROGRAM = """
-from detectors.side_by_side import Bin, SideBySide
-from monitor.charts import histogram
-column = SideBySide("category", (Bin(None, None, "a", 1, 1),), 0, 0)
-assert "<svg" in histogram(column, "a picture")
+from detectors.columns.side_by_side import Bars, Counted, beside
+from monitor.pictures.charts import bars
+column = beside(Bars("categories", ("a",), (1, 0), 0), Counted((1, 0), 0, 0))
+assert "<svg" in bars(column, "a picture")
 try:
     import nothing_of_this_name
 except ImportError:

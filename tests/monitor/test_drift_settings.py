@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from detectors.drift_spec import DriftSpec
+from detectors.rules.drift_spec import DriftSpec
 from monitor.cli.check import _summary
 from monitor.composition import rule_specs
-from monitor.quantities import FalseAlarms, Quorum, TimeSpan, parse_false_alarms
-from monitor.settings import ConfigurationError, Settings, load
+from monitor.settings.quantities import FalseAlarms, Quorum, TimeSpan, parse_false_alarms
+from monitor.settings.settings import ConfigurationError, Settings, load
 
 BEGINNING = """
 [model]

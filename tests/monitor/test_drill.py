@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -15,7 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 from monitor.cli import cli
-from monitor.remembering import say_to_store
+from monitor.deciding.drill import ask_program
+from monitor.store.remembering import say_to_store
 from rollback.observation import HoldSet, VersionQuarantined
 from tests.collectors.registered import point, register
 from tests.monitor.test_whole_loop import configuration
@@ -59,10 +61,26 @@ def test_a_path_that_works_is_ready_and_nothing_has_changed(tmp_path: Path, serv
     assert status == 0, said
     assert "ok    registry: scoring-plain@drilled points to version 4" in said
     assert "ok    gate target: version 3 is previous, and READY" in said
+    not_asked = "judged on a breach's evidence, and not part of a drill"
+    assert f"--    gate world_or_model: on: {not_asked}" in said
+    assert f"--    gate better_on_shadow: if-available: {not_asked}" in said
     assert "ok    loads version 3: fetched in" in said
     assert "ok    step mlflow-alias scoring-plain@drilled: would move version 4 to 3" in said
     assert whole_model(served, "scoring-plain") == before
     assert not (tmp_path / "kedge.db").exists()
+
+
+def test_a_gate_that_is_off_is_told_so(tmp_path: Path, mlflow_uri: str) -> None:
+    asyncio.run(register(mlflow_uri, "ungated", 2, champion="2"))
+    config = configuration(tmp_path, mlflow_uri, "ungated", "act")
+    with config.open("a") as file:
+        file.write('\n[rollback.gates]\nworld_or_model = false\nbetter_on_shadow = "off"\n')
+
+    status, said = drill(config, "--no-load")
+
+    assert status == 0, said
+    assert "--    gate world_or_model: off: it lets every breach pass" in said
+    assert "--    gate better_on_shadow: off: it lets every breach pass" in said
 
 
 def test_a_target_whose_files_are_gone_is_not_ready(tmp_path: Path, mlflow_uri: str) -> None:
@@ -92,6 +110,26 @@ def test_a_model_that_does_not_load_is_told_as_one_line_of_json(tmp_path: Path) 
     told = json.loads(ended.stdout)
     assert told["ok"] is False
     assert told["detail"]
+
+
+def test_what_a_model_s_code_leaves_running_does_not_hold_up_the_drill() -> None:
+    left = ["sh", "-c", "sleep 20 & echo '{}'; echo one >&2; echo two >&2; exit 3"]
+
+    began = time.monotonic()
+    told = asyncio.run(ask_program(left, dict(os.environ), timeout_s=30))
+
+    assert (told.line, told.last_words, told.status) == (b"{}\n", ["one", "two"], 3)
+    assert time.monotonic() - began < 15
+
+
+def test_a_program_that_does_not_end_is_ended_with_all_that_it_started() -> None:
+    endless = ["sh", "-c", "sleep 61.25 & sleep 62.25"]
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(ask_program(endless, dict(os.environ), timeout_s=0.5))
+
+    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    assert not {"sleep 61.25", "sleep 62.25"} & set(running.stdout.splitlines())
 
 
 def test_a_hold_and_a_quarantine_are_told_and_the_rest_of_the_path_too(

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from monitor.settings import load
-from monitor.settings_catalogue import REQUIRED, Setting, every_setting
+from monitor.settings.catalogue import REQUIRED, Setting, every_setting
+from monitor.settings.settings import load
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 SETTINGS = {setting.key: setting for setting in every_setting()}

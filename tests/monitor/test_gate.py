@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from detectors.rule import Judged, RuleState
+from detectors.rules.rule import Judged, RuleState
 from monitor.cli import cli
-from monitor.remembering import say_to_store
-from monitor.store import Change, Store, WindowRow
+from monitor.store.remembering import say_to_store
+from monitor.store.store import Change, Store, WindowRow
 from rollback.observation import VersionQuarantined
 
 CONFIGURATION = """

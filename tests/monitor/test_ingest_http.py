@@ -16,12 +16,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from collectors.spool_source import SpoolSettings, SpoolSource
-from monitor.http_guard import Guard, listen
-from monitor.metrics import Metrics
-from monitor.queries import Queries
-from monitor.store import Change, Store
-from monitor.web import Web
+from collectors.spool.source import SpoolSettings, SpoolSource
+from monitor.metrics.catalogue import Metrics
+from monitor.store.queries import Queries
+from monitor.store.store import Change, Store
+from monitor.web.guard import Guard, listen
+from monitor.web.web import Web
 from tests.monitor.alerts_heard import Heard, alerts_to
 from tests.monitor.test_web import TOKEN, Daemon
 
@@ -83,9 +83,15 @@ async def served(tmp_path: Path, formats: tuple[str, ...]) -> AsyncIterator[Serv
         sources=sources,
         body_timeout_s=0.5,
     )
-    guard = Guard(web.count_refused, idle_timeout_s=1.0, write_timeout_s=1.0, connections_max=120)
+    guard = Guard(
+        web.count_refused,
+        idle_timeout_s=1.0,
+        head_timeout_s=0.5,
+        write_timeout_s=1.0,
+        connections_max=120,
+    )
     listening = await listen(web.app, "127.0.0.1", 0, guard)
-    port = listening.addresses[0][1]
+    port = int(listening.addresses[0].rpartition(":")[2])
     async with aiohttp.ClientSession() as session:
         yield Served(session, f"http://127.0.0.1:{port}/api/v1", port, sources, metrics)
     for source in sources:
@@ -405,6 +411,7 @@ async def test_half_a_head_on_a_used_connection_is_closed_too(served: Served) ->
     writer.close()
 
     assert b" 200 " in answer
+    assert served.refused("slow_head") == 1
 
 
 async def test_past_the_cap_connections_are_refused_and_counted(served: Served) -> None:

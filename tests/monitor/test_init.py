@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collectors.tail.log_files import find
 from monitor.cli import cli
-from monitor.initial_config import Seen, render
-from monitor.settings import EventSpan, TimeSpan, load
+from monitor.settings.initial_config import Seen, render
+from monitor.settings.settings import EventSpan, TimeSpan, load
 from tests.collectors.decoding import sample
 
 
@@ -112,6 +114,30 @@ def test_a_log_without_events_says_what_an_event_is(tmp_path: Path, content: str
 
     assert 'found no "kedge" event' in str(result.exception)
     assert not out.exists()
+
+
+def test_times_without_a_zone_are_taken_as_utc_and_the_file_asks_for_theirs(
+    tmp_path: Path,
+) -> None:
+    log, out = tmp_path / "data.log", tmp_path / "kedge.toml"
+    log.write_bytes(sample("bentoml-data.log"))
+
+    result = kedge("init", "--from", log, "--out", out)
+
+    assert result.exit_code == 0, result.output
+    written: Any = load(out, {}).collect[0].settings
+    assert written.decoding.timezone == "UTC"
+    assert "say theirs" in out.read_text()
+
+
+def test_a_log_whose_name_looks_like_a_pattern_is_named_as_it_is(tmp_path: Path) -> None:
+    log, out = tmp_path / "p [1].jsonl", tmp_path / "kedge.toml"
+    log.write_text("".join(event(i) for i in range(10)))
+
+    assert kedge("init", "--from", log, "--out", out).exit_code == 0
+
+    written: Any = load(out, {}).collect[0].settings
+    assert [found.path for found in find(written.path)] == [str(log)]
 
 
 def test_an_unknown_format_is_wrong_use(tmp_path: Path) -> None:

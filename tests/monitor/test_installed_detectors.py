@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from detectors.kinds import COLUMN_METRICS
-from monitor.settings import ConfigurationError, load
+from monitor.settings.settings import ConfigurationError, load
 from tests.detectors.columns import compared
 
 CONFIG = """

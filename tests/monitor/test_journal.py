@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from monitor.journal import StoreJournal, transition_row
-from monitor.store import Store
-from monitor.store_errors import StoreInUse, StoreSchemaError
-from monitor.writer import Writer
+from monitor.store.errors import StoreInUse, StoreSchemaError
+from monitor.store.journal import StoreJournal, transition_row
+from monitor.store.store import Store
+from monitor.store.writer import Writer
 from rollback.record import RollbackRecord, Transition
 
 RECORD = RollbackRecord(

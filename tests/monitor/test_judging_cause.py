@@ -12,13 +12,13 @@ import pytest
 
 from collectors.batch import CategoryColumn, Column, NumberColumn, Schema
 from detectors.cause import SETTLED_WINDOWS
-from detectors.drift_rule import ColumnDrift
-from detectors.drift_spec import DriftSpec
-from detectors.pane import Pane
-from detectors.reference import Reference
-from detectors.rule import RuleSpec
-from detectors.window import ClosedWindow
-from monitor.judging import Judge, Judged
+from detectors.reference.reference import Reference
+from detectors.rules.drift_rule import ColumnDrift
+from detectors.rules.drift_spec import DriftSpec
+from detectors.rules.rule import RuleSpec
+from detectors.windows.pane import Pane
+from detectors.windows.window import ClosedWindow
+from monitor.judging.judging import Judge, Judged
 from tests.detectors.batches import batch_of, reference_of
 
 LENGTH_S = 60.0
@@ -260,7 +260,7 @@ def test_a_quiet_window_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> Non
         looked.append("at")
         return ()
 
-    monkeypatch.setattr("monitor.circumstances.Look.columns", look)
+    monkeypatch.setattr("monitor.judging.circumstances.Look.columns", look)
 
     traffic.quiet(3, "1")
     quiet = list(looked)

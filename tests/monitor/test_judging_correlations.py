@@ -9,14 +9,14 @@ import numpy as np
 
 from benchmarks.streams import drifting
 from collectors.batch import Schema
-from detectors.judgement import RuleSpec
-from detectors.pane import Pane
-from detectors.window import ClosedWindow
-from monitor.judging import Judge
+from detectors.rules.judgement import RuleSpec
+from detectors.windows.pane import Pane
+from detectors.windows.window import ClosedWindow
+from monitor.judging.judging import Judge
 from tests.detectors.batches import batch_of, reference_of
 
 if TYPE_CHECKING:
-    from monitor.judging import Judged
+    from monitor.judging.judging import Judged
 
 RULE = RuleSpec("together", "correlation_shift", above=0.25, min_events=100)
 

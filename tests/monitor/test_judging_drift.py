@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detectors.drift_spec import DriftSpec
-from detectors.pane import Pane
-from detectors.reference import Reference
-from detectors.rule import RuleSpec
-from detectors.window import ClosedWindow
-from monitor.judging import Judge, Judged
-from monitor.metrics import Metrics
-from monitor.publishing import Publisher
+from detectors.reference.reference import Reference
+from detectors.rules.drift_spec import DriftSpec
+from detectors.rules.rule import RuleSpec
+from detectors.windows.pane import Pane
+from detectors.windows.window import ClosedWindow
+from monitor.judging.judging import Judge, Judged
+from monitor.metrics.catalogue import Metrics
+from monitor.publishing.publishing import Publisher
 from tests.detectors.batches import batch_of, reference_of
 from tests.detectors.drifting import normals
 
@@ -184,7 +184,7 @@ def test_the_page_shows_drift_with_its_bounds_and_threshold() -> None:
 
     Publisher("m", metrics).set_window(judged.row.window, judged.row.measurements)
 
-    page = metrics.render("")[0].decode()
+    page = metrics.page.render("")[0].decode()
     for name in ("statistic", "low", "high"):
         assert f'kedge_drift_{name}{{column="c1",metric="drift",model="m",version="7"}}' in page
     assert 'kedge_drift_threshold{column="c1",metric="drift",model="m"} 0.0005' in page

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from collectors.batch import Schema
-from detectors.pane import Pane
-from detectors.performance import Pair, Performance, Reading, measure_performance
-from detectors.performance_windows import ClosedPerformance
-from detectors.rule import RuleSpec
-from detectors.window import ClosedWindow
-from monitor.judging import Judge, Judged
-from monitor.metrics import Metrics
-from monitor.publishing import Publisher
+from detectors.performance.performance import Pair, Performance, Reading, measure_performance
+from detectors.rules.rule import RuleSpec
+from detectors.windows.labelled import ClosedPerformance
+from detectors.windows.pane import Pane
+from detectors.windows.window import ClosedWindow
+from monitor.judging.judging import Judge, Judged
+from monitor.metrics.catalogue import Metrics
+from monitor.publishing.publishing import Publisher
 
 BEGIN = 1_772_618_400.0
 RULES = (

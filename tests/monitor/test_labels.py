@@ -14,13 +14,13 @@ import pytest
 from collectors.batch import PredictionBatch
 from collectors.labels import JoinColumns, LabelRows, Scalar
 from detectors.measurement import Measurement
-from detectors.performance import Reading
-from detectors.performance_windows import PerformanceWindows
-from detectors.window_spec import WindowSpec
-from monitor.label_settling import JoinSpec
-from monitor.labels import LabelJoin
-from monitor.pending import Held
-from monitor.store import Change, Store, StoreUnavailable
+from detectors.performance.performance import Reading
+from detectors.windows.labelled import PerformanceWindows
+from detectors.windows.window_spec import WindowSpec
+from monitor.labels.labels import LabelJoin
+from monitor.labels.settling import JoinSpec
+from monitor.store.pending import Held
+from monitor.store.store import Change, Store, StoreUnavailable
 
 T0 = 1_772_618_400.0
 DAY_S = 86_400.0

@@ -1,100 +1,126 @@
-"""The last window of each version is kept beside its reference, within bounds and over restarts."""
+"""The last window of each version is held beside its reference, within bounds and over restarts."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import msgspec
 import pytest
 
-from collectors.batch import CategoryColumn, NumberColumn, Schema
-from detectors.pane import Pane
-from detectors.reference import Reference, ReferenceBuilder
-from detectors.window import ClosedWindow
-from monitor.last_windows import VERSIONS_MAX, LastWindows, last_window
+from detectors.columns.side_by_side import Bars, Counted
+from monitor.pictures.distributions import Distribution
+from monitor.pictures.last_windows import SEGMENTS_MAX, VERSIONS_MAX, LastWindows, last_window
+from monitor.store.store import Change, Store, WindowRow
 from tests.monitor.daemon import eventually, running
 from tests.monitor.events import append, events, lines
 from tests.monitor.test_daemon import BEGIN, configuration
 
-
-def reference() -> Reference:
-    builder = ReferenceBuilder()
-    ages = np.random.default_rng(7).normal(40, 10, 500)
-    builder.add({"age": NumberColumn(ages), "plan": CategoryColumn(["gold", "tin"] * 250)})
-    return builder.build(created=0.0, origin="example")
+BARS = {"plan": Bars("categories", ("gold",), (9, 1), 0)}
 
 
-def window(version: str, ends: float, rows: int = 100, segment: str = "") -> ClosedWindow:
-    known = reference()
-    pane = Pane(known, Schema({}))
-    pane.answered = pane.events = rows
-    for name in known.columns:
-        pane._counts(name)
-    return ClosedWindow("m", version, ends - 60, ends, pane, 60.0, segment)
+def distribution(gold: int = 1) -> Distribution:
+    counts = {"plan": Counted((gold, 0), 0, 0)}
+    return Distribution("cut", msgspec.msgpack.encode(BARS), msgspec.msgpack.encode(counts))
 
 
-def test_what_is_kept_is_found_again_after_a_restart() -> None:
-    before, after = LastWindows(), LastWindows()
-    before.note(window("7", 60.0), None)
-
-    after.restore(before.changed())
-
-    found = last_window(after.encoded, "7")
-    assert found == last_window(before.encoded, "7")
-    assert found is not None
-    assert (found.ends, found.rows, sorted(found.columns)) == (60.0, 100, ["age", "plan"])
+def window(version: str, ends: float, rows: int = 100, segment: str = "") -> dict[str, Any]:
+    frame = {"model": "m", "version": version, "segment": segment}
+    counts = {"requests": rows, "errors": 0, "rejected": 0, "late": 0}
+    return frame | counts | {"begins": ends - 60, "ends": ends, "events": rows}
 
 
 def test_the_version_that_was_silent_for_longest_makes_room() -> None:
-    kept = LastWindows()
-    states: dict[str, bytes] = {}
+    last = LastWindows()
 
     for number in range(VERSIONS_MAX + 3):
-        kept.note(window(str(number), 60.0 * number), None)
-        states.update(kept.changed())
+        last.take(window(str(number), 60.0 * number), distribution())
 
-    assert sorted(kept.encoded) == [str(number) for number in range(3, VERSIONS_MAX + 3)]
-    assert len(states) == VERSIONS_MAX
+    assert sorted(last.held) == [str(number) for number in range(3, VERSIONS_MAX + 3)]
+
+
+def test_many_segments_take_no_room_from_the_versions() -> None:
+    last = LastWindows()
+    last.take(window("7", 60.0), distribution())
+
+    for number in range(SEGMENTS_MAX + 3):
+        last.take(window("7", 60.0, segment=f"shop={number}"), distribution())
+
+    assert len(last.held) == 1 + SEGMENTS_MAX
+    assert last_window(last.held, "7") is not None
+    assert last_window(last.held, "7", "shop=2") is None
+    assert last_window(last.held, "7", "shop=3") is not None
 
 
 def test_what_trickles_in_while_traffic_is_switched_does_not_replace_the_full_picture() -> None:
-    kept = LastWindows()
-    kept.note(window("7", 60.0), None)
-    kept.changed()
+    last = LastWindows()
+    last.take(window("7", 60.0), distribution())
+    before = last.held
 
-    kept.note(window("7", 120.0, rows=9), None)
-    changed = kept.changed()
+    last.take(window("7", 120.0, rows=9), distribution())
 
-    assert changed == {}
+    assert last.held is before
 
 
 def test_traffic_that_stays_low_is_shown_in_the_end() -> None:
-    kept = LastWindows()
-    kept.note(window("7", 60.0), None)
+    last = LastWindows()
+    last.take(window("7", 60.0), distribution())
 
-    kept.note(window("7", 60.0 + 3_600, rows=9), None)
-    kept.changed()
+    last.take(window("7", 60.0 + 3_600, rows=9), distribution())
 
-    found = last_window(kept.encoded, "7")
+    assert last.held["7"].events == 9
+
+
+def test_a_window_without_a_distribution_replaces_nothing() -> None:
+    last = LastWindows()
+    last.take(window("7", 60.0), distribution())
+
+    last.take(window("7", 120.0), None)
+
+    assert last.held["7"].ends == 60.0
+
+
+def test_a_damaged_picture_has_no_columns() -> None:
+    last = LastWindows()
+
+    last.take(window("7", 60.0), Distribution("cut", b"\xff", b"\xff"))
+
+    found = last_window(last.held, "7")
     assert found is not None
-    assert found.rows == 9
+    assert dict(found.columns) == {}
 
 
-def test_a_segment_and_a_window_without_rows_are_not_kept() -> None:
-    kept = LastWindows()
-
-    kept.note(window("7", 60.0, segment="country=DE"), None)
-    kept.note(window("7", 60.0, rows=0), None)
-
-    assert kept.changed() == {}
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    store = Store.open(url)
+    yield store
+    store.close()
 
 
-def test_a_damaged_picture_is_let_go_of() -> None:
-    kept = LastWindows()
+def test_a_restart_takes_up_what_was_held(store: Store) -> None:
+    last = LastWindows()
+    history = [
+        *((window("6", 60.0), 1), (window("7", 60.0), 2), (window("7", 120.0), 3)),
+        (window("7", 180.0, rows=9), 4),  # a trickle
+        *((window("7", 120.0, segment="country=DE"), 5), (window("7", 180.0, segment="n=1"), 6)),
+    ]
+    for row, gold in history:
+        store.commit(Change(windows=[WindowRow(row, [], distribution(gold))]))
+        last.take(row, distribution(gold))
+    seen = {"model": "m", "events": 1, "first_seen": 0.0, "last_seen": 180.0}
+    versions: list[Mapping[str, Any]] = [
+        seen | {"version": name, "last_window": end} for name, end in (("6", 60.0), ("7", 180.0))
+    ]
+    store.commit(Change(versions=versions))
 
-    kept.restore({"last-window-0": b"\xff"})
+    again = LastWindows()
+    again.restore(store.load().last_windows["m"])
 
-    assert kept.encoded == {}
+    assert again.held == last.held
+    shown = last_window(again.held, "7")
+    assert shown is not None
+    assert (shown.ends, shown.columns["plan"].bins[0].current) == (120.0, 3)
 
 
 @pytest.mark.real
@@ -116,4 +142,5 @@ def test_the_api_shows_a_column_beside_its_reference_also_after_a_kill(tmp_path:
     assert before["current"]["rows"] == sum(one["current"] for one in before["bins"]) == 100
     assert before["reference"]["rows"] == sum(one["reference"] for one in before["bins"]) == 1000
     # Shifted by three standard deviations: most rows lie where a few of the reference do.
-    assert before["bins"][-1]["current"] > 50 > before["bins"][-1]["reference"]
+    upper = [one for one in before["bins"] if one["from"] is not None and one["from"] >= 60]
+    assert sum(one["current"] for one in upper) > 50 > sum(one["reference"] for one in upper)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from monitor.leadership import Door, LeaseLostError, StoreOffice
-from monitor.ownership import standing
-from monitor.store import Store, StoreInUse, StoreUnavailable
+from monitor.deciding.leadership import Door, LeaseLostError, StoreOffice
+from monitor.store.ownership import standing
+from monitor.store.store import Store, StoreInUse, StoreUnavailable
 from rollback.lease import LeaseTimes
 from rollback.steady_clock import steady_clock
 from tests.monitor.daemon import eventually

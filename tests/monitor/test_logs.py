@@ -20,10 +20,10 @@ import pytest
 
 from collectors import log_output
 from collectors.log_output import LogFormat
-from monitor.deciding import Reporter
-from monitor.metrics import Metrics
-from monitor.queries import Filter, Queries
-from monitor.store import Store
+from monitor.deciding.deciding import Reporter
+from monitor.metrics.catalogue import Metrics
+from monitor.store.queries import Filter, Queries
+from monitor.store.store import Store
 from rollback.record import Outcome, Phase, RollbackRecord, StepRecord, Transition
 from tests.monitor.daemon import Kedge, eventually, running
 from tests.monitor.events import append, events, lines

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from collectors.batch import NumberColumn, Schema
-from detectors.judgement import RuleSpec
 from detectors.kinds import COLUMN_DEFAULTS
-from detectors.pane import Pane
-from detectors.window import ClosedWindow
-from monitor.judging import Judge
-from monitor.settings import ConfigurationError, load
-from monitor.settings_tables import DetectorSettings
+from detectors.rules.judgement import RuleSpec
+from detectors.windows.pane import Pane
+from detectors.windows.window import ClosedWindow
+from monitor.judging.judging import Judge
+from monitor.settings.settings import ConfigurationError, load
+from monitor.settings.tables import DetectorSettings
 from tests.detectors.batches import batch_of, reference_of
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.label_budget import IDLE_S, LabelBudget
-from monitor.metrics import LATENCY_BUCKETS_S, Metrics
-from monitor.publishing import Publisher
+from monitor.metrics.catalogue import LATENCY_BUCKETS_S, Metrics
+from monitor.metrics.label_budget import IDLE_S, LabelBudget
+from monitor.publishing.publishing import Publisher
 
 
 @pytest.fixture
@@ -66,10 +66,10 @@ def test_what_cannot_be_told_replaces_the_old_value_by_nan(metrics: Metrics) -> 
 
 
 def test_a_second_scrape_within_a_second_gets_the_same_page(metrics: Metrics) -> None:
-    first, _ = metrics.render("")
+    first, _ = metrics.page.render("")
     Publisher("m", metrics).set_rule("drift", "breach", 5.0)
 
-    second, _ = metrics.render("")
+    second, _ = metrics.page.render("")
 
     assert first == second
 
@@ -78,7 +78,7 @@ def test_the_page_is_read_by_prometheus_own_parser(metrics: Metrics) -> None:
     Publisher("m", metrics).set_rule('a "quoted"\nname', "breach", None)
     metrics.latency.observe(("m", "7"), np.array([0.2]))
 
-    page, _ = metrics.render("")
+    page, _ = metrics.page.render("")
 
     families = {family.name for family in text_string_to_metric_families(page.decode())}
     assert {"kedge_rule_state", "kedge_prediction_latency_seconds"} <= families

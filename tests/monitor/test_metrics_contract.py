@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
-from monitor.bulk_gauge import BulkGauge
-from monitor.bulk_histogram import BulkHistogram
-from monitor.metrics import Metrics
+from monitor.metrics.bulk_gauge import BulkGauge
+from monitor.metrics.bulk_histogram import BulkHistogram
+from monitor.metrics.catalogue import Metrics
 
 _COLUMN = "model version column metric"
 

@@ -15,10 +15,10 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from monitor import migrations, tables
-from monitor.database import parsed
-from monitor.queries import Filter, Queries
-from monitor.store import Change, Store, StoreInUse, StoreOutdated, StoreSchemaError
+from monitor.store import migrations, tables
+from monitor.store.database import parsed
+from monitor.store.queries import Filter, Queries
+from monitor.store.store import Change, Store, StoreInUse, StoreOutdated, StoreSchemaError
 
 BEGIN = 1_772_618_400.0
 

@@ -18,16 +18,16 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from monitor.metrics import Metrics
-from monitor.notices import Notice, notice_of, notice_of_word
-from monitor.notify_settings import (
+from monitor.metrics.catalogue import Metrics
+from monitor.notifications.notices import Notice, notice_of, notice_of_word
+from monitor.notifications.queues import ATTEMPTS_MAX, WAITING_MAX, Notifier
+from monitor.settings.notify import (
     EmailNotice,
     NoticeSettings,
     SlackNotice,
     WebhookNotice,
 )
-from monitor.notifying import ATTEMPTS_MAX, WAITING_MAX, Notifier
-from monitor.secret import Secret
+from monitor.settings.secret import Secret
 from rollback.observation import HoldCleared, HoldSet
 from rollback.record import RollbackRecord, Transition
 from tests.monitor.mail_receiver import mail_receiver

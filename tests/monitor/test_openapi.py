@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import schemathesis
 
-from monitor.openapi import description
+from monitor.web.openapi import description
 from tests import described
 from tests.monitor.daemon import Kedge, running
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.quantities import (
+from monitor.settings.quantities import (
     EventSpan,
     Quorum,
     TimeSpan,

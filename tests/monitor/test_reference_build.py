@@ -14,10 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from detectors.reference import CategoryProfile, NumberProfile, Reference
-from detectors.reference_file import load
-from monitor import reference_csv, reference_tables
+from detectors.reference.reference import CategoryProfile, NumberProfile, Reference
+from detectors.reference.reference_file import load
 from monitor.cli import cli
+from monitor.references import csv_rows as reference_csv
+from monitor.references import tables as reference_tables
+from monitor.whole_file import write_whole
 
 Writer: TypeAlias = Callable[[Path], Path]
 
@@ -286,6 +288,25 @@ def test_a_reference_is_never_overwritten_by_accident(tmp_path: Path) -> None:
 
     assert "exists; --force replaces it" in str(result.exception)
     assert (tmp_path / "r.kedge").read_text() == "precious"
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"KEDGE"], ids=str)
+def test_show_names_the_file_that_is_no_reference(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "r.kedge"
+    file.write_bytes(content)
+
+    result = kedge("reference", "show", file)
+
+    assert str(result.exception).startswith(f"{file}: ")
+
+
+def test_a_file_that_cannot_be_written_is_named_and_not_the_one_beside_it() -> None:
+    out = Path("/proc/r.kedge")  # a folder in which nobody makes files
+
+    with pytest.raises(OSError, match="No such file") as raised:
+        write_whole(out, b"")
+
+    assert raised.value.filename == str(out)
 
 
 def test_a_progress_bar_is_drawn_only_where_asked_for(tmp_path: Path) -> None:

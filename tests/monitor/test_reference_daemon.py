@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from collectors.registry import MlflowRegistry
-from detectors.reference_file import dump
-from monitor.reference_storing import Place, store_reference
+from collectors.registry.client import MlflowRegistry
+from detectors.reference.reference_file import dump
+from monitor.references.storing import Place, store_reference
 from tests.collectors.registered import SOURCE, point, register
 from tests.monitor.daemon import Kedge, eventually, running
 from tests.monitor.events import append, events, lines

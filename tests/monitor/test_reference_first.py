@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from collectors.batch import NumberColumn, PredictionBatch
-from monitor.reference_first import FirstEvents
-from monitor.references import standing_of
+from monitor.references.first import FirstEvents
+from monitor.references.references import standing_of
 from tests.monitor.daemon import Kedge, eventually, running
 from tests.monitor.events import append, events, lines
 

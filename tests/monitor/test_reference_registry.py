@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from collectors.registry import MlflowRegistry, ModelVersion, RegistryTransientError
-from collectors.registry_artifacts import RegistryArtifacts
-from detectors.reference import Reference
-from detectors.reference_file import dump
+from collectors.registry.artifacts import RegistryArtifacts
+from collectors.registry.client import MlflowRegistry, ModelVersion, RegistryTransientError
+from detectors.reference.reference import Reference
+from detectors.reference.reference_file import dump
 from monitor.cli import cli
-from monitor.metrics import Metrics
-from monitor.reference_cache import ReferenceCache
-from monitor.reference_fetching import PAUSE_MIN_S, TAG, ReferenceFetching
-from monitor.reference_registry import RegistryReferences
-from monitor.reference_storing import Place, store_reference
+from monitor.metrics.catalogue import Metrics
+from monitor.references.cache import ReferenceCache
+from monitor.references.fetching import PAUSE_MIN_S, TAG, ReferenceFetching
+from monitor.references.registry import RegistryReferences
+from monitor.references.storing import Place, store_reference
 from tests.collectors.registered import SOURCE, point, post, register
 from tests.monitor.references import reference_of, table
 

@@ -19,14 +19,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from collectors.batch import NumberColumn, PredictionBatch, Schema
-from detectors.pane import Pane
-from detectors.reference import Reference
-from detectors.reference_file import dump, load
-from detectors.window import ClosedWindow
+from detectors.reference.reference import Reference
+from detectors.reference.reference_file import dump, load
+from detectors.windows.pane import Pane
+from detectors.windows.window import ClosedWindow
 from monitor.cli import cli
-from monitor.reference_trailing import TrailingReferences, TrailingSpec
-from monitor.season_clock import SeasonClock
-from monitor.seasonal import Seasonal
+from monitor.references.seasonal import Seasonal
+from monitor.references.trailing import TrailingReferences, TrailingSpec
+from monitor.traffic.season_clock import SeasonClock
 from tests.monitor.daemon import Kedge, eventually, running
 from tests.monitor.events import append, lines
 from tests.monitor.references import reference_of

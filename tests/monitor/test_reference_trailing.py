@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from collectors.batch import CategoryColumn, NumberColumn, PredictionBatch
-from detectors.profile import NumberProfile
-from detectors.reference import Reference
-from monitor.reference_trailing import VERSIONS_MAX, TrailingReferences, TrailingSpec
+from detectors.columns.profile import NumberProfile
+from detectors.reference.reference import Reference
+from monitor.references.trailing import VERSIONS_MAX, TrailingReferences, TrailingSpec
 
 #: Runs of 32 rows, at most 128 of them.
 SPEC = TrailingSpec(length_s=1_000.0, gap_s=100.0, refresh_s=100.0, events=4_096)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from collectors.batch import CategoryColumn, NumberColumn, PredictionBatch
-from detectors.reference import ReferenceBuilder
-from detectors.reference_file import dump
-from monitor.reference_files import FileReferences
-from monitor.reference_first import FirstEvents
-from monitor.references import standing_of
+from detectors.reference.reference import ReferenceBuilder
+from detectors.reference.reference_file import dump
+from monitor.references.files import FileReferences
+from monitor.references.first import FirstEvents
+from monitor.references.references import standing_of
 
 
 def batch(values: list[float], status: list[int] | None = None) -> PredictionBatch:

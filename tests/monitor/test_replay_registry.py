@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from collectors.registry import MlflowRegistry
-from detectors.reference_file import dump
-from monitor.reference_storing import Place, store_reference
+from collectors.registry.client import MlflowRegistry
+from detectors.reference.reference_file import dump
+from monitor.references.storing import Place, store_reference
 from tests.collectors.registered import SOURCE, register
 from tests.monitor.daemon import eventually, running
 from tests.monitor.events import append, events, lines

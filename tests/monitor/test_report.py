@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from benchmarks.report import BEGIN, GOAL_BYTES, MODEL, WINDOW_S, fill
-from monitor import migrations
 from monitor.reports.facts import Facts, VersionFacts
 from monitor.reports.from_store import stored_facts
 from monitor.reports.page import html
+from monitor.store import migrations
 from tests.monitor.daemon import Kedge, eventually, running
 from tests.monitor.events import append, events, lines
 from tests.monitor.reading_html import Element, parsed

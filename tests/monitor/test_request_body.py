@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.request_body import TooLargeError, inflate
+from monitor.web.request_body import TooLargeError, inflate
 
 
 @st.composite

@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 
 from collectors.batch import UNKNOWN_VERSION
-from collectors.registry import MlflowRegistry
-from monitor.metrics import Metrics
-from monitor.model_age import ASK_INTERVAL_S, ModelAge
+from collectors.registry.client import MlflowRegistry
+from monitor.metrics.catalogue import Metrics
+from monitor.resources.model_age import ASK_INTERVAL_S, ModelAge
 from tests.collectors.registered import register
 
 pytestmark = pytest.mark.real

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from collectors.batch import Schema
-from collectors.resource_sample import GpuSample, ResourceSample
+from collectors.resources.sample import GpuSample, ResourceSample
 from detectors.measurement import Measurement
-from detectors.pane import Pane
-from detectors.window import ClosedWindow
-from monitor import sampling as sampling_module
-from monitor.metrics import Metrics
-from monitor.sampling import Samples, Sampling, Target
+from detectors.windows.pane import Pane
+from detectors.windows.window import ClosedWindow
+from monitor.metrics.catalogue import Metrics
+from monitor.resources import sampling as sampling_module
+from monitor.resources.sampling import Samples, Sampling, Target
 
 NOW = 1_772_618_400.0
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from collectors.resources import ResourceSettings
+from collectors.resources.resources import ResourceSettings
 from detectors.kinds import SAMPLED_METRICS
-from monitor.settings import ConfigurationError, Settings, load
-from monitor.settings_oddities import oddities
+from monitor.settings.oddities import oddities
+from monitor.settings.settings import ConfigurationError, Settings, load
 
 TAIL = '[model]\nname = "m"\n[[collect]]\ntype = "tail"\npath = "p.jsonl"\n'
 RESOURCES = '[[collect]]\ntype = "resources"\n'

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.queries import Filter, Queries
-from monitor.store import Change, Store, WindowRow
+from monitor.store.queries import Filter, Queries
+from monitor.store.store import Change, Store, WindowRow
 
 HOUR = 3600.0
 BEGIN = 1_772_618_400.0  # a full hour

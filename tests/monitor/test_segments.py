@@ -11,16 +11,16 @@ import pytest
 from click.testing import CliRunner
 
 from collectors.batch import CategoryColumn, NumberColumn, PredictionBatch
-from detectors.population import population, split
-from detectors.reference import Reference
-from detectors.reference_file import dump, load
+from detectors.reference.reference import Reference
+from detectors.reference.reference_file import dump, load
+from detectors.windows.population import population, split
 from monitor.cli import cli
 from monitor.composition import rule_specs
-from monitor.reference_files import FileReferences
-from monitor.references_by_segment import ReferencesBySegment
-from monitor.segments import Segments
-from monitor.settings import ConfigurationError
-from monitor.settings import load as load_settings
+from monitor.references.by_segment import ReferencesBySegment
+from monitor.references.files import FileReferences
+from monitor.settings.settings import ConfigurationError
+from monitor.settings.settings import load as load_settings
+from monitor.traffic.segments import Segments
 from tests.monitor.events import append, lines
 from tests.monitor.test_segments_daemon import BEGIN, traffic
 from tests.monitor.test_segments_daemon import configuration as daemon_configuration

@@ -128,6 +128,10 @@ def test_one_segment_drifts_and_the_whole_does_not(tmp_path: Path, key: str) -> 
         )["measurements"]
         whole = kedge.get("/api/v1/measurements?metric=ks&column=prediction")["measurements"]
         page = kedge.page("/metrics")
+        pictured = kedge.get(f"/api/v1/columns?segment={key}=FR")
+        shown = kedge.page("/")
+    with running(configuration(tmp_path, keys=f'["{key}"]', rules=keyed)) as kedge:
+        restarted = kedge.get(f"/api/v1/columns?segment={key}=FR")
 
     assert states == {
         "whole": ("ok", None),
@@ -142,6 +146,9 @@ def test_one_segment_drifts_and_the_whole_does_not(tmp_path: Path, key: str) -> 
         in page
     )
     assert 'kedge_rule_state{model="m",rule="each"} 2.0' in page
+    assert [one["column"] for one in pictured["columns"]] == ["prediction"]
+    assert restarted == pictured
+    assert f"segment {key}=FR, window until" in shown
 
 
 def test_windows_of_segments_add_up_to_the_whole_and_stand_apart_from_it(tmp_path: Path) -> None:
@@ -165,6 +172,8 @@ def test_windows_of_segments_add_up_to_the_whole_and_stand_apart_from_it(tmp_pat
     references = {one["segment"]: one for one in version["reference"]["segments"]}
     assert references["country=DE"]["origin"] == "first 200 events of version 7"
     assert (version["reference"]["rows"], references["country=FR"]["rows"]) == (1000, 200)
+    assert {one["version"] for one in references.values()} == {"7"}
+    assert all(one["created"].endswith("Z") for one in references.values())
 
 
 def test_killed_and_started_again_segments_lose_and_repeat_nothing(tmp_path: Path) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from monitor.settings import (
+from collectors.tail.log_files import find
+from monitor.settings.faults import alternatives
+from monitor.settings.kinds import source_kinds
+from monitor.settings.settings import (
     ConfigurationError,
     EventSpan,
     ReferenceSettings,
@@ -17,8 +21,6 @@ from monitor.settings import (
     TimeSpan,
     load,
 )
-from monitor.settings_faults import alternatives
-from monitor.settings_kinds import source_kinds
 from rollback.kinds import STEP_KINDS
 from rollback.policy import Policy
 
@@ -64,6 +66,21 @@ def test_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path) -> None:
     assert settings.reference.path == str(tmp_path / "refs/{version}.kedge")
     assert settings.store.url == f"sqlite:///{tmp_path / 'kedge.db'}"
     assert settings.path == tmp_path / "kedge.toml"
+
+
+def test_a_folder_whose_name_looks_like_a_pattern_is_the_folder_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "run [1]"
+    (folder / "logs").mkdir(parents=True)
+    log = folder / "logs/p.jsonl"
+    log.write_text("{}\n")
+
+    settings: Any = _load(folder, MINIMAL).collect[0].settings
+
+    assert [found.path for found in find(settings.path)] == [str(log)]
+
+
+def test_a_byte_order_mark_before_the_file_is_passed_over(tmp_path: Path) -> None:
+    assert _load(tmp_path, "\ufeff" + MINIMAL).model.name == _load(tmp_path, MINIMAL).model.name
 
 
 def test_values_are_in_base_units_whatever_they_were_written_in(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.secret import Secret, SecretUnreadableError
+from monitor.settings.secret import Secret, SecretUnreadableError
 
 
 def test_a_secret_is_hidden_in_every_text() -> None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from collectors.labels import Scalar
-from detectors.paired_answers import PairedAnswer, PairedAnswers
-from detectors.paired_comparison import summarise
-from monitor.shadow_gate import comparison_of
+from detectors.paired.answers import PairedAnswer, PairedAnswers
+from detectors.paired.comparison import summarise
+from monitor.shadow.gate import comparison_of
 
 
 def compared(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from collectors.batch import NumberColumn, PredictionBatch
 from collectors.labels import JoinColumns
-from detectors.paired_windows import PairedWindows
-from detectors.window_spec import WindowSpec
-from monitor.judging_shadow import ShadowJudging
-from monitor.shadow_queue import Answered, ShadowQueue, is_sampled, sampled_requests, sampled_rows
-from monitor.shadow_watch import ShadowStanding, ShadowWatch
-from monitor.turn import Pending
+from detectors.windows.paired import PairedWindows
+from detectors.windows.window_spec import WindowSpec
+from monitor.judging.turn import Pending
+from monitor.shadow.judging import ShadowJudging
+from monitor.shadow.queues import Answered, ShadowQueue, is_sampled, sampled_requests, sampled_rows
+from monitor.shadow.watch import ShadowStanding, ShadowWatch
 
 MINUTE = WindowSpec("time", 60.0, 60.0)
 
@@ -98,6 +99,31 @@ def test_rows_can_be_taken_many_at_once() -> None:
     requests = sampled_rows(batch_of([f"r{i}" for i in range(10)]), sampling=1.0, rows_max=4)
 
     assert [len(one.ts) for one in requests] == [4, 4, 2]
+
+
+def test_rows_of_requests_with_other_parameters_are_asked_apart() -> None:
+    params = ['{"k":1}', None, '{"k":1}', '{"k":2}']
+    batch = replace(batch_of(["a", "b", "c", "d"]), params=params)
+
+    many = sampled_rows(batch, sampling=1.0, rows_max=10)
+    single, _ = sampled_requests(batch, sampling=1.0, requests_max=10)
+
+    assert [(one.params, one.ts) for one in many] == [
+        ('{"k":1}', [0.0, 2.0]),
+        (None, [1.0]),
+        ('{"k":2}', [3.0]),
+    ]
+    assert [one.params for one in single] == params
+
+
+def test_parts_of_a_prediction_are_no_features() -> None:
+    batch = batch_of(["a"])
+    parts = {f"prediction.{part}": NumberColumn(np.zeros(1)) for part in range(2)}
+    batch = replace(batch, columns={**batch.columns, **parts})
+
+    (request,) = sampled_rows(batch, sampling=1.0, rows_max=10)
+
+    assert set(request.features) == {"age"}
 
 
 def test_a_queue_that_is_full_sheds_the_oldest_and_counts_them() -> None:

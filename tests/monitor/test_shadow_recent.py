@@ -7,7 +7,7 @@ import pytest
 
 from collectors.batch import CategoryColumn, NumberColumn, PredictionBatch
 from collectors.labels import JoinColumns, Scalar
-from monitor.shadow_recent import PORTION_MAX, VERSIONS_MAX, RecentRequests
+from monitor.shadow.recent import PORTION_MAX, RENEWAL_S, VERSIONS_MAX, RecentRequests
 
 
 def batch_of(
@@ -60,18 +60,30 @@ def test_rows_are_spread_over_a_batch_and_hold_their_own_answer_and_features() -
         assert one.batch.rows == PORTION_MAX
 
 
-def test_once_enough_are_kept_some_are_taken_of_each_second_however_many_there_are() -> None:
+def test_once_enough_are_kept_they_are_renewed_in_some_seconds_however_many_there_are() -> None:
+    recent = RecentRequests(PORTION_MAX)
+    recent.take(batch_of(PORTION_MAX, begins=0.75))
+
+    of_a_second = []
+    for second in range(1, 7):
+        for tenth in range(10):
+            recent.take(batch_of(100, begins=second + tenth / 10))
+        of_a_second.append(sum(one.ts[0] >= second for one in recent.of("7")))
+
+    a_second = PORTION_MAX / RENEWAL_S
+    assert of_a_second == [pytest.approx(a_second, rel=0.1)] * 6
+    assert min(one.ts[0] for one in recent.of("7")) >= 1
+
+
+def test_of_traffic_in_small_portions_as_many_are_renewed_as_of_large_ones() -> None:
     recent = RecentRequests(PORTION_MAX)
     recent.take(batch_of(PORTION_MAX))
-    first = recent.of("7")
 
-    recent.take(batch_of(100, begins=0.5))
-    soon = recent.of("7")
-    recent.take(batch_of(100, begins=1.5))
-    later = recent.of("7")
+    for portion in range(200):
+        recent.take(batch_of(3, begins=1 + portion * 0.01))
 
-    assert soon == first
-    assert sum(one.ts[0] >= 1.5 for one in later) == 100
+    a_second = PORTION_MAX / RENEWAL_S
+    assert sum(one.ts[0] >= 1 for one in recent.of("7")) >= 1.5 * a_second
 
 
 def test_an_event_far_ahead_of_its_time_does_not_keep_the_others_out() -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from collectors.batch import NumberColumn, PredictionBatch
 from collectors.labels import JoinColumns
-from monitor.settings import load
-from monitor.shadow_composition import rescoring_of
-from monitor.shadow_recent import RecentRequests
+from monitor.settings.settings import load
+from monitor.shadow.composition import rescoring_of
+from monitor.shadow.recent import RecentRequests
 from tests.monitor.shadowing import MODEL, configuration
 
 pytestmark = pytest.mark.real
@@ -48,6 +48,7 @@ async def test_a_target_is_compared_on_what_the_live_version_was_just_asked(
     opposite = await rescoring.score_recent("2")
     same = await rescoring.score_recent("3")
     missing = await rescoring.score_recent("99")
+    await rescoring.close()
 
     assert (before.verdict, before.why) == ("unknown", "no requests of version 1 are kept")
     assert (opposite.live, opposite.other, opposite.n) == ("1", "2", 200)

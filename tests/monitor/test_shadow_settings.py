@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.settings import ConfigurationError, load
+from monitor.settings.settings import ConfigurationError, load
 
 BASE = """
 [model]

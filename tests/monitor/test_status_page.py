@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from detectors.side_by_side import Bin, SideBySide
-from monitor.last_windows import LastWindow
-from monitor.queries import rfc3339
-from monitor.status_facts import Facts
-from monitor.status_page import COLUMNS_MAX, PICTURES_MAX, render
+from detectors.columns.side_by_side import Bars, Counted, beside
+from monitor.page.facts import Facts
+from monitor.page.status_page import COLUMNS_MAX, PICTURES_MAX, render
+from monitor.pictures.last_windows import LastWindow
+from monitor.store.queries import rfc3339
 from tests.monitor.test_verdict import NOON, incident, record, rule, status
 
 HOSTILE = "</td><script>alert(1)</script>\"'&{{ 7 * 7 }}\x00\ud800"
@@ -39,9 +39,9 @@ def measured(name: str, verdict: str = "ok", value: float | None = 0.1) -> dict[
     return {"column": name, "metric": "psi", "value": value, "verdict": verdict, **bounds}
 
 
-def pictured(*names: str) -> LastWindow:
-    column = SideBySide("category", (Bin(None, None, "a", 3, 1), Bin(None, None, None, 1, 3)), 0, 1)
-    return LastWindow("8", NOON - 60, NOON, 5, dict.fromkeys(names, column))
+def pictured(*names: str, segment: str = "") -> LastWindow:
+    column = beside(Bars("categories", ("a",), (3, 1), 0), Counted((1, 3), 1, 0))
+    return LastWindow("8", NOON - 60, NOON, dict.fromkeys(names, column), segment)
 
 
 def test_a_daemon_that_has_seen_nothing_has_a_page() -> None:
@@ -60,8 +60,8 @@ def test_names_from_the_data_are_text_wherever_they_stand() -> None:
         whole(rule("breach", name=hostile, column=hostile)),
         NOON,
         incidents=[incident("confirmed", rule=hostile, evidence={"column": hostile})],
-        measured={"8": [measured(hostile, "breach")]},
-        pictured={"8": pictured(hostile)},
+        measured={("8", ""): [measured(hostile, "breach")]},
+        pictured={("8", ""): pictured(hostile)},
     )
 
     page = render(facts)
@@ -96,25 +96,30 @@ def test_of_many_columns_the_ones_nearest_to_their_limit_are_listed_and_a_few_dr
         whole(rule("breach")),
         NOON,
         incidents=[incident("confirmed", evidence={"columns": many})],
-        measured={"8": [measured(name, value=number / 1e4) for number, name in enumerate(names)]},
-        pictured={"8": pictured(*names)},
+        measured={
+            ("8", ""): [measured(name, value=number / 1e4) for number, name in enumerate(names)]
+        },
+        pictured={("8", ""): pictured(*names)},
     )
 
     page = render(facts)
 
     assert page.count("<article") == PICTURES_MAX
+    assert "Without a picture here: column-" in page
     assert page.count("?column=") == COLUMNS_MAX
     assert "?column=column-999#chosen" in page
     assert "?column=column-1#chosen" not in page
 
 
 def test_any_column_can_be_drawn_for_the_asking_and_one_that_is_not_there_is_not() -> None:
-    facts = Facts(whole(rule("ok")), NOON, pictured={"8": pictured("age")})
+    facts = Facts(whole(rule("ok")), NOON, pictured={("8", ""): pictured("age")})
 
     asked, unknown = render(facts, "age"), render(facts, "nothing")
 
     assert 'id="chosen"' in asked
-    assert "“a” went from 75.0% of the rows to 25.0%." in text(asked)
+    assert (
+        "“a” went from 75.0% of the rows to 25.0%; missing values went from 0.0% to 20.0%."
+    ) in text(asked)
     assert "<article" not in unknown
 
 
@@ -124,7 +129,7 @@ def test_what_drifted_in_the_version_that_was_left_is_drawn_beside_the_healthy_o
         NOON,
         incidents=[incident("confirmed")],
         rollbacks=[record("resolved")],
-        pictured={"8": pictured("amount", "country")},
+        pictured={("8", ""): pictured("amount", "country")},
     )
     facts.status["model"]["live_version"] = "7"
 
@@ -133,3 +138,32 @@ def test_what_drifted_in_the_version_that_was_left_is_drawn_beside_the_healthy_o
 
     assert drawn.count("<article") == 2
     assert "<article" not in later
+
+
+def test_a_column_in_breach_in_a_segment_only_is_drawn_for_that_segment() -> None:
+    germany = "country=DE"
+    facts = Facts(
+        whole(rule("breach", segment=germany)),
+        NOON,
+        incidents=[incident("confirmed", segment=germany)],
+        measured={("8", germany): [measured("amount", "breach")]},
+        pictured={
+            ("8", ""): pictured("amount"),
+            ("8", germany): pictured("amount", segment=germany),
+        },
+    )
+
+    page = text(render(facts))
+
+    assert "Version 8, in the segment country=DE, has drifted" in page
+    assert "version 8, segment country=DE, window until" in page
+    assert render(facts).count("<article") == 1
+
+
+def test_a_drifted_column_without_a_picture_is_named() -> None:
+    facts = Facts(whole(rule("breach")), NOON, incidents=[incident("confirmed")])
+
+    page = text(render(facts))
+
+    assert "Without a picture here: amount and country." in page
+    assert "None, as far as the rules can tell" not in page

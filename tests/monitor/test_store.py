@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from monitor.database import parsed
-from monitor.queries import Filter, Queries
-from monitor.store import (
+from monitor.store.database import parsed
+from monitor.store.queries import Filter, Queries
+from monitor.store.store import (
     Change,
     Store,
     StoreCorrupt,
@@ -110,7 +110,7 @@ def test_a_dropped_pane_is_gone_and_its_neighbour_stays(store: Store) -> None:
 
 def test_a_second_process_is_kept_out_and_told_who_holds_the_store(url: str) -> None:
     holder = Store.open(url)
-    script = "import sys; from monitor.store import *; Store.open(sys.argv[1])"
+    script = "import sys; from monitor.store.store import *; Store.open(sys.argv[1])"
 
     second = subprocess.run(
         [sys.executable, "-c", script, url], capture_output=True, text=True, check=False
@@ -146,7 +146,7 @@ def test_a_file_that_is_no_database_is_refused_and_kept(sqlite_url: str, tmp_pat
 def test_a_locked_database_is_bad_weather_and_the_same_change_succeeds_later(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitor.database.BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr("monitor.store.database.BUSY_TIMEOUT_MS", 50)
     store = Store.open(sqlite_url)
     other = sqlite3.connect(tmp_path / "kedge.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -303,7 +303,7 @@ def test_a_url_that_is_no_store_is_refused_without_repeating_it(bad: str) -> Non
 def test_a_missing_driver_is_told_with_what_to_type() -> None:
     script = (
         "import sys; sys.modules['psycopg'] = None\n"
-        "from monitor.store import Store; Store.open('postgresql://localhost/kedge')"
+        "from monitor.store.store import Store; Store.open('postgresql://localhost/kedge')"
     )
 
     done = subprocess.run(

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitor import database, transactions
-from monitor.queries import Filter, Queries
-from monitor.store import Change, Store, StoreInUse, StoreUnavailable, Totals, WindowRow
+from monitor.store import database, transactions
+from monitor.store.queries import Filter, Queries
+from monitor.store.store import Change, Store, StoreInUse, StoreUnavailable, Totals, WindowRow
 from tests.monitor.cutting_proxy import CuttingProxy, Fault
 from tests.monitor.postgres import Postgres, PostgresUnavailableError
 
@@ -239,7 +239,7 @@ def test_a_writer_that_lost_its_session_to_nobody_goes_on(postgres: Postgres) ->
 def test_a_process_that_is_killed_frees_the_store(postgres: Postgres) -> None:
     url = postgres.url(postgres.new_database())
     script = (
-        "import sys, time; from monitor.store import Store\n"
+        "import sys, time; from monitor.store.store import Store\n"
         "store = Store.open(sys.argv[1]); print('open', flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", script, url], stdout=subprocess.PIPE) as holder:

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from collectors.batch import NumberColumn, PredictionBatch
-from detectors.paired_comparison import PairedSummary, unknown_summary
-from monitor.shadow_recent import RecentRequests
-from monitor.target_comparison import SUSPECT_PAUSE_S, UNTOLD_KEPT_S, TargetComparisons
+from detectors.paired.comparison import PairedSummary, unknown_summary
+from monitor.shadow.recent import RecentRequests
+from monitor.shadow.rescoring import Gathered, at_once
+from monitor.shadow.target_comparison import SUSPECT_PAUSE_S, UNTOLD_KEPT_S, TargetComparisons
 from rollback.observation import RuleReport, RuleState
 
 KEPT_S = 1_200.0
@@ -34,9 +35,15 @@ class Target:
     let: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def score_recent(
-        self, version: str, *, live: str | None = None, since: float = -math.inf
+        self,
+        version: str,
+        *,
+        live: str | None = None,
+        since: float = -math.inf,
+        gathered: Gathered = at_once,
     ) -> PairedSummary:
         self.asked.append((live or "", version, since))
+        await gathered()
         try:
             await self.let.wait()
         finally:
@@ -44,6 +51,9 @@ class Target:
         if self.fault is not None:
             raise self.fault
         return found(live or "", version, self.verdict)
+
+    async def close(self) -> None:
+        """Nothing is left."""
 
 
 @dataclass
@@ -53,6 +63,7 @@ class Scene:
     target: Target = field(default_factory=Target)
     now: float = 0.0
     likely: str | None = "1"
+    told: list[str] = field(default_factory=list)
     comparisons: TargetComparisons = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,7 +75,7 @@ class Scene:
             PredictionBatch(*("m", "2", "live", "model"), times, ones, status, ones, columns)
         )
         self.comparisons = TargetComparisons(
-            recent, self.target, kept_s=KEPT_S, monotonic=lambda: self.now
+            recent, self.target, kept_s=KEPT_S, monotonic=lambda: self.now, told=self.told.append
         )
 
     def closes(self, state: RuleState, begins: float = 90.0, metric: str = "psi") -> None:
@@ -95,6 +106,7 @@ async def test_suspicion_begins_it_and_the_gate_finds_it_ready() -> None:
     assert (await scene.comparisons.compare("2", "1")).verdict == "alike"
     assert scene.comparisons.judged("2") == "alike"
     assert scene.comparisons.judged("1") is None
+    assert scene.told == ["alike"]
 
 
 async def test_slow_answers_are_no_reason_to_compare_answers() -> None:
@@ -186,6 +198,33 @@ async def test_a_fault_is_an_answer_too_and_the_gate_does_not_ask_for_ever() -> 
 
     told = await scene.comparisons.compare("2", "1")
     assert (told.verdict, told.detail) == ("unknown", "a fault: RuntimeError('boom')")
+
+
+async def test_whoever_waits_is_told_of_the_end_whatever_was_found() -> None:
+    told: list[str] = []
+    scenes = [Scene(), Scene(Target(fault=RuntimeError("boom"))), Scene()]
+    for scene in scenes:
+        scene.comparisons.on_end = lambda: told.append("ended")
+        await scene.comparisons.compare("2", "1")
+        await scene.settled()
+    before = list(told)
+
+    for scene in scenes[:2]:
+        scene.target.let.set()
+        await scene.settled()
+    await scenes[2].comparisons.close()
+
+    assert before == []
+    assert told == ["ended", "ended"]
+
+
+async def test_the_target_is_loaded_while_requests_are_still_waited_for() -> None:
+    scene = Scene(likely="1")
+    scene.closes("suspect", begins=1_000.0)
+    await scene.settled()
+
+    assert scene.target.asked == [("2", "1", 1_000.0)]
+    await scene.comparisons.close()
 
 
 async def test_closing_ends_what_is_under_way() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.rollback_parts import comparisons_of
-from monitor.settings import load
+from monitor.deciding.parts import compares_targets
+from monitor.settings.settings import load
 
 RULE = """
 [[rules]]
@@ -34,7 +34,7 @@ path = "p.jsonl"
 {more}
 """
     )
-    return comparisons_of(load(path, {}), None) is not None
+    return compares_targets(load(path, {}))
 
 
 def test_targets_are_compared_where_a_rule_on_answers_may_roll_back(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_nothing_is_kept_without_a_registry_or_a_rule_on_answers(tmp_path: Path)
 def test_what_loads_models_may_be_missing_unless_a_comparison_is_required(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitor.rollback_parts.LOADERS", ("no_such_package",))
+    monkeypatch.setattr("monitor.deciding.parts.LOADERS", ("no_such_package",))
 
     assert not compares(tmp_path, "")
     assert compares(tmp_path, '[rollback.gates]\nbetter_on_shadow = "require"')

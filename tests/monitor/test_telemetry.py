@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from monitor.metrics import Metrics
-from monitor.otel_metrics import named
-from monitor.otel_settings import OtelSettings
-from monitor.telemetry import Telemetry
+from monitor.metrics.catalogue import Metrics
+from monitor.settings.otel import OtelSettings
+from monitor.telemetry.metrics import named
+from monitor.telemetry.telemetry import Telemetry
 from rollback.record import GateResult, RollbackRecord, StepRecord, Transition
 from tests.monitor.daemon import eventually, running
 from tests.monitor.events import append, events, lines
@@ -37,8 +37,7 @@ def test_a_histogram_has_the_counts_of_its_own_buckets() -> None:
         metrics.rollback_duration.observe(seconds)
 
     with otlp_receiver() as receiver:
-        telemetry = Telemetry(OtelSettings(receiver.url), "m", metrics.registry)
-        telemetry.start()
+        telemetry = sending(receiver.url, metrics)
         telemetry.close()
 
     (point,) = receiver.metrics["kedge.rollback_duration"].histogram.data_points
@@ -73,9 +72,7 @@ def test_a_rollback_is_a_trace_with_a_span_for_each_phase_gate_and_step() -> Non
     moved = Transition("m", begun + 1.0, "INTENDED", "ACTING", "so", None, "r1")
 
     with otlp_receiver() as receiver:
-        telemetry = Telemetry(OtelSettings(receiver.url), "m", Metrics(
-            columns_max=5, versions_max=5).registry)  # fmt: skip
-        telemetry.start()
+        telemetry = sending(receiver.url, Metrics(columns_max=5, versions_max=5))
         hear = telemetry.traces.hear
         hear(moved, record)
         second = (done[0], StepRecord("traffic", "doing", 1))
@@ -105,6 +102,59 @@ def test_a_rollback_is_a_trace_with_a_span_for_each_phase_gate_and_step() -> Non
         "step alias": 1.0,
         "step traffic": 2.0,
     }
+
+
+def sending(url: str, metrics: Metrics) -> Telemetry:
+    lost = metrics.limited.labels("lost_spans").inc
+    telemetry = Telemetry(OtelSettings(url), "m", metrics.registry, lost)
+    telemetry.start()
+    return telemetry
+
+
+def lost_spans(metrics: Metrics) -> float:
+    labels = {"limit": "lost_spans"}
+    return metrics.registry.get_sample_value("kedge_limit_reached_total", labels) or 0.0
+
+
+def tell_rollbacks(telemetry: Telemetry, count: int) -> int:
+    """Tell of so many refused rollbacks; return the number of their spans."""
+    begun = 1_772_618_400.0
+    gates = tuple(
+        GateResult(gate, passed=False, detail="no") for gate in ("mode", "target", "budget")
+    )
+    for number in range(count):
+        record = RollbackRecord(
+            *(f"r{number}", "m", "REFUSED", "psi of age", begun, begun, begun + 900.0),
+            gates=gates,
+            outcome="refused",
+        )
+        moved = Transition("m", begun, "CONFIRMED", "REFUSED", "so", None, record.id)
+        telemetry.traces.hear(moved, record)
+    return count * (1 + len(gates))
+
+
+def test_spans_that_nobody_takes_are_counted() -> None:
+    metrics = Metrics(columns_max=5, versions_max=5)
+    telemetry = sending("http://127.0.0.1:1", metrics)
+
+    told = tell_rollbacks(telemetry, 20)
+    telemetry.close()
+
+    eventually(lambda: lost_spans(metrics) == told, what="all spans are counted as lost")
+
+
+def test_spans_beyond_the_queue_are_counted_and_the_others_come() -> None:
+    metrics = Metrics(columns_max=5, versions_max=5)
+    with otlp_receiver() as receiver:
+        receiver.answers.clear()
+        telemetry = sending(receiver.url, metrics)
+        told = tell_rollbacks(telemetry, 1_000)
+        lost = lost_spans(metrics)
+        receiver.answers.set()
+        telemetry.close()
+
+    assert lost > 0
+    assert len(receiver.spans) == told - lost == told - lost_spans(metrics)
 
 
 @pytest.mark.real

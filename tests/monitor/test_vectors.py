@@ -14,12 +14,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from collectors.batch import Column, Floats, NumberColumn, VectorColumn
-from detectors.profile import VectorProfile
-from detectors.reference_file import load
-from monitor import reference_tables
+from detectors.columns.profile import VectorProfile
+from detectors.reference.reference_file import load
 from monitor.cli import cli
-from monitor.settings import load as load_settings
-from monitor.traffic_runs import Run, kinds_of, run_of, state_of
+from monitor.references import parquet as reference_parquet
+from monitor.settings.settings import load as load_settings
+from monitor.traffic.traffic_runs import Run, kinds_of, run_of, state_of
 from tests.monitor.daemon import eventually, running
 from tests.monitor.events import append, lines
 from tests.monitor.test_daemon import BEGIN, configuration, rule
@@ -121,7 +121,7 @@ def test_lists_in_tables_make_the_same_profile_from_every_format(
     missing: int,
     rows_at_once: int,
 ) -> None:
-    monkeypatch.setattr(reference_tables, "ROWS_AT_ONCE_WITH_VECTORS", rows_at_once)
+    monkeypatch.setattr(reference_parquet, "ROWS_AT_ONCE_WITH_VECTORS", rows_at_once)
 
     profile = built(tmp_path, write(tmp_path / "rows"))
 

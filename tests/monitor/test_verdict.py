@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from monitor.queries import rfc3339
-from monitor.timeline import timeline
-from monitor.verdict import Verdict, plain, verdict
+from monitor.page.timeline import timeline
+from monitor.page.verdict import Verdict, plain, verdict
+from monitor.store.queries import rfc3339
 
 NOON = 1_772_625_600.0  # 2026-03-04T12:00Z
 HOUR = 3_600.0
@@ -86,6 +86,34 @@ def test_a_breach_names_its_columns_and_since_when() -> None:
     assert said(told) == "Version 8 has drifted: amount and country, since 11:00."
 
 
+def test_a_breach_names_every_column_that_breaches_now_the_worst_first() -> None:
+    def measured(column: str, value: float, verdict: str = "breach") -> Json:
+        figures = {"metric": "drift", "value": value, "threshold": 0.25}
+        return {"column": column, "verdict": verdict, **figures}
+
+    now = [measured("age", 0.5), measured("balance", 0.9), measured("plan", 0.1, "ok")]
+
+    told = verdict(status(rule("breach")), [incident("confirmed")], [], NOON, {("8", ""): now})
+
+    assert said(told) == ("Version 8 has drifted: balance, age, amount and country, since 11:00.")
+
+
+def test_where_rules_only_tell_it_is_said_that_nothing_was_changed() -> None:
+    told = verdict(status(rule("breach", action="alert")), [incident("confirmed")], [], NOON)
+
+    assert "Kedge has changed nothing: no rule in breach asks for a rollback." in said(told)
+
+
+def test_what_is_wrong_in_a_segment_only_is_said_to_be() -> None:
+    missing = rule("breach", segment="country=DE", metric="missing_ratio", column="age")
+
+    told = verdict(status(missing), [incident("confirmed")], [], NOON)
+
+    assert (
+        said(told) == "Version 8, in the segment country=DE: age is missing too often, since 11:00."
+    )
+
+
 def test_the_cause_is_told_where_it_is_known() -> None:
     cause = {"origin": "model", "because": "the inputs are stable", "columns": []}
 
@@ -112,7 +140,7 @@ def test_what_is_wrong_with_a_whole_window_is_told_with_its_figures() -> None:
         ((), "unknown", "No rule is configured"),
         ((rule("unknown"),), "unknown", "No rule can tell yet"),
         ((rule("ok"), rule("ok")), "good", "2 rules found nothing wrong"),
-        ((rule("ok"), rule("unknown")), "good", "1 of 2 rules"),
+        ((rule("ok"), rule("unknown", "slow")), "unknown", "1 of 2 rules; slow cannot tell"),
         ((rule("ok"), rule("suspect")), "watch", "not often enough yet"),
     ],
     ids=["no rule", "all unknown", "all ok", "some unknown", "suspect"],
@@ -151,7 +179,7 @@ def test_a_rollback_that_helped_is_told_beside_the_health_of_what_answers_now() 
         (
             record("refused", gates=[{"gate": "cooldown", "passed": False, "detail": "too soon"}]),
             "Healthy",
-            "did not go back at 11:30: cooldown: too soon.",
+            "did not go back at 11:30, because the gate cooldown refused: too soon.",
         ),
         (record("escalated", state="ESCALATED"), "Needs a person", "a person has to look"),
         (record("contested", state="CONTESTED"), "Needs a person", "somebody else moved"),

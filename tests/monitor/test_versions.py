@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from collectors.batch import PredictionBatch
-from monitor.versions import Versions
+from monitor.traffic.versions import Versions
 
 
 def batch(version: str, ts: float, rows: int = 1) -> PredictionBatch:

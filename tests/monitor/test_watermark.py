@@ -7,8 +7,8 @@ import json
 import math
 from pathlib import Path
 
-from collectors.tail import Tail, TailSettings
-from monitor.watermark import PATIENCE_TURNS, Watermark
+from collectors.tail.tail import Tail, TailSettings
+from monitor.traffic.watermark import PATIENCE_TURNS, Watermark
 from tests.monitor.daemon import eventually, running
 from tests.monitor.events import append
 

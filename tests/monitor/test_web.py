@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from monitor.metrics import Metrics
-from monitor.openapi import description
-from monitor.queries import Queries
-from monitor.secret import Secret
-from monitor.store import Change, Store
-from monitor.web import Web
+from monitor.metrics.catalogue import Metrics
+from monitor.pictures.last_windows import Held
+from monitor.settings.secret import Secret
+from monitor.store.queries import Queries
+from monitor.store.store import Change, Store
+from monitor.web.openapi import description
+from monitor.web.web import Web
 from rollback.observation import Word
 from tests.monitor.alerts_heard import Heard, alerts_to
 
@@ -50,7 +51,7 @@ class Daemon:
             "holds": [],
         }
 
-    def last_windows(self) -> Mapping[str, bytes]:
+    def last_windows(self) -> Mapping[str, Held]:
         return {}
 
     def ready(self) -> str | None:

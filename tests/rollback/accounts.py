@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import yaml
 
-from rollback.kubernetes_client import Resource
+from rollback.kubernetes.client import Resource
 from tests.rollback.cluster import Cluster
 
 KUBERNETES: Final = Path(__file__).parents[2] / "deploy" / "kubernetes"

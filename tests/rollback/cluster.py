@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -19,16 +20,16 @@ from uuid import uuid4
 
 import pytest
 
-from rollback.kubernetes_answers import (
+from rollback.actuators.kubernetes_deployment import DEPLOYMENTS, REPLICASETS
+from rollback.actuators.kubernetes_service import ready_endpoints
+from rollback.kubernetes.answers import (
     KubernetesConflictError,
     KubernetesError,
     KubernetesNotFoundError,
 )
-from rollback.kubernetes_client import KubernetesClient, Resource
-from rollback.kubernetes_config import KubernetesConfig, kubeconfig_file
-from rollback.kubernetes_deployment import DEPLOYMENTS, REPLICASETS
-from rollback.kubernetes_move import ClusterSettings
-from rollback.kubernetes_service import ready_endpoints
+from rollback.kubernetes.client import KubernetesClient, Resource
+from rollback.kubernetes.config import KubernetesConfig, kubeconfig_file
+from rollback.kubernetes.move import ClusterSettings
 from tests.rollback.fake_kubernetes import FakeKubernetes
 from tests.rollback.older_server import SlicesClient
 
@@ -299,6 +300,17 @@ def complete(found: Object) -> bool:
         and status.get("updatedReplicas", 0) == status.get("availableReplicas", 0) == wanted
         and status.get("replicas", 0) == wanted
     )
+
+
+def kubeconfig_of(server: str) -> str:
+    """The text of a kubeconfig of the fake API server, or of a proxy before it."""
+    named = {
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {"token": "first"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": "ml"}}],
+        "current-context": "x",
+    }
+    return json.dumps(named)
 
 
 @contextlib.asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collectors.registry import ModelVersion, RegisteredModel
+from collectors.registry.client import ModelVersion, RegisteredModel
 from tests.rollback.scenes import versions
 
 

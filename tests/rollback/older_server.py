@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rollback.kubernetes_client import KubernetesClient
-from rollback.kubernetes_service import ENDPOINT_SLICES
+from rollback.actuators.kubernetes_service import ENDPOINT_SLICES
+from rollback.kubernetes.client import KubernetesClient
 
 GROUP, _, VERSION = ENDPOINT_SLICES.version.partition("/")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from collectors.registry import MlflowRegistry
+from collectors.registry.client import MlflowRegistry
+from rollback.actuators.mlflow_alias import MlflowAliasSettings
 from rollback.controller import Compare, Controller
 from rollback.journal import Journal
 from rollback.memory import Memory
-from rollback.mlflow_alias import MlflowAliasSettings
 from rollback.policy import Policy
 from rollback.record import RollbackRecord, Transition
 from tests.rollback.memory_journal import MemoryJournal

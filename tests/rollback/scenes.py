@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from collectors.registry import ModelVersion
+from collectors.registry.client import ModelVersion
 from detectors.cause import Cause
 from rollback.command import Act, Command, Precheck, ReadRegistry, WriteTransition
 from rollback.decision import step
@@ -69,6 +69,8 @@ class World:
     state: State = field(default_factory=lambda: State(MODEL, (STEP,)))
     commands: list[Command] = field(default_factory=list)
     answering: bool = True
+    #: No step of the plan moves the alias.
+    alias_stays: bool = False
     ids: Iterable[int] = field(default_factory=count)
 
     def tell(self, observation: Observation) -> list[Command]:
@@ -86,11 +88,11 @@ class World:
     def answer(self, command: Command) -> Observation | None:
         match command:
             case ReadRegistry():
-                return RegistryRead(self.alias, self.versions)
+                return RegistryRead(self.alias, self.versions, alias_stays=self.alias_stays)
             case Precheck():
                 return Prechecked(command.record_id)
             case Act():
-                self.alias = command.to_version
+                self.alias = self.alias if self.alias_stays else command.to_version
                 return StepDone(command.record_id, command.step)
         return None
 

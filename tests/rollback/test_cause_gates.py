@@ -7,12 +7,19 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from detectors.cause import Cause, CauseColumn, Origin
-from detectors.correlation import CORRELATION
+from detectors.statistics.correlation import CORRELATION
 from rollback.acting import COMPARING_PAUSE_S
 from rollback.better import Outcome, ShadowComparison, better_on_shadow, is_asked
 from rollback.command import Command, Precheck, ReadRegistry
 from rollback.memory import Memory, VersionMarks
-from rollback.observation import HoldSet, ManualRequested, Observation, Prechecked, RegistryRead
+from rollback.observation import (
+    ComparisonEnded,
+    HoldSet,
+    ManualRequested,
+    Observation,
+    Prechecked,
+    RegistryRead,
+)
 from rollback.policy import BetterOnShadow, GatePolicy
 from rollback.record import RollbackRecord
 from rollback.world_or_model import overall
@@ -235,6 +242,52 @@ def test_while_the_comparison_is_under_way_the_gate_waits_and_the_next_tick_asks
     assert waiting.record.evidence["shadow"]["verdict"] == "pending"
     assert too_early == waiting.record
     assert (world.last.state, world.last.evidence["shadow"]["verdict"]) == ("VERIFYING", "apart")
+
+
+def test_the_end_of_the_comparison_is_the_end_of_the_wait() -> None:
+    world = Known(shadow=ShadowComparison("1", 0, None, None, None, "pending"))
+    idle = world.tell(ComparisonEnded())
+    world.breach(MODEL_CAUSE)
+
+    world.shadow = ShadowComparison("1", 200, None, None, None, "apart")
+    world.tell(ComparisonEnded())
+    again = world.tell(ComparisonEnded())
+
+    assert world.last.state == "VERIFYING"
+    assert (idle, again) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("policy", "waits"), [("if-available", [True] * 4 + [False]), ("require", [True] * 5)]
+)
+def test_a_breach_waits_as_long_as_it_may_and_is_asked_at_the_end_of_that(
+    policy: BetterOnShadow, waits: list[bool]
+) -> None:
+    gates = GatePolicy(better_on_shadow=policy, compare_wait_s=5.0)
+    pending = ShadowComparison("1", 0, None, None, None, "pending")
+    world = Known(policy=replace(ACTING, gates=gates), shadow=pending)
+
+    world.breach(MODEL_CAUSE)
+    for _ in range(10):
+        world.later(0.5)
+
+    asked = [one.waits for one in world.commands if isinstance(one, Precheck)]
+    # At once, every two seconds, and when the time is over.
+    assert asked == waits[:3] + waits[-1:]
+
+
+def test_the_next_breach_waits_anew() -> None:
+    pending = ShadowComparison("1", 0, None, None, None, "pending")
+    gates = GatePolicy(compare_wait_s=5.0)
+    world = Known(policy=replace(ACTING, gates=gates, cooldown_s=0), shadow=pending)
+    world.breach(MODEL_CAUSE)
+    world.later(3.0)
+    world.tell(HoldSet(world.now + 1, "wait"))
+    world.later(4.0)
+
+    world.breach(MODEL_CAUSE)
+
+    assert [one.waits for one in world.commands if isinstance(one, Precheck)][-1]
 
 
 def test_a_hold_ends_the_wait_and_so_does_time() -> None:

@@ -9,11 +9,11 @@ from uuid import uuid4
 
 import pytest
 
-from collectors.registry import MlflowRegistry
+from collectors.registry.client import MlflowRegistry
 from rollback.better import ShadowComparison
 from rollback.controller import Compare, Controller, record_id
 from rollback.observation import HoldCleared, HoldSet, VersionBlessed
-from rollback.policy import Policy
+from rollback.policy import BetterOnShadow, GatePolicy, Policy
 from rollback.record import RollbackRecord, Transition
 from tests.collectors.registered import point, register
 from tests.rollback.faulty_proxy import FaultyProxy
@@ -80,6 +80,30 @@ async def test_while_the_target_is_compared_a_hold_is_taken_and_no_step_is_rehea
     assert model.journal.records[0].refusal is not None
     assert model.journal.records[0].refusal.gate == "hold"
     assert await model.alias() == "2"
+
+
+@pytest.mark.parametrize(("policy", "serving"), [("if-available", "1"), ("require", "2")])
+async def test_a_comparison_that_takes_too_long_counts_as_none_unless_one_is_required(
+    model: RealModel, policy: BetterOnShadow, serving: str
+) -> None:
+    async def pending(_from_version: str, to_version: str) -> ShadowComparison:
+        return ShadowComparison(to_version, 0, None, None, None, "pending", "version 1 is asked")
+
+    model.allow(gates=GatePolicy(better_on_shadow=policy, compare_wait_s=5.0))
+    controller = model.controller(compare=pending)
+    await model.breach(controller)
+    before = await model.alias()
+
+    await model.later(controller, 5)
+
+    assert (before, await model.alias()) == ("2", serving)
+    if policy == "if-available":
+        record = model.journal.records[0]
+        gate = next(one for one in record.gates if one.gate == "better_on_shadow")
+        assert gate.detail == (
+            "the target was not compared: version 1 is asked; that was not done within 5 s"
+        )
+        assert record.evidence["shadow"]["verdict"] == "unknown"
 
 
 async def test_a_rehearsal_passes_every_gate_and_moves_nothing(model: RealModel) -> None:

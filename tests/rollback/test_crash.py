@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from collectors.registry import MlflowRegistry, ModelVersion, RegisteredModel
+from collectors.registry.client import MlflowRegistry, ModelVersion, RegisteredModel
 from rollback.record import RollbackRecord, Transition
 from tests.collectors.registered import point, register
 from tests.rollback.memory_journal import MemoryJournal

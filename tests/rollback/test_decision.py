@@ -438,6 +438,21 @@ def test_an_alias_moved_during_the_verification_is_contested_and_freezes() -> No
     assert world.alias == "3"
 
 
+@pytest.mark.parametrize(
+    ("alias", "outcome"), [("2", "resolved"), ("1", "resolved"), ("3", "contested")]
+)
+def test_an_alias_that_no_step_moves_may_stay_and_go_nowhere_else(alias: str, outcome: str) -> None:
+    world = World(alias_stays=True)
+    world.closes("2", "breach")
+    world.alias = alias
+    world.now += 70
+
+    world.closes("1", "ok")
+    world.later(ACTING.verify_interval_s)
+
+    assert world.last.outcome == outcome
+
+
 def test_a_person_ends_the_freeze() -> None:
     world = World()
     world.closes("2", "breach")

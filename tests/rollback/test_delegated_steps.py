@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from rollback.actuator import Done, Failed
-from rollback.argo_rollout import ROLLOUTS, ArgoRolloutSettings
-from rollback.kserve import INFERENCE_SERVICES, KserveSettings
-from rollback.kubernetes_client import Resource
-from rollback.kubernetes_deployment import REPLICASETS
-from rollback.kubernetes_move import GuardedMove
-from rollback.seldon import EXPERIMENTS, SeldonSettings
+from rollback.actuators.argo_rollout import ROLLOUTS, ArgoRolloutSettings
+from rollback.actuators.kserve import INFERENCE_SERVICES, KserveSettings
+from rollback.actuators.kubernetes_deployment import REPLICASETS
+from rollback.actuators.seldon import EXPERIMENTS, SeldonSettings
+from rollback.kubernetes.client import Resource
+from rollback.kubernetes.move import GuardedMove
+from rollback.kubernetes.workload import INTENT_KEY
 from tests.rollback.cluster import Cluster, template
 
 HASH = "rollouts-pod-template-hash"
@@ -123,6 +127,16 @@ async def test_argo_rollouts_1292_nothing_is_aborted_and_no_replicaset_is_touche
     assert "abort" not in (await fake.get(ROLLOUTS, "flight"))["status"]
 
 
+async def test_argo_rollouts_4841_nothing_asks_for_the_version_that_was_left(fake: Cluster) -> None:
+    await rollout(fake, "1", "2")
+
+    await argo(fake).act("2", "1", intent="id-1")
+
+    spec = (await fake.get(ROLLOUTS, "flight"))["spec"]
+    assert spec["template"] == template("flight", "1")
+    assert "2" not in json.dumps(spec)
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
@@ -208,6 +222,19 @@ async def test_a_canary_of_raw_mode_gets_no_traffic_any_more(cluster: Cluster) -
     assert found["spec"]["canary"][0]["trafficPercent"] == 0
 
 
+async def test_kserve_2130_repeated_rollbacks_leave_nothing_behind(fake: Cluster) -> None:
+    spec = predictor("2", 20)
+    await make(fake, INFERENCE_SERVICES, "InferenceService", spec, components=REVISIONS)
+    for n in range(5):
+        await fake.merge(INFERENCE_SERVICES, "flight", {"spec": spec})
+        await kserve(fake).act("2", "1", intent=f"id-{n}")
+
+    found = await fake.get(INFERENCE_SERVICES, "flight")
+
+    assert found["spec"] == predictor("2", 0)
+    assert found["metadata"]["annotations"] == {INTENT_KEY: "id-4"}
+
+
 @pytest.mark.parametrize(
     ("spec", "revisions", "word"),
     [
@@ -227,6 +254,9 @@ async def test_a_canary_that_is_none_is_left(
     assert word in problem
 
 
+CANDIDATES = [{"name": "flight-1", "weight": 50}, {"name": "flight-2", "weight": 50}]
+
+
 def seldon(cluster: Cluster) -> GuardedMove:
     where = replace(cluster.settings, wait_s=0.1)
     settings = SeldonSettings("flight", "flight-{version}", "flight-{version}", where)
@@ -236,8 +266,7 @@ def seldon(cluster: Cluster) -> GuardedMove:
 async def test_an_experiment_gives_all_traffic_and_the_default_to_the_target(
     cluster: Cluster,
 ) -> None:
-    candidates = [{"name": "flight-1", "weight": 50}, {"name": "flight-2", "weight": 50}]
-    spec = {"default": "flight-2", "candidates": candidates}
+    spec = {"default": "flight-2", "candidates": CANDIDATES}
     conditions = [{"type": t, "status": "True"} for t in ("ExperimentReady", "CandidatesReady")]
     await make(cluster, EXPERIMENTS, "Experiment", spec, conditions=conditions)
 
@@ -245,7 +274,7 @@ async def test_an_experiment_gives_all_traffic_and_the_default_to_the_target(
 
     assert isinstance(result, Done)
     found = (await cluster.get(EXPERIMENTS, "flight"))["spec"]
-    # SeldonIO/seldon-core#5181: no candidate is added or lost.
+    # No candidate is added or lost.
     assert found["candidates"] == [
         {"name": "flight-1", "weight": 100},
         {"name": "flight-2", "weight": 0},
@@ -254,11 +283,43 @@ async def test_an_experiment_gives_all_traffic_and_the_default_to_the_target(
 
 
 async def test_an_experiment_that_is_not_ready_is_waited_for(cluster: Cluster) -> None:
-    candidates = [{"name": "flight-1", "weight": 50}, {"name": "flight-2", "weight": 50}]
-    spec = {"default": "flight-1", "candidates": candidates}
+    spec = {"default": "flight-1", "candidates": CANDIDATES}
     await make(cluster, EXPERIMENTS, "Experiment", spec)
 
     result = await seldon(cluster).act("2", "1", intent="id-1")
 
     assert isinstance(result, Failed)
     assert (result.kind, result.changed) == ("waiting", True)
+
+
+def appended(candidates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was there beside what was asked for."""
+    return [*candidates, *CANDIDATES]
+
+
+def evened(candidates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**one, "weight": 50} for one in candidates]
+
+
+@pytest.mark.parametrize("routed", [appended, evened], ids=["5181", "4067: 100:0 is 50:50"])
+async def test_seldon_core_5181_routes_that_read_back_otherwise_are_no_success(
+    fake: Cluster, routed: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+) -> None:
+    spec = {"default": "flight-2", "candidates": CANDIDATES}
+    conditions = [{"type": t, "status": "True"} for t in ("ExperimentReady", "CandidatesReady")]
+    await make(fake, EXPERIMENTS, "Experiment", spec, conditions=conditions)
+    assert fake.fake is not None
+    server = fake.fake
+
+    def misunderstand(*_: str) -> None:
+        key = ("experiments", fake.namespace, "flight")
+        found = deepcopy(server.objects[key])
+        found["spec"]["candidates"] = routed(found["spec"]["candidates"])
+        server.put(key, found)
+
+    server.after_write = misunderstand
+    result = await seldon(fake).act("2", "1", intent="id-1")
+
+    assert isinstance(result, Failed)
+    assert (result.kind, result.changed) == ("contested", True)
+    assert "flight-2 50" in result.message

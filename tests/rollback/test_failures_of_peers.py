@@ -15,6 +15,7 @@ from rollback.observation import (
     RegistryRead,
     StepFailed,
 )
+from rollback.policy import DAY_S
 from tests.rollback.scenes import ACTING, STEP, World, versions, window
 
 
@@ -267,3 +268,15 @@ def test_kargo_6542_a_rollback_is_not_rolled_back() -> None:
 
     assert [act.to_version for act in world.acts] == ["2"]
     assert world.last.outcome == "refused"
+
+
+def test_flagger_616_a_version_that_turns_bad_long_after_its_promotion_is_left() -> None:
+    world = World()
+    for _ in range(60):
+        world.now += DAY_S
+        world.closes("2", "ok")
+
+    world.now += DAY_S
+    breach(world)
+
+    assert world.alias == "1"

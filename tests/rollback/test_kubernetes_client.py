@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rollback.kubernetes_answers import (
+from rollback.kubernetes.answers import (
     KubernetesConflictError,
     KubernetesForbiddenError,
     KubernetesNotFoundError,
     KubernetesPermanentError,
     KubernetesTransientError,
 )
-from rollback.kubernetes_client import KubernetesClient, Resource
-from rollback.kubernetes_config import (
+from rollback.kubernetes.client import KubernetesClient, Resource
+from rollback.kubernetes.config import (
     KubernetesConfig,
     KubernetesConfigError,
     in_cluster,
@@ -51,7 +51,7 @@ async def test_what_was_made_is_read_and_listed(cluster: Cluster) -> None:
 async def test_a_list_is_read_page_by_page(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rollback.kubernetes_client.PAGE_OBJECTS", 2)
+    monkeypatch.setattr("rollback.kubernetes.client.PAGE_OBJECTS", 2)
     async with cluster.connect() as client:
         for name in "abcde":
             await client.create(CONFIGMAPS, cluster.namespace, configmap(name))
@@ -218,7 +218,7 @@ async def test_a_list_that_is_too_old_to_be_continued_is_bad_weather(
     fake: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert fake.fake is not None
-    monkeypatch.setattr("rollback.kubernetes_client.PAGE_OBJECTS", 1)
+    monkeypatch.setattr("rollback.kubernetes.client.PAGE_OBJECTS", 1)
     for name in "ab":
         await fake.admin.create(CONFIGMAPS, fake.namespace, configmap(name))
     fake.fake.expire_pages = True

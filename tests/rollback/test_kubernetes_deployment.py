@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from rollback.actuator import CheckUnavailableError, Done, Failed
-from rollback.kubernetes_deployment import DEPLOYMENTS, KubernetesDeploymentSettings
-from rollback.kubernetes_move import GuardedMove
+from rollback.actuators.kubernetes_deployment import DEPLOYMENTS, KubernetesDeploymentSettings
+from rollback.kubernetes.move import GuardedMove
 from tests.rollback.cluster import Cluster, complete, template
 
 

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from rollback.kubernetes_answers import KubernetesNotFoundError, KubernetesTransientError
-from rollback.kubernetes_client import KubernetesClient
-from rollback.kubernetes_deployment import DEPLOYMENTS
-from rollback.kubernetes_lease import LEASES, KubernetesLease
+from rollback.actuators.kubernetes_deployment import DEPLOYMENTS
+from rollback.kubernetes.answers import KubernetesNotFoundError, KubernetesTransientError
+from rollback.kubernetes.client import KubernetesClient
+from rollback.kubernetes.lease import LEASES, KubernetesLease
 from rollback.lease import LeaseTimes
 from tests.rollback.cluster import Cluster
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rollback.actuator import Done, Failed
-from rollback.kubernetes_deployment import DEPLOYMENTS
-from rollback.kubernetes_move import GuardedMove
-from rollback.kubernetes_service import KubernetesServiceSettings
+from rollback.actuators.kubernetes_deployment import DEPLOYMENTS
+from rollback.actuators.kubernetes_service import KubernetesServiceSettings
+from rollback.kubernetes.move import GuardedMove
 from tests.rollback.cluster import SERVICES, Cluster
 
 

@@ -9,11 +9,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from collectors.registry import MlflowRegistry, RegistryTransientError
-from monitor.rollback_parts import actuators_of, registry_of
-from monitor.settings import ConfigurationError, load
+from collectors.registry.client import MlflowRegistry, RegistryTransientError
+from monitor.deciding.parts import actuators_of, registry_of
+from monitor.settings.settings import ConfigurationError, load
 from rollback.actuator import Failed
-from rollback.kubernetes_move import GuardedMove
+from rollback.kubernetes.move import GuardedMove
 from rollback.leased_step import LeasedStep
 
 STEPS = """

@@ -12,14 +12,14 @@ from typing import Any, Final, TypeAlias
 import pytest
 
 from rollback.actuator import Done, Failed
-from rollback.argo_rollout import ROLLOUTS
-from rollback.kserve import INFERENCE_SERVICES
-from rollback.kubernetes_answers import KubernetesForbiddenError
-from rollback.kubernetes_client import Resource
-from rollback.kubernetes_lease import LEASES, KubernetesLease
-from rollback.kubernetes_move import GuardedMove
+from rollback.actuators.argo_rollout import ROLLOUTS
+from rollback.actuators.kserve import INFERENCE_SERVICES
+from rollback.actuators.seldon import EXPERIMENTS
+from rollback.kubernetes.answers import KubernetesForbiddenError
+from rollback.kubernetes.client import Resource
+from rollback.kubernetes.lease import LEASES, KubernetesLease
+from rollback.kubernetes.move import GuardedMove
 from rollback.lease import LeaseTimes
-from rollback.seldon import EXPERIMENTS
 from tests.rollback import test_delegated_steps as delegated
 from tests.rollback import test_kubernetes_deployment as deployments
 from tests.rollback import test_kubernetes_service as services

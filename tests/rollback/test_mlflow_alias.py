@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from collectors.registry import MlflowRegistry, RegistryTransientError
+from collectors.registry.client import MlflowRegistry, RegistryTransientError
 from rollback.actuator import Done, Failed
+from rollback.actuators.mlflow_alias import MlflowAlias, MlflowAliasSettings
 from rollback.kinds import STEP_KINDS
-from rollback.mlflow_alias import MlflowAlias, MlflowAliasSettings
 from tests.collectors.registered import point, register
 from tests.rollback.faulty_proxy import Fate, FaultyProxy
 

@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from collectors.registry import MlflowRegistry
+from collectors.registry.client import MlflowRegistry
 from rollback.actuator import Done, Failed
-from rollback.mlflow_stage import MlflowStage, MlflowStageSettings
+from rollback.actuators.mlflow_stage import MlflowStage, MlflowStageSettings
 from tests.collectors.registered import register
 from tests.rollback.faulty_proxy import Fate, FaultyProxy
 

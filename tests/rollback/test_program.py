@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rollback.actuator import CheckUnavailableError, Done, Failed
-from rollback.program import CommandSettings, Program
+from rollback.actuators.program import CommandSettings, Program
 
 
 def program(code: str, *words: str, **settings: object) -> Program:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.settings import load
+from monitor.settings.settings import load
 from rollback.kinds import STEP_KINDS
 from tests.rollback.memory_registry import MemoryRegistry
 

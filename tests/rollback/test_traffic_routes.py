@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from rollback.actuator import Done, Failed
-from rollback.kubernetes_client import Resource
-from rollback.kubernetes_deployment import DEPLOYMENTS
-from rollback.kubernetes_move import GuardedMove
-from rollback.traffic_routes import GatewayHttprouteSettings, IstioVirtualserviceSettings
+from rollback.actuators.kubernetes_deployment import DEPLOYMENTS
+from rollback.actuators.traffic_routes import GatewayHttprouteSettings, IstioVirtualserviceSettings
+from rollback.kubernetes.client import Resource
+from rollback.kubernetes.move import GuardedMove
 from tests.rollback.cluster import Cluster
 
 ROUTES = Resource("gateway.networking.k8s.io/v1", "httproutes")
@@ -140,6 +140,22 @@ async def test_argo_rollouts_4973_weight_that_comes_back_is_contested(cluster: C
     assert isinstance(result, Failed)
     assert (result.kind, result.changed) == ("contested", True)
     assert await weights(cluster) == [[("flight-v1", 90), ("flight-v2", 10)]]
+
+
+async def test_argo_rollouts_2463_weights_that_git_would_put_back_are_not_shifted(
+    fake: Cluster,
+) -> None:
+    await route(fake, refs(("flight-v1", 90), ("flight-v2", 10)))
+    owned = {"annotations": {"argocd.argoproj.io/tracking-id": "ml:HTTPRoute"}}
+    await fake.merge(ROUTES, "flight", {"metadata": owned})
+
+    (problem,) = await gateway_step(fake).check("2", "1")
+    result = await gateway_step(fake).act("2", "1", intent="id-1")
+
+    assert problem.startswith("Argo CD")
+    assert isinstance(result, Failed)
+    assert (result.kind, result.changed) == ("permanent", False)
+    assert await weights(fake) == [[("flight-v1", 90), ("flight-v2", 10)]]
 
 
 async def test_a_route_that_sends_to_neither_is_left(cluster: Cluster) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from collectors.secret import Secret
 from rollback.actuator import CheckUnavailableError, Done, Failed
-from rollback.webhook import WebhookSettings
+from rollback.actuators.webhook import WebhookSettings
 from tests.rollback.webhook_receiver import Receiver, webhook
 
 

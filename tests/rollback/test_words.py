@@ -10,8 +10,8 @@ from itertools import count
 import pytest
 
 from rollback.actuator import Actuator, Done, Result
+from rollback.actuators.kubernetes_deployment import DEPLOYMENTS, KubernetesDeploymentSettings
 from rollback.controller import Controller
-from rollback.kubernetes_deployment import DEPLOYMENTS, KubernetesDeploymentSettings
 from rollback.memory import Memory
 from rollback.observation import HoldCleared, HoldSet, VersionBlessed, VersionQuarantined
 from tests.rollback.cluster import Cluster

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from collectors.secret import Secret
-from rollback.webhook import Webhook, WebhookSettings
+from rollback.actuators.webhook import Webhook, WebhookSettings
 
 
 @dataclass

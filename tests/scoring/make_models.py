@@ -142,7 +142,7 @@ def register(uri: str) -> None:
     mlflow.set_tracking_uri(uri)
     models = sklearn_models()
     versions = [("plain", "plain"), ("plain", "inverted"), ("plain", "plain"), ("plain", "plain")]
-    versions.append(("tensor", "tensor"))
+    versions += [("tensor", "tensor"), ("slow", "slow")]
     for registered, name in versions:
         with mlflow.start_run():
             mlflow.sklearn.log_model(

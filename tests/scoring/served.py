@@ -26,7 +26,8 @@ ROOT = Path(__file__).parents[2]
 _PROGRAM = """
 import json, logging, sys
 from pathlib import Path
-from scoring.serve import ServeError, ServeSettings, run
+from scoring.serve import ServeSettings, run
+from scoring.serve_error import ServeError
 settings = json.loads(sys.argv[1])
 for key in ("log", "cache", "api_keys"):
     settings[key] = Path(settings[key]) if settings.get(key) else None

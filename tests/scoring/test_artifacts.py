@@ -10,10 +10,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from collectors.registry import MlflowRegistry, ModelUri, RegistryNotFoundError
-from scoring.artifact import CACHED_MODELS_MAX, ArtifactCache, ArtifactError
-from scoring.target import Target, TargetError, registered, resolve, unregistered
-from scoring.tracking import Tracking
+from collectors.registry.client import MlflowRegistry, RegistryNotFoundError
+from collectors.registry.model_uri import ModelUri
+from scoring.artifacts.artifact import CACHED_MODELS_MAX, ArtifactCache, ArtifactError
+from scoring.artifacts.target import Target, TargetError, registered, resolve, unregistered
+from scoring.artifacts.tracking import Tracking
 
 NAME = "scoring-tensor"
 
@@ -166,7 +167,7 @@ async def test_folders_without_an_end_are_refused(tmp_path: Path) -> None:
 async def test_a_model_over_the_limit_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scoring.artifact_proxy.BYTES_MAX", 5)
+    monkeypatch.setattr("scoring.artifacts.artifact_proxy.BYTES_MAX", 5)
 
     with pytest.raises(ArtifactError, match="over 5 bytes"):
         await fetched(Store({"7/a model": [{"path": "MLmodel"}]}), tmp_path)

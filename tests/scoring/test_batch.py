@@ -15,15 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.batch import rows_are_independent, score_rows
-from scoring.live import load_served
-from scoring.model import Model, load_model
-from scoring.plan import compile_plan
-from scoring.protocol import parse_invocation
-from scoring.rows import RowReader, row_reader
-from scoring.score import score
-from scoring.signature import ColumnSpec, Signature
-from scoring.table import Table
+from scoring.answering.batch import rows_are_independent, score_rows
+from scoring.answering.live import load_served
+from scoring.answering.score import score
+from scoring.flavours.model import Model, load_model
+from scoring.protocol.plan import compile_plan
+from scoring.protocol.protocol import parse_invocation
+from scoring.protocol.rows import RowReader, row_reader
+from scoring.protocol.signature import ColumnSpec, Signature
+from scoring.protocol.table import Table
 
 NAMES = ("a", "b")
 DOUBLES = Signature(tuple(ColumnSpec(name, "double") for name in NAMES))

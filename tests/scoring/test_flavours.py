@@ -75,9 +75,9 @@ print(json.dumps([body, answer.response]))
 ASK = """
 import json, sys
 from pathlib import Path
-from scoring.batch import score_rows
-from scoring.live import load_served
-from scoring.score import score
+from scoring.answering.batch import score_rows
+from scoring.answering.live import load_served
+from scoring.answering.score import score
 served = load_served(Path(sys.argv[1]), "m", "1", checked=False)
 body = sys.stdin.buffer.read()
 answers = [json.loads(score(served.model, "application/json", body).body)]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.http1 import HeadCache, parse_head
+from scoring.web.http1 import HeadCache, parse_head
 
 PLAIN = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 12"
 

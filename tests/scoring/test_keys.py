@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.artifact import ArtifactCache, ArtifactError
-from scoring.keys import Bucket, Gate, KeyFileError, Keys, parse_keys
+from scoring.artifacts.artifact import ArtifactCache, ArtifactError
+from scoring.web.keys import Bucket, Gate, KeyFileError, Keys, parse_keys
 from tests.scoring.served import ask, serving, until
 
 ROW = {"dataframe_split": {"columns": list("abcd"), "data": [[1.0, 2.0, 3.0, 4.0]]}}

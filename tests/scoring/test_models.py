@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from scoring.live import load_served
-from scoring.model import ModelLoadError, load_model
-from scoring.score import score
-from scoring.table import Block
-from scoring.warm import ModelCheckError, warm
+from scoring.answering.live import load_served
+from scoring.answering.score import score
+from scoring.answering.warm import ModelCheckError, warm
+from scoring.flavours.model import ModelLoadError, load_model
+from scoring.protocol.table import Block
 from tests.scoring.served import ROOT
 
 ROWS = [[1.0, 2.0, 3.0, 4.0], [-1.0, -2.0, 3.0, 4.0]]
@@ -133,7 +133,7 @@ def test_types_that_a_skops_file_may_not_hold_are_refused(
 def test_another_flavour_goes_through_mlflow_with_its_parameters(model_folders: Path) -> None:
     program = (
         "import sys, json; from pathlib import Path\n"
-        "from scoring.model import load_model; from scoring.score import score\n"
+        "from scoring.flavours.model import load_model; from scoring.answering.score import score\n"
         "model = load_model(Path(sys.argv[1]))\n"
         "for body in sys.argv[2:]:\n"
         "    print(score(model, 'application/json', body.encode()).body.decode())\n"
@@ -160,7 +160,7 @@ def test_another_flavour_goes_through_mlflow_with_its_parameters(model_folders: 
 
 def test_the_server_imports_nothing_heavy() -> None:
     heavy = {"pandas", "sklearn", "mlflow", "scipy", "skops", "yaml", "sqlalchemy"}
-    program = "import sys, scoring.server, scoring.serving; print(*sys.modules)"
+    program = "import sys, scoring.web.server, scoring.processes.serving; print(*sys.modules)"
 
     modules = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import schemathesis
 
-from scoring.openapi import description
+from scoring.web.openapi import description
 from tests import described
 from tests.scoring.served import Served, ask, serving
 

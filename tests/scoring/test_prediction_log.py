@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
-from scoring.log_file import LogFile
-from scoring.prediction_log import Answered, PredictionLog, events_of
-from scoring.table import Block, Columns, Table
+from scoring.log.log_file import LogFile
+from scoring.log.prediction_log import Answered, PredictionLog, events_of
+from scoring.protocol.table import Block, Columns, Table
 from tests.scoring.served import ROOT, logged, until
 
 
@@ -74,6 +75,16 @@ def test_a_single_row_has_the_plain_request_id() -> None:
             "trace_id": "0af7651916cd43dd8448eb211c80319c",
         }
     ]
+
+
+def test_parameters_of_the_request_stand_in_each_of_its_rows() -> None:
+    request = answered(table=block([1, 2], [3, 4]), predictions=[0.1, 0.2])
+
+    plain = events(request)
+    given = events(structs.replace(request, params={"factor": 5.0}))
+
+    assert [one.get("params") for one in plain] == [None, None]
+    assert [one["params"] for one in given] == [{"factor": 5.0}] * 2
 
 
 def test_rows_are_numbered_and_latency_and_status_are_told_once() -> None:
@@ -238,7 +249,7 @@ def test_a_file_that_has_grown_moves_aside_and_the_oldest_goes(tmp_path: Path) -
 
 def test_processes_that_share_a_log_tear_no_line_and_lose_none(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from scoring.log_file import LogFile\n"
+        "import sys; from pathlib import Path; from scoring.log.log_file import LogFile\n"
         "file = LogFile(Path(sys.argv[1]), bytes_max=100_000, keep=100)\n"
         "for n in range(500):\n"
         "    file.append(f'{sys.argv[2]} {n} {\"x\" * 200}\\n'.encode()); file.rotate()\n"

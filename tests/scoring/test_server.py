@@ -14,11 +14,11 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from scoring.live import Live, load_served
-from scoring.log_file import LogFile
-from scoring.metrics import LOG_SOURCE, ScoringMetrics
-from scoring.prediction_log import PredictionLog
-from scoring.server import ScoringServer
+from scoring.answering.live import Live, load_served
+from scoring.log.log_file import LogFile
+from scoring.log.metrics import LOG_SOURCE, ScoringMetrics
+from scoring.log.prediction_log import PredictionLog
+from scoring.web.server import ScoringServer
 from tests.scoring.served import logged, until
 
 Client: TypeAlias = TestClient[web.Request, web.Application]
@@ -272,7 +272,7 @@ async def test_health_does_not_wait_for_a_slow_model(model_folders: Path) -> Non
 async def test_requests_beyond_the_limit_are_shed_with_a_hint(
     model_folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scoring.scorer.PENDING_MAX", 2)
+    monkeypatch.setattr("scoring.answering.scorer.PENDING_MAX", 2)
     slow = Live(load_served(model_folders / "slow", "slow", "1", checked=True))
     server = ScoringServer(slow, ScoringMetrics())
     async with TestClient(TestServer(server.app())) as client:

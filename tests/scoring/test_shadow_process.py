@@ -10,11 +10,11 @@ import aiohttp
 import numpy as np
 import pytest
 
-from collectors.batch import CategoryColumn, Column, NumberColumn
+from collectors.batch import CategoryColumn, Column, NumberColumn, VectorColumn
 from scoring.settings import ServeSettings
-from scoring.shadow_budget import CpuBudget
-from scoring.shadow_process import ShadowError, ShadowProcess
-from scoring.shadow_request import (
+from scoring.shadow.budget import CpuBudget
+from scoring.shadow.process import NICE, ShadowError, ShadowProcess
+from scoring.shadow.request import (
     AnswerError,
     Inputs,
     MissingInputsError,
@@ -49,6 +49,20 @@ async def test_a_model_is_asked_with_what_was_logged(model_folders: Path) -> Non
         os.kill(pid, 0)
 
 
+async def test_one_that_is_waited_for_has_its_share_and_any_other_gives_way(
+    model_folders: Path,
+) -> None:
+    settings = ServeSettings(str(model_folders / "plain"), port=0)
+    async with ShadowProcess(settings, awaited=True) as process:
+        awaited = os.sched_getscheduler(process.pid), os.getpriority(os.PRIO_PROCESS, process.pid)
+    async with ShadowProcess(settings) as process:
+        other = os.sched_getscheduler(process.pid), os.getpriority(os.PRIO_PROCESS, process.pid)
+
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    assert awaited == (os.SCHED_BATCH, ours)
+    assert other == (os.SCHED_OTHER, NICE)
+
+
 async def test_columns_of_every_type_reach_the_model(model_folders: Path) -> None:
     features: dict[str, Column] = {
         "age": NumberColumn(np.array([41.0, 23.0])),
@@ -63,6 +77,29 @@ async def test_columns_of_every_type_reach_the_model(model_folders: Path) -> Non
 
     assert reply.status == 200, reply.body
     assert answers_of(reply.body, 2) == [1.0, 0.0]
+
+
+async def test_parameters_of_the_request_reach_the_model(model_folders: Path) -> None:
+    async with process_of(model_folders / "scale") as process:
+        _, inputs = await process.inputs()
+        column: dict[str, Column] = {"a": NumberColumn(np.array([3.0]))}
+        bodies = [body_of(inputs, column, params) for params in (None, '{"factor":5.0}')]
+        replies = [await process.ask(body, timeout_s=10) for body in bodies]
+
+    assert [answers_of(reply.body, 1) for reply in replies] == [[6.0], [15.0]]
+
+
+def test_a_request_whose_parameters_are_not_known_is_not_asked_without_them() -> None:
+    with pytest.raises(MissingInputsError, match="params that are too long"):
+        body_of(Inputs({"a": "FP64"}), rows(), "")
+
+
+def test_vectors_go_as_arrays() -> None:
+    embedding = VectorColumn(np.array([[0.5, 1.5], [np.nan, np.nan]]))
+
+    body = body_of(Inputs({}), {"embedding": embedding})
+
+    assert body == b'{"dataframe_split":{"columns":["embedding"],"data":[[[0.5,1.5]],[null]]}}'
 
 
 async def test_a_model_that_takes_arrays_cannot_be_asked(model_folders: Path) -> None:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.params import check_params
-from scoring.plan import compile_plan
-from scoring.protocol import Arrays, Csv, Records, RequestData, ScoringError, Split
-from scoring.signature import ParamSpec, Signature, SignatureError, parse_signature
-from scoring.table import Block, Columns
+from scoring.protocol.params import check_params
+from scoring.protocol.plan import compile_plan
+from scoring.protocol.protocol import Arrays, Csv, Records, RequestData, ScoringError, Split
+from scoring.protocol.signature import ParamSpec, Signature, SignatureError, parse_signature
+from scoring.protocol.table import Block
 
 DOUBLES = [{"type": "double", "name": name, "required": True} for name in "abc"]
 
@@ -113,11 +113,16 @@ def test_null_in_a_double_is_nan_and_the_affair_of_the_model() -> None:
         ("integer", 2**31),
         ("binary", 3),
         ("datetime", "no time"),
-        ("datetime", "2026-11-21T10:00:00+01:00"),
     ],
 )
 def test_a_cell_that_cannot_be_converted_is_a_bad_request(kind: str, value: object) -> None:
     assert code(signature_of(column(kind)), Split(["x"], [[value]])) == "BAD_REQUEST"
+
+
+def test_a_time_with_a_zone_is_an_invalid_parameter() -> None:
+    zoned = Split(["x"], [["2026-11-21T10:00:00+01:00"]])
+
+    assert code(signature_of(column("datetime")), zoned) == "INVALID_PARAMETER_VALUE"
 
 
 @pytest.mark.parametrize(
@@ -125,6 +130,8 @@ def test_a_cell_that_cannot_be_converted_is_a_bad_request(kind: str, value: obje
     [
         Split(["a", "b"], [[1, 2]]),
         Split(None, [[1, 2, 3]]),
+        Split(["a"], [[1], [2]], index=["x", "y"]),
+        Records([1]),
         Split(["a", "a", "b", "c"], [[1, 1, 2, 3]]),
         Records([]),
         Records([{"a": 1, "b": 2}]),
@@ -143,11 +150,21 @@ def test_a_missing_input_is_an_invalid_parameter(data: RequestData) -> None:
     assert code(signature_of(*DOUBLES), data) == "INVALID_PARAMETER_VALUE"
 
 
+@pytest.mark.parametrize("kind", ["boolean", "datetime", "double"])
+def test_strings_in_columns_without_names_are_not_converted(kind: str) -> None:
+    by_name = Arrays([{"any": "2026-11-21"}], by_row=True)
+
+    assert code(signature_of({"type": kind}), by_name) == "INVALID_PARAMETER_VALUE"
+
+
 @pytest.mark.parametrize(
     "data",
     [
         Split(["a", "b", "c"], [[1, 2, 3, 4]]),
         Split(["a", "b", "c"], [1, [1, 2, 3]]),
+        Split(None, 1),
+        Split("a", [[1]]),
+        Split([["a"]], [[1, 2]]),
         Arrays([{"a": 1, "b": 2, "c": 3}, {"a": 1}], by_row=True),
         Arrays({"a": [1, 2], "b": [2], "c": [3]}, by_row=True),
         Arrays("x", by_row=False),
@@ -166,7 +183,6 @@ def test_an_optional_column_may_be_absent() -> None:
 
     table = plan.table(Records([{"a": 1}]))
 
-    assert isinstance(table, Columns)
     assert table.features() == [{"a": 1}]
 
 

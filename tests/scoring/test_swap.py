@@ -21,7 +21,7 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from collectors.registry import MlflowRegistry, RegistryTransientError
+from collectors.registry.client import MlflowRegistry, RegistryTransientError
 from tests.scoring.served import Served, ask, children, logged, serving, until
 
 pytestmark = pytest.mark.real
@@ -164,6 +164,44 @@ async def test_a_swap_is_counted(served: Served, registry: MlflowRegistry) -> No
 
     counted = f'kedge_model_swaps_total{{model="{NAME}",outcome="swapped"}}'
     assert served.metric(counted) == 1
+
+
+def counting(served: Served) -> tuple[Path, set[str]]:
+    """Return the folder of the counters, and whose there are."""
+    (child,) = children(served)
+    lines = Path(f"/proc/{child}/environ").read_text().split("\0")
+    (found,) = (line for line in lines if line.startswith("PROMETHEUS_MULTIPROC_DIR="))
+    folder = Path(found.partition("=")[2])
+    return folder, {path.stem.rpartition("_")[2] for path in folder.glob("*.db")}
+
+
+@pytest.mark.slow
+async def test_swaps_leave_no_files_and_lose_no_count(
+    served: Served, registry: MlflowRegistry
+) -> None:
+    def settled() -> bool:
+        (child,) = children(served)
+        return counting(served)[1] == {str(served.process.pid), str(child), "ended"}
+
+    asked, sizes = 0, []
+    for version in ("2", "1", "2", "1"):
+        for _ in range(3):
+            assert ask(f"{served.url}/invocations", ROW).status == 200
+            asked += 1
+        await point(registry, version)
+        await until_version(served, version)
+        await asyncio.to_thread(until, lambda: len(children(served)) == 1)
+        await asyncio.to_thread(until, settled)
+        scratch = counting(served)[0].parent
+        ours = [p for p in scratch.rglob("*") if not p.is_relative_to(scratch / "models")]
+        sizes.append(len(ours))
+
+    samples = [
+        f'kedge_predictions_total{{model="{NAME}",status="200",version="{version}"}}'
+        for version in ("1", "2")
+    ]
+    assert sum(map(served.metric, samples)) == asked
+    assert sizes == sizes[:1] * 4
 
 
 @dataclass(frozen=True, slots=True)

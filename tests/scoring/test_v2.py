@@ -13,12 +13,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from scoring.live import Live, load_served
-from scoring.log_file import LogFile
-from scoring.metrics import LOG_SOURCE, ScoringMetrics
-from scoring.prediction_log import PredictionLog
-from scoring.server import ScoringServer
-from scoring.v2 import DTYPES, Tensor, V2Error, array_of
+from scoring.answering.live import Live, load_served
+from scoring.answering.v2 import DTYPES, Tensor, V2Error, array_of
+from scoring.log.log_file import LogFile
+from scoring.log.metrics import LOG_SOURCE, ScoringMetrics
+from scoring.log.prediction_log import PredictionLog
+from scoring.web.server import ScoringServer
 from tests.scoring.served import logged, until
 
 Client: TypeAlias = TestClient[web.Request, web.Application]
@@ -81,6 +81,8 @@ async def test_metadata_are_the_signature(client: Client) -> None:
     assert (told["name"], told["versions"]) == ("flight", ["7"])
     assert told["inputs"] == [{"name": n, "datatype": "FP64", "shape": [-1]} for n in "abcd"]
     assert [output["datatype"] for output in told["outputs"]] == ["INT64"]
+    _, answer = await infer(client, {"inputs": columns()})
+    assert [one["name"] for one in told["outputs"]] == [one["name"] for one in answer["outputs"]]
 
 
 @pytest.mark.parametrize("path", ["/v2/models/other", "/v2/models/flight/versions/8"])
@@ -118,6 +120,10 @@ async def test_rows_come_as_columns_or_as_a_matrix(client: Client, inputs: Any) 
     }
 
 
+async def test_an_id_may_be_null(client: Client) -> None:
+    assert (await infer(client, {"id": None, "inputs": columns()}))[0] == 200
+
+
 async def test_answers_are_logged_like_any_other(client: Client, tmp_path: Path) -> None:
     await client.post(
         "/v2/models/flight/versions/7/infer",
@@ -136,6 +142,14 @@ async def test_a_model_of_tensors_takes_its_tensor(client: Client) -> None:
     (output,) = answer["outputs"]
     assert (status, output["shape"], output["datatype"]) == (200, [2, 2], "FP64")
     assert [share > 0.5 for share in output["data"]] == [False, True, True, False]
+
+
+@pytest.mark.parametrize("client", ["tensor"], indirect=True)
+async def test_a_tensor_without_rows_keeps_its_shape(client: Client) -> None:
+    status, answer = await infer(client, {"inputs": [tensor("any", [], [0, 4])]})
+
+    # The shape was right, and it is the model that wants a row.
+    assert (status, "minimum of 1" in answer["error"]) == (400, True)
 
 
 @pytest.mark.parametrize("client", ["mixed"], indirect=True)
@@ -161,6 +175,7 @@ async def test_an_output_that_is_no_number_is_null(client: Client) -> None:
         (b"{", 400),
         ([], 400),
         ({}, 400),
+        (b'"\xe9"', 400),
         ({"inputs": []}, 400),
         ({"inputs": [{"name": "a"}]}, 400),
         ({"inputs": [*columns(), columns()[0]]}, 400),
@@ -193,6 +208,12 @@ def test_every_type_of_number_is_read(datatype: str) -> None:
 
     assert array.dtype == DTYPES[datatype]
     assert array.tolist() == [[data[0]], [data[1]]]
+
+
+def test_the_largest_whole_numbers_are_kept_beside_small_ones() -> None:
+    data = [2**64 - 1, 1]
+
+    assert array_of(Tensor("x", [2], "UINT64", data)).tolist() == data
 
 
 @pytest.mark.parametrize(

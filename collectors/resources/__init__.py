@@ -1,0 +1,1 @@
+"""Processor, memory, threads, open files and GPUs of what serves the model."""

@@ -1,0 +1,1 @@
+"""A bounded buffer on disk for lines that come over the network."""

@@ -1,0 +1,1 @@
+"""Log files that others write and rotate: every whole line once."""

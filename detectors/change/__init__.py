@@ -1,0 +1,1 @@
+"""Change detectors, which watch single values in the order in which they come."""

@@ -1,0 +1,1 @@
+"""Several columns at once: normal scores, their correlations, and samples of whole rows."""

@@ -1,0 +1,1 @@
+"""Numbers: sums, tails, quantiles, intervals, and how arrays are packed."""

@@ -1,0 +1,1 @@
+"""Two models' answers to the same requests, compared."""

@@ -1,0 +1,1 @@
+"""How well a model does: measured where labels are known, estimated where they are not."""

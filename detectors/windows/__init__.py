@@ -1,0 +1,1 @@
+"""Rows go into panes, panes add up to windows, windows close."""

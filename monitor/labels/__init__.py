@@ -1,0 +1,1 @@
+"""Labels that come later meet the predictions that they belong to."""

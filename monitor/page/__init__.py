@@ -1,0 +1,1 @@
+"""The status page: what it says and shows. The routes are in :mod:`monitor.web.web`."""

@@ -1,0 +1,1 @@
+"""Which event, window and rule sets which metric, and when."""

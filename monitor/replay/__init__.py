@@ -1,0 +1,1 @@
+"""Old logs, read again: what would have been measured and said."""

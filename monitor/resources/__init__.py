@@ -1,0 +1,1 @@
+"""What is measured of a window by samples: processor, memory, and the age of the model."""

@@ -1,0 +1,1 @@
+"""``kedge.toml``: its tables as dataclasses, how they are read, and what must hold between them."""

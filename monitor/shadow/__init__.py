@@ -1,0 +1,1 @@
+"""Another version on the same requests: asked, compared, and whether going back would help."""

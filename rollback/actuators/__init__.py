@@ -1,0 +1,1 @@
+"""The steps of a rollback: a file each."""

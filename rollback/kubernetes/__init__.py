@@ -1,0 +1,1 @@
+"""The Kubernetes API: a small client, and what its objects say of themselves."""

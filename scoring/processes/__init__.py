@@ -1,0 +1,1 @@
+"""Scoring processes behind one port: started, swapped, drained."""

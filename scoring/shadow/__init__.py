@@ -1,0 +1,1 @@
+"""A scoring server that only Kedge asks."""

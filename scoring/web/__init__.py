@@ -1,0 +1,1 @@
+"""The HTTP side: the fast path, aiohttp's routes, keys, the socket."""
