@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from rollback.kubernetes_deployment import DEPLOYMENTS
-from rollback.kubernetes_lease import LEASES
+from rollback.actuators.kubernetes_deployment import DEPLOYMENTS
+from rollback.kubernetes.lease import LEASES
 from tests.collectors.registered import register
 from tests.monitor.daemon import eventually, running
 from tests.monitor.test_whole_loop import (

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import pytest
 
-from rollback.kubernetes_answers import KubernetesError
-from rollback.kubernetes_client import Resource
-from rollback.kubernetes_deployment import DEPLOYMENTS, REPLICASETS
+from rollback.actuators.kubernetes_deployment import DEPLOYMENTS, REPLICASETS
+from rollback.kubernetes.answers import KubernetesError
+from rollback.kubernetes.client import Resource
 from tests.rollback.cluster import SERVICES, Cluster, complete, deployment
 
 CONFIGMAPS: Final = Resource("v1", "configmaps")
