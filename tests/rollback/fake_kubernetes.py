@@ -249,7 +249,7 @@ class FakeKubernetes:
             meta["continue"] = str(begin + limit)
         return {"kind": "List", "metadata": meta, "items": found[begin : begin + limit]}
 
-    def _create(self, key: Key, subresource: str, body: Json, request: web.Request) -> Object:
+    def _create(self, key: Key, subresource: str, body: Object, request: web.Request) -> Object:
         if subresource == "binding":
             pod = deepcopy(self.objects[key])
             pod["spec"]["nodeName"] = body["target"]["name"]

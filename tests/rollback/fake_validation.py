@@ -125,8 +125,8 @@ def _service_fault(spec: Object) -> Fault:
 
 
 def _deployment_fault(old: Object | None, spec: Object) -> Fault:
-    template, selector = spec.get("template") or {}, spec.get("selector")
-    if not (selector or {}).get("matchLabels"):
+    template, selector = spec.get("template") or {}, spec.get("selector") or {}
+    if not selector.get("matchLabels"):
         return 422, "spec.selector: Required value"
     labels = (template.get("metadata") or {}).get("labels") or {}
     if any(labels.get(k) != v for k, v in selector["matchLabels"].items()):
