@@ -147,6 +147,7 @@ class Cluster:
     async def define(self, resource: Resource, kind: str) -> None:
         """Make a kind of custom resource known, if it is not; any content is valid."""
         if self.fake is not None:
+            self.fake.kinds.add(resource.plural)
             return
         with contextlib.suppress(KubernetesNotFoundError):
             await self.admin.list(resource, self.namespace)

@@ -114,7 +114,7 @@ def _current(
     number = server.objects[key]["metadata"]["annotations"][REVISION]
     if notes.get(REVISION) != number:
         notes[REVISION] = number
-        server.put(("deployments", namespace, name), deployment)
+        server.put(("deployments", namespace, name), deployment, as_status=True)
         deployment["metadata"] = deepcopy(
             server.objects[("deployments", namespace, name)]["metadata"]
         )

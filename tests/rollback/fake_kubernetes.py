@@ -21,8 +21,10 @@ from typing import Any, Literal, Self, TypeAlias
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tests.rollback.fake_answers import RefusedError, status_of
 from tests.rollback.fake_controllers import reconcile
-from tests.rollback.fake_leases import lease_fault
+from tests.rollback.fake_selectors import picker
+from tests.rollback.fake_validation import defaulted, fault
 from tests.rollback.patching import (
     Json,
     PatchFailedError,
@@ -37,6 +39,16 @@ Key: TypeAlias = tuple[str, str, str]
 #: being done.
 Fate: TypeAlias = Literal["pass", "lose", "mute", "429", "503", "409"]
 
+#: Kinds that every server has; others have to be defined.
+KINDS = {
+    "configmaps",
+    "deployments",
+    "endpointslices",
+    "leases",
+    "pods",
+    "replicasets",
+    "services",
+}
 BUILT_IN = {"v1", "apps/v1", "discovery.k8s.io/v1", "coordination.k8s.io/v1", "autoscaling/v2"}
 #: Kinds of which the server counts generations: they have a spec and a status apart.
 COUNTED = {
@@ -48,28 +60,6 @@ COUNTED = {
     "experiments",
     "virtualservices",
 }
-REASONS = {
-    400: "BadRequest",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "NotFound",
-    405: "MethodNotAllowed",
-    409: "Conflict",
-    410: "Expired",
-    415: "UnsupportedMediaType",
-    422: "Invalid",
-    429: "TooManyRequests",
-    503: "ServiceUnavailable",
-}
-
-
-class RefusedError(Exception):
-    """Answered with a Status."""
-
-    def __init__(self, code: int, message: str, reason: str = "") -> None:
-        super().__init__(message)
-        self.code = code
-        self.reason = reason or REASONS[code]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +79,7 @@ class FakeKubernetes:
 
     def __init__(self) -> None:
         self.objects: dict[Key, Object] = {}
+        self.kinds = set(KINDS)
         self.tokens: set[str] = {"first", "admin"}
         self.forbidden: set[tuple[str, str]] = set()
         self.fates: list[Fate] = []
@@ -125,8 +116,14 @@ class FakeKubernetes:
     def find(self, plural: str, namespace: str = "") -> list[Object]:
         return [o for (p, n, _), o in self.objects.items() if p == plural and n == namespace]
 
-    def put(self, key: Key, new: Object, *, spec_only: bool = False) -> bool:
-        """Store an object as the server does; whether that changed anything."""
+    def put(self, key: Key, new: Object, *, as_status: bool = False) -> bool:
+        """Store an object as the server does; whether that changed anything.
+
+        Parameters
+        ----------
+        as_status
+            Through the status of the object, by which controllers write annotations, too.
+        """
         old = self.objects.get(key)
         new = deepcopy(new)
         meta = new.setdefault("metadata", {})
@@ -142,7 +139,7 @@ class FakeKubernetes:
                     meta[kept] = old["metadata"][kept]
             if new == old:
                 return False
-            if key[0] in COUNTED and _spec_differs(key[0], old, new):
+            if key[0] in COUNTED and not as_status and _spec_differs(key[0], old, new):
                 meta["generation"] += 1
         self._version += 1
         meta["resourceVersion"] = str(self._version)
@@ -185,7 +182,7 @@ class FakeKubernetes:
                 self.before_write()
             answer = self._answer(request, json.loads(body) if body else None)
         except RefusedError as error:
-            return _status(error)
+            return status_of(error)
         if writes and self.after_write is not None:
             self.after_write(request.method, request.path)
         if fate == "mute":
@@ -201,16 +198,12 @@ class FakeKubernetes:
             raise RefusedError(int(fate), "too many requests, please try again later")
 
     def _answer(self, request: web.Request, body: Json) -> Object:
-        parts = request.path.strip("/").split("/")
-        version, rest = (
-            ("v1", parts[2:]) if parts[0] == "api" else ("/".join(parts[1:3]), parts[3:])
-        )
+        version, namespace, rest = _addressed(request.path)
         if rest == ["selfsubjectaccessreviews"]:
             return self._review(body)
-        namespace = ""
-        if rest[0] == "namespaces" and len(rest) > 2:
-            namespace, rest = rest[1], rest[2:]
         plural, name, subresource = (*rest, "", "")[:3]
+        if plural not in self.kinds:
+            raise RefusedError(404, "the server could not find the requested resource")
         verb = _verb(request.method, name)
         path = f"{plural}/{subresource}" if subresource else plural
         ours = request.headers.get("Authorization") != "Bearer admin"
@@ -218,7 +211,7 @@ class FakeKubernetes:
             raise RefusedError(403, f'{path} "{name}" is forbidden: cannot {verb}')
         key = (plural, namespace, name)
         if verb == "list":
-            return self._list(plural, namespace, request)
+            return self._list(plural, namespace, request, typed=version not in BUILT_IN)
         if verb == "create":
             return self._create(key, subresource, body, request)
         old = self.objects.get(key)
@@ -238,12 +231,14 @@ class FakeKubernetes:
         allowed = (asked["verb"], asked["resource"] + sub) not in self.forbidden
         return {**body, "status": {"allowed": allowed}}
 
-    def _list(self, plural: str, namespace: str, request: web.Request) -> Object:
-        selector = request.query.get("labelSelector", "")
+    def _list(self, plural: str, namespace: str, request: web.Request, *, typed: bool) -> Object:
+        picks = picker(request.query.get("labelSelector", ""))
+        # The items of a built-in kind do not say of which kind they are.
+        unsaid = () if typed else ("kind", "apiVersion")
         found = [
-            deepcopy(o)
+            {k: v for k, v in deepcopy(o).items() if k not in unsaid}
             for o in self.find(plural, namespace)
-            if matches(selector, o["metadata"].get("labels") or {})
+            if picks(o["metadata"].get("labels") or {})
         ]
         begin = int(request.query.get("continue") or 0)
         if begin and self.expire_pages:
@@ -254,7 +249,7 @@ class FakeKubernetes:
             meta["continue"] = str(begin + limit)
         return {"kind": "List", "metadata": meta, "items": found[begin : begin + limit]}
 
-    def _create(self, key: Key, subresource: str, body: Json, request: web.Request) -> Object:
+    def _create(self, key: Key, subresource: str, body: Object, request: web.Request) -> Object:
         if subresource == "binding":
             pod = deepcopy(self.objects[key])
             pod["spec"]["nodeName"] = body["target"]["name"]
@@ -264,9 +259,12 @@ class FakeKubernetes:
         key = (key[0], key[1], name)
         if key in self.objects:
             raise RefusedError(409, f'{key[0]} "{name}" already exists', "AlreadyExists")
-        _validate(key[0], None, body)
         if key[0] in COUNTED | {"pods"}:
             body = {k: v for k, v in body.items() if k != "status"}
+        body = _valid(key, None, body)
+        if request.query.get("dryRun") == "All":
+            self._wrote(request, key, changed=False)
+            return body
         self.put(key, body)
         self._wrote(request, key, changed=True)
         return deepcopy(self.objects[key])
@@ -297,7 +295,7 @@ class FakeKubernetes:
             new = {**new, "status": deepcopy(old["status"])}
         else:
             new = {k: v for k, v in new.items() if k != "status"}
-        _validate(key[0], old, new)
+        new = _valid(key, old, new)
         if request.query.get("dryRun") == "All":
             self._wrote(request, key, changed=False)
             return deepcopy(new)
@@ -314,16 +312,19 @@ class FakeKubernetes:
         self.writes.append(Write(request.method, key[0], key[2], manager, dry, changed))
 
 
+def _addressed(path: str) -> tuple[str, str, list[str]]:
+    """Return API version, namespace, and what is left of a path."""
+    parts = path.strip("/").split("/")
+    version, rest = ("v1", parts[2:]) if parts[0] == "api" else ("/".join(parts[1:3]), parts[3:])
+    if rest[0] == "namespaces" and len(rest) > 2:
+        return version, rest[1], rest[2:]
+    return version, "", rest
+
+
 def terminating(pod: Object) -> Object:
     pod = deepcopy(pod)
     pod["metadata"].setdefault("deletionTimestamp", datetime.now(UTC).isoformat())
     return pod
-
-
-def matches(selector: str, labels: dict[str, str]) -> bool:
-    """Whether an equality-based selector picks these labels."""
-    wanted = [term.partition("=") for term in selector.split(",") if term]
-    return all(labels.get(k) == v.removeprefix("=") for k, _, v in wanted)
 
 
 def _verb(method: str, name: str) -> str:
@@ -367,30 +368,9 @@ def _check_replacement(key: Key, old: Object, new: Object) -> None:
         raise RefusedError(422, "metadata.resourceVersion: must be specified for an update")
 
 
-def _validate(plural: str, old: Object | None, new: Object) -> None:
-    if plural == "leases" and (fault := lease_fault(new.get("spec") or {})):
-        raise RefusedError(*fault)
-    if plural != "deployments":
-        return
-    spec = new["spec"]
-    labels = (spec["template"].get("metadata") or {}).get("labels") or {}
-    wanted = spec["selector"]["matchLabels"]
-    if any(labels.get(k) != v for k, v in wanted.items()):
-        raise RefusedError(422, "spec.template.metadata.labels: `selector` does not match")
-    if not spec["template"]["spec"].get("containers"):
-        raise RefusedError(422, "spec.template.spec.containers: Required value")
-    if old is not None and old["spec"]["selector"] != spec["selector"]:
-        raise RefusedError(422, "spec.selector: Invalid value: field is immutable")
-
-
-def _status(error: RefusedError) -> web.Response:
-    body = {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "status": "Failure",
-        "message": str(error),
-        "reason": error.reason,
-        "code": error.code,
-    }
-    headers = {"Retry-After": "1"} if error.code == 429 else {}
-    return web.json_response(body, status=error.code, headers=headers)
+def _valid(key: Key, old: Object | None, new: Object) -> Object:
+    """Return an object with its defaults; refuse it if it is not valid."""
+    new = defaulted(key[0], new)
+    if found := fault(key, old, new):
+        raise RefusedError(*found)
+    return new

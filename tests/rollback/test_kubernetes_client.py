@@ -228,13 +228,26 @@ async def test_a_list_that_is_too_old_to_be_continued_is_bad_weather(
             await client.list(CONFIGMAPS, fake.namespace)
 
 
-async def test_a_custom_resource_takes_no_strategic_merge(fake: Cluster) -> None:
+async def test_a_custom_resource_takes_no_strategic_merge(cluster: Cluster) -> None:
     routes = Resource("gateway.networking.k8s.io/v1", "httproutes")
-    async with fake.connect() as client:
-        await client.create(routes, fake.namespace, {"metadata": {"name": "a"}, "spec": {}})
+    await cluster.define(routes, "HTTPRoute")
+    body = {
+        "apiVersion": routes.version,
+        "kind": "HTTPRoute",
+        "metadata": {"name": "a"},
+        "spec": {},
+    }
+    async with cluster.connect() as client:
+        await client.create(routes, cluster.namespace, body)
 
         with pytest.raises(KubernetesPermanentError, match="415"):
-            await client.patch(routes, fake.namespace, "a", {"spec": {}}, kind="strategic")
+            await client.patch(routes, cluster.namespace, "a", {"spec": {}}, kind="strategic")
+
+
+async def test_a_kind_that_the_cluster_does_not_have_is_not_found(cluster: Cluster) -> None:
+    async with cluster.connect() as client:
+        with pytest.raises(KubernetesNotFoundError, match="404"):
+            await client.list(Resource("none.example/v1", "things"), cluster.namespace)
 
 
 def test_a_pod_knows_its_server_and_its_account(tmp_path: Path) -> None:

@@ -48,6 +48,16 @@ async def test_the_selector_may_name_the_version_itself(cluster: Cluster) -> Non
     assert (await selector(cluster))["kedge.io/version"] == "1"
 
 
+async def test_a_selector_of_one_key_is_switched(cluster: Cluster) -> None:
+    await blue_and_green(cluster)
+    await cluster.merge(SERVICES, "flight", {"spec": {"selector": {"model": None}}})
+
+    result = await step(cluster, selector_key="slot").act("2", "1", intent="id-1")
+
+    assert isinstance(result, Done)
+    assert await selector(cluster) == {"slot": "blue"}
+
+
 async def test_acting_twice_switches_once(cluster: Cluster) -> None:
     await blue_and_green(cluster)
     await step(cluster, selector_key="slot").act("2", "1", intent="id-1")
