@@ -12,13 +12,9 @@ from typing import Any
 from collectors.formats.options import FormatOptions
 from collectors.source import Chunk, Source
 from collectors.spool.files import Place, SpoolClosedError, SpoolError
-from collectors.spool.reader import SpoolReader
 from collectors.spool.spool import Batch, Spool
+from collectors.spool.stream import STREAM, SpoolStream
 
-#: Bytes handed out by one poll, about.
-POLL_BYTES = 4 << 20
-#: The one stream of a spool.
-STREAM = "spool"
 #: A spool holds at least so many events of the longest kind.
 EVENTS_MIN = 4
 
@@ -77,7 +73,7 @@ class SpoolSource:
         self.name = name
         self.settings = settings
         self._spool: Spool | None = None
-        self._reader: SpoolReader | None = None
+        self._stream: SpoolStream | None = None
         self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"kedge-spool-{name}")
         self._waiting: list[tuple[Batch, asyncio.Future[int]]] = []
@@ -109,27 +105,22 @@ class SpoolSource:
             ids_max=settings.ids_max,
             after=place,
         )
-        self._reader = SpoolReader(self._spool, place)
+        self._stream = SpoolStream(self._spool, place)
 
     def poll(self) -> Sequence[Chunk]:
-        """Read what has been spooled, at most about `POLL_BYTES`."""
-        reader = self._reader
-        reading = reader.read(POLL_BYTES) if reader is not None else None
-        if reader is None or reading is None:
-            return ()
-        position = reader.place.position
-        return (Chunk(STREAM, reading.lines, position, reading.too_long, reading.lost),)
+        """Read what has been spooled."""
+        return self._stream.poll() if self._stream is not None else ()
 
     def committed(self) -> None:
         """Let go of segments that were read: the store knows now that they were."""
-        if self._spool is not None and self._reader is not None:
-            self._spool.release(self._reader.place)
+        if self._stream is not None:
+            self._stream.committed()
 
     def costs(self) -> Mapping[str, int]:
         """Return what was lost to damage, by kind."""
-        if self._spool is None or self._reader is None:
+        if self._spool is None or self._stream is None:
             return {}
-        damaged = self._spool.damaged_segments + self._reader.damaged_segments
+        damaged = self._spool.damaged_segments + self._stream.damaged_segments
         return {"torn_spool_bytes": self._spool.torn_bytes, "damaged_spool_segments": damaged}
 
     def retired(self) -> Sequence[str]:
@@ -138,17 +129,14 @@ class SpoolSource:
 
     def unread_bytes(self) -> Mapping[str, int]:
         """Bytes that were spooled and not handed out yet."""
-        if self._spool is None or self._reader is None:
-            return {}
-        unread = self._spool.backlog_bytes(self._reader.place)
-        return {STREAM: unread} if unread else {}
+        return self._stream.unread_bytes() if self._stream is not None else {}
 
     def close(self) -> None:
         """Take no more events, and close the files."""
         self._closed = True
         self._thread.shutdown(wait=True)
-        if self._reader is not None:
-            self._reader.close()
+        if self._stream is not None:
+            self._stream.close()
         if self._spool is not None:
             self._spool.close()
 

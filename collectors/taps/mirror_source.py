@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collectors.source import Chunk, Source
-from collectors.spool.source import STREAM
+from collectors.spool.stream import STREAM
 from collectors.tail.tail import Tail, TailSettings
 from collectors.taps.settings import MirrorSettings
 from collectors.taps.source import TapSource

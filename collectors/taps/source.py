@@ -9,8 +9,7 @@ from typing import Any
 from collectors.source import Chunk
 from collectors.spool.files import Place
 from collectors.spool.folder import SpoolFolder
-from collectors.spool.reader import SpoolReader
-from collectors.spool.source import POLL_BYTES, STREAM
+from collectors.spool.stream import STREAM, SpoolStream
 from collectors.taps.settings import MirrorSettings, ProxySettings, TapSettings
 from collectors.taps.standing import Errand
 from collectors.taps.watch import TapWatch
@@ -31,16 +30,14 @@ class TapSource:
     def __init__(self, name: str, kind: str, settings: TapSettings) -> None:
         self.name, self._kind, self._settings = name, kind, settings
         self._watch: TapWatch | None = None
-        self._folder: SpoolFolder | None = None
-        self._reader: SpoolReader | None = None
+        self._stream: SpoolStream | None = None
 
     def restore(self, positions: Mapping[str, Mapping[str, Any]]) -> None:
         """Start the process, and go on behind what was committed."""
         path = Path(self._settings.path or STREAM)
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         after = positions.get(STREAM)
-        self._folder = SpoolFolder(path)
-        self._reader = SpoolReader(self._folder, None if after is None else Place.of(after))
+        self._stream = SpoolStream(SpoolFolder(path), None if after is None else Place.of(after))
         settings = self._settings
         if isinstance(settings, ProxySettings):
             errand = Errand(name=self.name, proxy=settings, after=after)
@@ -52,27 +49,25 @@ class TapSource:
         self._watch.start()
 
     def poll(self) -> Sequence[Chunk]:
-        """Read what has been spooled, at most about `POLL_BYTES`."""
-        reader = self._reader
-        reading = reader.read(POLL_BYTES) if reader is not None else None
-        if reader is None or reading is None:
+        """Read what has been spooled."""
+        if self._stream is None or self._watch is None:
             return ()
-        position = reader.place.position
-        if self._watch is not None:
-            self._watch.place = position
-        return (Chunk(STREAM, reading.lines, position, reading.too_long, reading.lost),)
+        chunks = self._stream.poll()
+        if chunks:
+            self._watch.place = self._stream.position
+        return chunks
 
     def committed(self) -> None:
         """Let go of segments that were read: the store knows now that they were."""
-        if self._folder is not None and self._reader is not None:
-            self._folder.release(self._reader.place)
+        if self._stream is not None:
+            self._stream.committed()
 
     def costs(self) -> Mapping[str, int]:
         """Return what limits of the tap, and damage to its spool, have cost."""
-        if self._watch is None or self._reader is None:
+        if self._watch is None or self._stream is None:
             return {}
         counts = {name: n for name, n in self._watch.counts().items() if name not in _OWN}
-        return {**counts, "damaged_spool_segments": self._reader.damaged_segments}
+        return {**counts, "damaged_spool_segments": self._stream.damaged_segments}
 
     @property
     def unreadable(self) -> Mapping[str, str]:
@@ -86,14 +81,11 @@ class TapSource:
 
     def unread_bytes(self) -> Mapping[str, int]:
         """Bytes that were spooled and not handed out yet."""
-        if self._folder is None or self._reader is None:
-            return {}
-        unread = self._folder.backlog_bytes(self._reader.place)
-        return {STREAM: unread} if unread else {}
+        return self._stream.unread_bytes() if self._stream is not None else {}
 
     def close(self) -> None:
         """Stop the process, and close the files."""
         if self._watch is not None:
             self._watch.stop()
-        if self._reader is not None:
-            self._reader.close()
+        if self._stream is not None:
+            self._stream.close()
