@@ -170,7 +170,7 @@ def stopped(daemon: Daemon, url: str) -> bool:
 
 async def probe(waiting: Daemon, path: str) -> int:
     """Ask a daemon that waits, as Kubernetes does."""
-    found = re.search(r"probes are answered on \S+:(\d+)", waiting.said())
+    found = re.search(r"probes are answered on [\d.]+:(\d+)", waiting.said())
     assert found is not None, waiting.said()
     url = f"http://127.0.0.1:{found[1]}{path}"
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
