@@ -23,7 +23,7 @@ from monitor.store.store import Change, Store
 from monitor.web.web import Web
 from rollback.observation import Alerted
 from tests.monitor.alerts_heard import Heard, alerts_to
-from tests.monitor.test_web import Daemon
+from tests.monitor.web.test_web import Daemon
 
 TOKEN, OPERATOR, SECRET = "alerts-canary", "operator-canary", "s3cret"
 GRAFANA = "X-Grafana-Alerting-Signature"

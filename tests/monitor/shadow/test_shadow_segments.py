@@ -25,8 +25,8 @@ from monitor.shadow.queues import Answered, ShadowQueue
 from monitor.shadow.watch import ShadowStanding, ShadowWatch
 from monitor.traffic.segments import Segments
 from tests.monitor.daemon import Kedge, eventually, running
+from tests.monitor.shadow.test_shadow_status import SHADOW, STATUS
 from tests.monitor.shadowing import MODEL, configuration, live_events, write
-from tests.monitor.test_shadow_status import SHADOW, STATUS
 
 MINUTE = WindowSpec("time", 60.0, 60.0)
 SMALL = "country=FR"

@@ -16,7 +16,7 @@ from monitor.references.storing import Place, store_reference
 from tests.collectors.registered import SOURCE, point, register
 from tests.monitor.daemon import Kedge, eventually, running
 from tests.monitor.events import append, events, lines
-from tests.monitor.references import reference_of
+from tests.monitor.reference_tables import reference_of
 
 pytestmark = pytest.mark.real
 

@@ -21,9 +21,9 @@ from monitor.store import migrations
 from tests.monitor.daemon import Kedge, eventually, running
 from tests.monitor.events import append, events, lines
 from tests.monitor.reading_html import Element, parsed
-from tests.monitor.test_migrations import looking_in
-from tests.monitor.test_replay import BEGIN as TRAFFIC_BEGIN
-from tests.monitor.test_replay import configuration
+from tests.monitor.replay.test_replay import BEGIN as TRAFFIC_BEGIN
+from tests.monitor.replay.test_replay import configuration
+from tests.monitor.store.test_migrations import looking_in
 
 #: A column of this name is counted; one with a double quote in it is not.
 HOSTILE = "<script>alert(1)</script>'><img src=x onerror=alert(1)>"

@@ -14,7 +14,7 @@ from monitor.page.facts import Facts
 from monitor.page.status_page import COLUMNS_MAX, PICTURES_MAX, render
 from monitor.pictures.last_windows import LastWindow
 from monitor.store.queries import rfc3339
-from tests.monitor.test_verdict import NOON, incident, record, rule, status
+from tests.monitor.page.test_verdict import NOON, incident, record, rule, status
 
 HOSTILE = "</td><script>alert(1)</script>\"'&{{ 7 * 7 }}\x00\ud800"
 

@@ -38,7 +38,7 @@ action = "rollback"
 
 def kedge(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command line as a process of its own, as a shell would."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     environment = {**os.environ, "PYTHONPATH": str(root), "NO_COLOR": "1"}
     return subprocess.run(
         [sys.executable, "-m", "monitor.cli", *arguments],
@@ -191,7 +191,7 @@ def test_ctrl_c_ends_quietly_with_130(tmp_path: Path) -> None:
     # A named pipe that nothing is written to: the command waits in reading it.
     pipe = tmp_path / "kedge.toml"
     os.mkfifo(pipe)
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     process = subprocess.Popen(
         [sys.executable, "-m", "monitor.cli", "check"],
         cwd=tmp_path,

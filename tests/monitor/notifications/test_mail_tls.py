@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from monitor.settings.notify import EmailNotice
 from monitor.settings.secret import Secret
 from tests.monitor.mail_receiver import MailReceiver, mail_receiver
-from tests.monitor.test_notifying import notice, notifying, outcomes, until
+from tests.monitor.notifications.test_notifying import notice, notifying, outcomes, until
 
 PASSWORD: Final = "s3cret-canary"
 Security: TypeAlias = Literal["starttls", "tls"]

@@ -23,7 +23,7 @@ from monitor.store.store import Change, Store
 from monitor.web.guard import Guard, listen
 from monitor.web.web import Web
 from tests.monitor.alerts_heard import Heard, alerts_to
-from tests.monitor.test_web import TOKEN, Daemon
+from tests.monitor.web.test_web import TOKEN, Daemon
 
 EVENT = {"id": "a", "ts": 1.0, "prediction": 0.5}
 MAX_BODY, MAX_EVENT = 100_000, 10_000

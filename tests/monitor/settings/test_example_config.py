@@ -17,7 +17,7 @@ import pytest
 from monitor.settings.catalogue import REQUIRED, Setting, every_setting
 from monitor.settings.settings import load
 
-EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
+EXAMPLE = Path(__file__).parents[3] / "config.example.toml"
 SETTINGS = {setting.key: setting for setting in every_setting()}
 
 

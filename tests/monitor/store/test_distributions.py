@@ -18,7 +18,7 @@ from monitor.pictures.distributions import Distribution, Distributions
 from monitor.store import tables
 from monitor.store.database import parsed
 from monitor.store.store import Change, Store
-from tests.monitor.test_retention import BEGIN, Clock, window
+from tests.monitor.store.test_retention import BEGIN, Clock, window
 
 ONE = Distribution("cut-one", b"edges", b"counts")
 OTHER = Distribution("cut-two", b"edges", b"counts")

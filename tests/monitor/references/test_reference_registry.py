@@ -23,7 +23,7 @@ from monitor.references.fetching import PAUSE_MIN_S, TAG, ReferenceFetching
 from monitor.references.registry import RegistryReferences
 from monitor.references.storing import Place, store_reference
 from tests.collectors.registered import SOURCE, point, post, register
-from tests.monitor.references import reference_of, table
+from tests.monitor.reference_tables import reference_of, table
 
 pytestmark = pytest.mark.real
 

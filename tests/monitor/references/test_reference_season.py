@@ -29,7 +29,7 @@ from monitor.references.trailing import TrailingReferences, TrailingSpec
 from monitor.traffic.season_clock import SeasonClock
 from tests.monitor.daemon import Kedge, eventually, running
 from tests.monitor.events import append, lines
-from tests.monitor.references import reference_of
+from tests.monitor.reference_tables import reference_of
 
 Writer: TypeAlias = Callable[[Path, list[Mapping[str, Any]]], Path]
 

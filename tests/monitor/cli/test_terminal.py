@@ -27,10 +27,10 @@ from monitor.cli import cli
 from monitor.cli.group import LazyGroup
 from monitor.cli.screen import fitting
 from monitor.cli.status_view import tables
-from tests.monitor.references import table
-from tests.monitor.test_cli import VALID, kedge
+from tests.monitor.cli.test_cli import VALID, kedge
+from tests.monitor.reference_tables import table
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 #: Commands that print no facts: they do something and say that they did, or run until stopped.
 WITHOUT_JSON = frozenset(

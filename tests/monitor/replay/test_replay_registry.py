@@ -17,8 +17,8 @@ from monitor.references.storing import Place, store_reference
 from tests.collectors.registered import SOURCE, register
 from tests.monitor.daemon import eventually, running
 from tests.monitor.events import append, events, lines
-from tests.monitor.references import reference_of
-from tests.monitor.test_replay import BEGIN, as_one_map, configuration, found
+from tests.monitor.reference_tables import reference_of
+from tests.monitor.replay.test_replay import BEGIN, as_one_map, configuration, found
 
 pytestmark = pytest.mark.real
 

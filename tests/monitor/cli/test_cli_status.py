@@ -58,7 +58,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             events.write(json.dumps(event) + "\n")
     config = folder / "kedge.toml"
     config.write_text(CONFIGURATION.format(port=free_port()))
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     with (folder / "daemon.log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "monitor.cli", "run", "-c", str(config)],
