@@ -183,7 +183,11 @@ def _numbers(data: list[Any], dtype: np.dtype[Any]) -> Array:
             return found.astype(dtype)
     if found.size and found.dtype.kind not in _KINDS[dtype.kind]:
         raise ValueError(f"its values are of another kind ({found.dtype})")
-    return np.array(data, dtype=dtype)
+    with np.errstate(over="ignore"):
+        made = np.array(data, dtype=dtype)
+    if dtype.kind == "f" and (np.isinf(made) & ~np.isinf(found)).any():
+        raise OverflowError("a value is too large for it")
+    return made
 
 
 def _texts(data: list[Any]) -> Array:

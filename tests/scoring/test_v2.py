@@ -221,7 +221,13 @@ def test_the_largest_whole_numbers_are_kept_beside_small_ones() -> None:
     [
         *(("INT8", [300]), ("UINT8", [-1]), ("INT64", [1.5]), ("INT64", [2**63])),
         *(("BOOL", [1]), ("FP64", ["1"]), ("FP64", [None]), ("BYTES", [1]), ("FP64", 1)),
-        *(("INT64", [True]), ("FP32", [1, 2])),
+        *(
+            ("INT64", [True]),
+            ("FP32", [1, 2]),
+            ("FP16", [1e6]),
+            ("FP16", [70_000]),
+            ("FP32", [1e39]),
+        ),
     ],
 )
 def test_values_that_are_not_of_the_type_are_refused(datatype: str, data: Any) -> None:
