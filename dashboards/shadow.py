@@ -114,25 +114,7 @@ def _over_time() -> list[Panel]:
             ),
             bounds=True,
         ),
-        lines(
-            About(
-                "Disagreement in segments",
-                "Share of pairs on which they differ, with its confidence bounds, in the five "
-                "segments whose lower bound is highest. Needs `[segments] keys`.",
-                unit="percentunit",
-                empty="no segments",
-            ),
-            *(
-                Query(
-                    f"kedge_shadow_segment_{figure}{{{_M}, {_DISAGREEMENT}}}"
-                    f" and topk(5, kedge_shadow_segment_low{{{_M}, {_DISAGREEMENT}}})",
-                    f"v{{{{live}}}}, v{{{{shadow}}}} {{{{segment}}}}{called}",
-                )
-                for figure, called in (("statistic", ""), ("low", " low"), ("high", " high"))
-            ),
-            Query(f'kedge_drift_threshold{{{_M}, metric="shadow_disagreement"}}', "threshold"),
-            bounds=True,
-        ),
+        _in_segments(),
         lines(
             About(
                 "Latency",
@@ -145,6 +127,28 @@ def _over_time() -> list[Panel]:
             ),
         ),
     ]
+
+
+def _in_segments() -> Panel:
+    return lines(
+        About(
+            "Disagreement in segments",
+            "Share of pairs on which they differ, with its confidence bounds, in the five "
+            "segments whose lower bound is highest. Needs `[segments] keys`.",
+            unit="percentunit",
+            empty="no segments",
+        ),
+        *(
+            Query(
+                f"kedge_shadow_segment_{figure}{{{_M}, {_DISAGREEMENT}}}"
+                f" and topk(5, kedge_shadow_segment_low{{{_M}, {_DISAGREEMENT}}})",
+                f"v{{{{live}}}}, v{{{{shadow}}}} {{{{segment}}}}{called}",
+            )
+            for figure, called in (("statistic", ""), ("low", " low"), ("high", " high"))
+        ),
+        Query(f'kedge_drift_threshold{{{_M}, metric="shadow_disagreement"}}', "threshold"),
+        bounds=True,
+    )
 
 
 BOARD = Board(

@@ -4,9 +4,8 @@ One :class:`Change` is one transaction. That is what makes the counting exactly-
 before the commit leaves the old positions with the old counts, one after it the new with the
 new, and there is nothing in between to repair.
 
-This module knows the rows. How a transaction comes to a sure end is
-:mod:`monitor.store.transactions`, who may write at all :mod:`monitor.store.ownership`, what becomes
-of old rows :mod:`monitor.store.retention`, and the errors are in :mod:`monitor.store.errors`.
+This module knows the rows. In this room are, too: how a transaction comes to a sure end
+(`transactions`), who may write at all (`ownership`), what becomes of old rows (`retention`).
 """
 
 from __future__ import annotations
